@@ -1,0 +1,132 @@
+//! Which path asks for what. Pure; nothing here knows hyper.
+
+use std::time::Duration;
+
+/// Largest N of `/bytes/N` and `/chunked/N`: 1 GiB.
+const BODY_BYTES_MAX: u64 = 1 << 30;
+
+/// Longest MS of `/delay/MS`: an hour.
+const DELAY_MS_MAX: f64 = 3_600_000.0;
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Route {
+    /// `/`
+    Hello,
+    /// `/bytes/N`: N bytes with a Content-Length
+    Bytes(u64),
+    /// `/chunked/N`: N bytes in several chunks
+    Chunked(u64),
+    /// `/delay/MS`: hello, that much later
+    Delay(Duration),
+    /// `/status/CODE`: that status, no body
+    Status(u16),
+    /// `/close`: hello, then the connection ends
+    Close,
+    /// `/echo`: the request body back
+    Echo,
+    /// `/stats`: the counters
+    Stats,
+    /// A known path with an impossible argument, and what would be possible.
+    Bad(&'static str),
+    /// Anything else.
+    Unknown,
+}
+
+impl Route {
+    pub(crate) fn parse(path: &str) -> Route {
+        match path {
+            "/" => return Route::Hello,
+            "/close" => return Route::Close,
+            "/echo" => return Route::Echo,
+            "/stats" => return Route::Stats,
+            _ => {}
+        }
+        let Some((name, argument)) = path.strip_prefix('/').and_then(|p| p.split_once('/')) else {
+            return Route::Unknown;
+        };
+        match name {
+            "bytes" => parse_size(argument).map_or(BAD_SIZE, Route::Bytes),
+            "chunked" => parse_size(argument).map_or(BAD_SIZE, Route::Chunked),
+            "delay" => parse_delay(argument).map_or(BAD_DELAY, Route::Delay),
+            "status" => parse_status(argument).map_or(BAD_STATUS, Route::Status),
+            _ => Route::Unknown,
+        }
+    }
+}
+
+const BAD_SIZE: Route = Route::Bad("expected a number of bytes from 0 to 1073741824\n");
+const BAD_DELAY: Route = Route::Bad("expected milliseconds from 0 to 3600000, such as 0.5\n");
+const BAD_STATUS: Route = Route::Bad("expected a status code from 200 to 999\n");
+
+fn parse_size(text: &str) -> Option<u64> {
+    parse_digits(text)?.parse().ok().filter(|&n| n <= BODY_BYTES_MAX)
+}
+
+/// Interim answers (1xx) are left out: a client waits for another answer after one.
+fn parse_status(text: &str) -> Option<u16> {
+    parse_digits(text)?.parse().ok().filter(|code| (200..=999).contains(code))
+}
+
+fn parse_delay(text: &str) -> Option<Duration> {
+    // `f64` would read `inf`, `1e3` and `-0` as well.
+    if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let ms: f64 = text.parse().ok().filter(|&ms| ms <= DELAY_MS_MAX)?;
+    Some(Duration::from_secs_f64(ms / 1000.0))
+}
+
+/// Integers would read a leading `+` as well.
+fn parse_digits(text: &str) -> Option<&str> {
+    text.bytes().all(|b| b.is_ascii_digit()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path() {
+        let micros = |n| Route::Delay(Duration::from_micros(n));
+        let cases = [
+            ("/", Route::Hello),
+            ("/close", Route::Close),
+            ("/echo", Route::Echo),
+            ("/stats", Route::Stats),
+            ("/bytes/0", Route::Bytes(0)),
+            ("/bytes/1073741824", Route::Bytes(1 << 30)),
+            ("/bytes/1073741825", BAD_SIZE),
+            ("/bytes/99999999999999999999999", BAD_SIZE),
+            ("/bytes/", BAD_SIZE),
+            ("/bytes/+1", BAD_SIZE),
+            ("/bytes/1/", BAD_SIZE),
+            ("/chunked/7", Route::Chunked(7)),
+            ("/chunked/x", BAD_SIZE),
+            ("/delay/20", micros(20_000)),
+            ("/delay/0.5", micros(500)),
+            ("/delay/.5", micros(500)),
+            ("/delay/0", micros(0)),
+            ("/delay/3600001", BAD_DELAY),
+            ("/delay/inf", BAD_DELAY),
+            ("/delay/1e3", BAD_DELAY),
+            ("/delay/-1", BAD_DELAY),
+            ("/delay/.", BAD_DELAY),
+            ("/delay/", BAD_DELAY),
+            ("/status/200", Route::Status(200)),
+            ("/status/999", Route::Status(999)),
+            ("/status/199", BAD_STATUS),
+            ("/status/100", BAD_STATUS),
+            ("/status/1000", BAD_STATUS),
+            ("/status/abc", BAD_STATUS),
+            ("/bytes", Route::Unknown),
+            ("/stats/", Route::Unknown),
+            ("/nothing", Route::Unknown),
+            ("", Route::Unknown),
+            ("*", Route::Unknown),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(Route::parse(path), expected, "{path}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Starting the threads, asking them how it goes, stopping them.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    Backend, Config, Stats, cpus, hyper_backend,
+    listen::listen_all,
+    stats::{Board, Lane},
+};
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    board: Arc<Board>,
+    threads: Vec<ServingThread>,
+}
+
+#[derive(Debug)]
+struct ServingThread {
+    stop: Option<oneshot::Sender<()>>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds, starts the threads and returns once all of them accept connections.
+    ///
+    /// # Errors
+    ///
+    /// A message that names what to change: the address cannot be bound or somebody listens on it
+    /// already, a CPU cannot be had, the backend is not built in or the kernel refuses it, or
+    /// `threads` is 0.
+    pub fn start(config: Config) -> io::Result<Server> {
+        check(&config)?;
+        let listeners = listen_all(config.listen, config.threads)?;
+        let addr = listeners[0].local_addr()?;
+        let mut server = Server { addr, board: Board::new(config.threads), threads: Vec::new() };
+        let (ready, readiness) = mpsc::channel();
+        for (index, listener) in listeners.into_iter().enumerate() {
+            server.spawn(&config, index, listener, ready.clone())?;
+        }
+        // Without a sender of our own, a thread that dies silently ends the iterator.
+        drop(ready);
+        let mut accepting = 0;
+        for outcome in readiness.iter().take(config.threads) {
+            outcome?;
+            accepting += 1;
+        }
+        if accepting < config.threads {
+            return Err(io::Error::other("a serving thread ended while it was starting"));
+        }
+        Ok(server)
+    }
+
+    /// The address that clients connect to, with the port that the kernel chose if it was to.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What was counted so far, over all threads.
+    ///
+    /// Connections that go on meanwhile may be in one number and not yet in another; for answers
+    /// that a client has received completely, the numbers are exact.
+    pub fn stats(&self) -> Stats {
+        self.board.sum()
+    }
+
+    /// Stops the threads, drops the open connections and returns when all threads have ended.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    fn spawn(
+        &mut self,
+        config: &Config,
+        index: usize,
+        listener: TcpListener,
+        ready: mpsc::Sender<io::Result<()>>,
+    ) -> io::Result<()> {
+        let (stop, stopped) = oneshot::channel();
+        let cpu = config.cpus.as_ref().map(|cpus| cpus[index % cpus.len()]);
+        let backend = config.backend;
+        let lane = Lane::new(self.board.clone(), index);
+        let handle =
+            thread::Builder::new().name(format!("bench-server-{index}")).spawn(move || {
+                let accepting = || drop(ready.send(Ok(())));
+                let result = cpu
+                    .map_or(Ok(()), cpus::pin_current_thread)
+                    .and_then(|()| serve(backend, listener, lane, stopped, accepting));
+                if let Err(e) = result {
+                    // Nobody listens any more if another thread failed first: that one is reported.
+                    let _ = ready.send(Err(e));
+                }
+            })?;
+        self.threads.push(ServingThread { stop: Some(stop), handle: Some(handle) });
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // All are told before any is waited for. Dropping the sender is the message.
+        for thread in &mut self.threads {
+            thread.stop.take();
+        }
+        for thread in &mut self.threads {
+            if let Some(handle) = thread.handle.take() {
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+fn check(config: &Config) -> io::Result<()> {
+    let invalid = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    if config.threads == 0 {
+        return invalid("at least one thread is needed");
+    }
+    if config.cpus.as_ref().is_some_and(Vec::is_empty) {
+        return invalid("an empty list of CPUs to pin to");
+    }
+    if !config.backend.is_built_in() {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, Backend::MISSING_URING));
+    }
+    Ok(())
+}
+
+fn serve(
+    backend: Backend,
+    listener: TcpListener,
+    lane: Arc<Lane>,
+    stop: oneshot::Receiver<()>,
+    ready: impl FnOnce(),
+) -> io::Result<()> {
+    match backend {
+        Backend::Hyper => hyper_backend::serve(listener, lane, stop, ready),
+        #[cfg(feature = "uring")]
+        Backend::Uring => crate::uring_backend::serve(listener, lane, stop, ready),
+        #[cfg(not(feature = "uring"))]
+        Backend::Uring => Err(io::Error::new(io::ErrorKind::Unsupported, Backend::MISSING_URING)),
+    }
+}

@@ -1,0 +1,74 @@
+//! The hot path without the kernel: a token, a record in the tally, and turns of the whole loop
+//! over a scripted driver (which costs more than the loop itself: compare, do not quote).
+
+use divan::{Bencher, black_box};
+use ringshot::connection::{CloseMode, Policy};
+use ringshot::driver::script::{Reply, ScriptDriver, Verb};
+use ringshot::driver::{Op, Slot, Token};
+use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::tally::{Latencies, Tally};
+use ringshot::worker::{Task, Worker};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench]
+fn token_there_and_back(bencher: Bencher) {
+    let token = Token { op: Op::Receive, slot: Slot { index: 4711, generation: 42 } };
+    bencher.bench(|| Token::from_bits(black_box(black_box(token).to_bits())));
+}
+
+#[divan::bench]
+fn tally_of_one_answer(bencher: Bencher) {
+    let mut tally = Tally::new(1);
+    let mut ns = 0;
+    bencher.bench_local(|| {
+        // Another latency each time, as on connections without pipelining.
+        ns = (ns + 7_919) % 1_000_000;
+        tally.respond(200, Latencies { first_byte_ns: ns, service_ns: ns, total_ns: 2 * ns });
+        tally.succeed(ns);
+    });
+}
+
+/// A thousand exchanges over 16 slots, each on a connection of its own or on a kept one.
+#[divan::bench(args = [Some(1), None])]
+fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
+    let policy = Policy {
+        requests_per_connection,
+        pipeline: 1,
+        close: CloseMode::Client,
+        timeout_ns: 1_000_000_000,
+        discard_from_bytes: 4096,
+    };
+    let answer: Arc<[u8]> = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".as_slice().into();
+    let stop = AtomicBool::new(false);
+    bencher.counter(divan::counter::ItemsCount::new(1000usize)).bench_local(|| {
+        let answer = answer.clone();
+        let script = move |_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+            Verb::Open(_) => replies.push(Reply::new(1000, Op::Connect, Ok(0))),
+            Verb::Receive(_) => replies.push(Reply::bytes(1000, answer.clone())),
+            _ => {}
+        };
+        let task = Task {
+            slots: 16,
+            quota: Some(1000),
+            duration_ns: None,
+            addresses: 1,
+            policy,
+            interval_ns: 1_000_000_000,
+        };
+        let request = Request {
+            method: "GET".into(),
+            target: "/".into(),
+            host: "bench".into(),
+            headers: Vec::new(),
+            body: Arc::new([]),
+        };
+        let reuse = Reuse { pipeline: 1, keeps: true, announces_close: false };
+        let shared = Shared::new(RequestBlock::new(&request, reuse));
+        Worker::<_, Http1>::new(ScriptDriver::new(16, script), shared, task, &stop).run(None)
+    });
+}

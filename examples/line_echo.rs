@@ -1,0 +1,113 @@
+//! A private protocol, complete: one line goes out, the same line must come back.
+//!
+//! This is the template for a protocol of your own: implement [`Session`], hand it to
+//! [`ringshot::run::run`], and the ring, the pacing, the histograms and the errors are those of
+//! ringshot. Nothing else has to be touched.
+//!
+//! `cargo run --release --example line_echo` starts a small echo server and measures it;
+//! `cargo run --release --example line_echo 127.0.0.1:7` measures one of yours.
+
+use ringshot::failure::Kind;
+use ringshot::run::{self, Load};
+use ringshot::session::{Answer, Event, Progress, Session};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// One connection of the echo protocol.
+#[derive(Default)]
+pub struct LineEcho {
+    /// Bytes that are still to be sent: so many lines, the first of which may be half gone.
+    unsent: usize,
+    line_len: usize,
+    /// How much of the echo has come, and whether it has been the line so far.
+    read: usize,
+    differs: bool,
+}
+
+impl Session for LineEcho {
+    /// The line, with its end.
+    type Shared = Arc<[u8]>;
+
+    fn new(line: &Arc<[u8]>) -> LineEcho {
+        LineEcho { line_len: line.len(), ..LineEcho::default() }
+    }
+
+    fn constant(line: &Arc<[u8]>) -> Arc<[u8]> {
+        line.clone()
+    }
+
+    fn reset(&mut self) {
+        *self = LineEcho { line_len: self.line_len, ..LineEcho::default() };
+    }
+
+    fn begin(&mut self, exchanges: u32, _last: bool) {
+        self.unsent += exchanges as usize * self.line_len;
+    }
+
+    fn outgoing<'a>(&'a self, line: &'a Arc<[u8]>) -> &'a [u8] {
+        let rest = self.unsent % line.len();
+        if self.unsent > 0 && rest == 0 { line } else { &line[line.len() - rest..] }
+    }
+
+    fn sent(&mut self, count: usize) {
+        self.unsent -= count;
+    }
+
+    fn received(&mut self, line: &mut Arc<[u8]>, bytes: &[u8]) -> Progress {
+        for (index, byte) in bytes.iter().enumerate() {
+            self.differs |= line.get(self.read) != Some(byte);
+            self.read += 1;
+            if *byte == b'\n' {
+                let verdict = if self.differs { Err(Kind::Body) } else { Ok(()) };
+                (self.read, self.differs) = (0, false);
+                let answer = Answer { status: 0, verdict, reusable: true };
+                return Progress { consumed: index + 1, event: Event::Done(answer) };
+            }
+        }
+        Progress { consumed: bytes.len(), event: Event::More }
+    }
+
+    fn ended(&mut self) -> Event {
+        Event::Broken(Kind::Eof)
+    }
+}
+
+/// Echoes lines until the process ends.
+pub fn serve() -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(&stream);
+                let mut line = Vec::new();
+                while lines.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                    if (&stream).write_all(&line).is_err() {
+                        return;
+                    }
+                    line.clear();
+                }
+            });
+        }
+    });
+    Ok(address)
+}
+
+// The tests of ringshot take this file in as a module, and need no `main` then.
+#[cfg_attr(test, allow(dead_code))]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = match std::env::args().nth(1) {
+        Some(text) => text.parse()?,
+        None => serve()?,
+    };
+    let line: Arc<[u8]> = b"how fast is this line back?\n".as_slice().into();
+    let load = Load::new(vec![address])?;
+    let measured =
+        run::run::<LineEcho>(&load, || line.clone(), &AtomicBool::new(false), |_, _| ())?;
+    let ok = measured.tally.counters.ok;
+    println!("{ok} lines in {:?}, {} failed", measured.duration, measured.tally.counters.failed);
+    println!("median {} us", measured.tally.service.value_at_percentile(50.0));
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! What was typed: the flags and their help texts, nothing else. What they mean is decided in
+//! [`crate::plan`], which also words the errors, so most values arrive here as text.
+
+use clap::Parser;
+
+/// Opens new HTTP connections over io_uring, as fast as the box can, and says what stopped it.
+///
+/// Without a URL the bundled server is started on a free loopback port, on the other half of the
+/// processors, and that is what gets measured.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    allow_negative_numbers = true,
+    after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 a stated limit was broken; \
+                  4 nothing succeeded; 130, 143 interrupted (with a report)."
+)]
+pub struct Cli {
+    /// What to measure: http://host[:port]/path
+    pub url: Option<String>,
+
+    /// Concurrent connections, over all threads
+    #[arg(short, long, value_name = "N", default_value = "64", allow_hyphen_values = true)]
+    pub connections: String,
+
+    /// Worker threads, one ring each [default: available cores; with the bundled server half]
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    pub threads: Option<String>,
+
+    /// Stop after this time, as in 500ms, 10s, 2m [default: 10s unless --requests is given]
+    #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
+    pub duration: Option<String>,
+
+    /// Stop when this many requests have been started and have ended, failed ones included
+    #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true)]
+    pub requests: Option<String>,
+
+    /// Reuse connections [default: a new connection for every request]
+    #[arg(short, long)]
+    pub keepalive: bool,
+
+    /// Requests on one connection, then a new one
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    pub requests_per_connection: Option<String>,
+
+    /// Requests handed over at once on one connection; implies --keepalive
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    pub pipeline: Option<String>,
+
+    /// Who closes: server (asked with `Connection: close`), client (with a FIN) or rst (with a
+    /// reset)
+    #[arg(long, value_name = "WHO", default_value = "server")]
+    pub close: String,
+
+    /// The request's method [default: GET, with a body POST]
+    #[arg(short, long, value_name = "METHOD")]
+    pub method: Option<String>,
+
+    /// A request header, `Name: value`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<String>,
+
+    /// The request's body
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "body_file")]
+    pub body: Option<String>,
+
+    /// A file with the request's body
+    #[arg(long, value_name = "FILE")]
+    pub body_file: Option<std::path::PathBuf>,
+
+    /// The time for one request, connecting included
+    #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
+    pub timeout: String,
+
+    /// Where to pin the threads: a list such as 0,2-3, or none [default: the first allowed CPUs;
+    /// with the bundled server the second half of them]
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<String>,
+
+    /// Write the result document to a file, or with - to standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<String>,
+
+    /// Use no more of io_uring than this: direct, plain or basic
+    #[arg(long, value_name = "TIER", default_value = "direct", hide = true)]
+    pub ring_tier: String,
+}

@@ -1,0 +1,644 @@
+//! One slot's state machine: a completion goes in, a step comes out. No system calls, no clock.
+//!
+//! ```text
+//!            open                    answers whole, more to ask
+//!   Idle ──────────► Opening ──────► Exchanging ◄──────────► Settling
+//!    ▲                  │                │ │                    │
+//!    │                  │ failed         │ │ the last answer    │ the peer has closed,
+//!    │                  ▼                │ ▼                    │ or sent too much
+//!    └────────────── Closing ◄───────────┴─ Lingering ◄─────────┘
+//!      nothing outstanding                 (waits for the peer's FIN)
+//! ```
+//!
+//! Whatever happens, a slot comes back to `Idle`: a failed operation and a peer that went away lead
+//! there by completions, silence leads there by the deadline. A slot leaves `Closing` only when the
+//! kernel has answered every operation, because until then it may still write to the buffer.
+
+use crate::driver::{Demand, Op, Slot};
+use crate::failure::{Failure, Kind, Phase};
+use crate::pace::Pace;
+use crate::session::{Answer, Event, Session};
+use crate::tally::{Latencies, Tally};
+use std::io;
+
+/// How long a peer that was asked to close may take for it once its answer is whole.
+const LINGER_NS: u64 = 200_000_000;
+
+/// Who ends a connection, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseMode {
+    /// The peer is asked to, and waited for: it keeps TIME_WAIT.
+    Server,
+    /// We do, as soon as the answer is whole: we keep TIME_WAIT.
+    Client,
+    /// We reset: nobody keeps TIME_WAIT.
+    Rst,
+}
+
+/// What all connections of a run do alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Requests on one connection; `None` for as many as it carries.
+    pub requests_per_connection: Option<u64>,
+    /// Requests handed over at once.
+    pub pipeline: u32,
+    /// How a connection ends.
+    pub close: CloseMode,
+    /// The time for one request, connect included.
+    pub timeout_ns: u64,
+    /// From this size on, the rest of a body is thrown away unseen.
+    pub discard_from_bytes: u64,
+}
+
+/// Which of the target's addresses to use: the first that accepts.
+#[derive(Debug)]
+pub struct Route {
+    addresses: usize,
+    current: usize,
+    settled: bool,
+    /// A connection is under way that will tell whether the current address accepts.
+    scouting: bool,
+}
+
+impl Route {
+    /// All of a target's addresses are candidates, in this order.
+    pub fn new(addresses: usize) -> Route {
+        Route { addresses, current: 0, settled: addresses <= 1, scouting: false }
+    }
+
+    /// Whether a connection may be opened: always once an address has accepted, before that one
+    /// at a time.
+    pub fn may_open(&self) -> bool {
+        self.settled || !self.scouting
+    }
+
+    fn settle(&mut self, address: usize) {
+        (self.settled, self.current) = (true, address);
+    }
+
+    /// Goes on to the next candidate; `false` when this was the last one, or none is needed.
+    fn advance(&mut self) -> bool {
+        if self.settled {
+            return false;
+        }
+        self.current = (self.current + 1) % self.addresses;
+        self.scouting = false;
+        self.current != 0
+    }
+
+    /// How long one attempt may take, so that every candidate gets its turn within the timeout.
+    fn attempt_ns(&self, timeout_ns: u64) -> u64 {
+        if self.settled { timeout_ns } else { timeout_ns / self.addresses as u64 }
+    }
+}
+
+/// What a connection needs of its worker.
+pub struct Surroundings<'a, S: Session> {
+    /// The rules.
+    pub policy: &'a Policy,
+    /// What the sessions share.
+    pub shared: &'a mut S::Shared,
+    /// Whether more requests may be started.
+    pub pace: &'a mut Pace,
+    /// Where to connect to.
+    pub route: &'a mut Route,
+    /// Where it is all counted.
+    pub tally: &'a mut Tally,
+    /// The time of this turn.
+    pub now_ns: u64,
+}
+
+/// What the worker has to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing, until the next completion or the deadline.
+    Wait,
+    /// Send [`Connection::outgoing`] and receive the answer.
+    Exchange,
+    /// Send what is left of [`Connection::outgoing`].
+    Send,
+    /// Receive ([`Connection::demand`]).
+    Receive,
+    /// End what is outstanding ([`Connection::outstanding`]).
+    Cancel,
+    /// Give the socket back; the slot is free.
+    Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Opening,
+    Exchanging,
+    /// The socket has more although nothing is asked for: see what it is before asking again.
+    Settling,
+    /// All is answered; the peer is to close.
+    Lingering,
+    /// Waiting for the kernel to answer what is outstanding.
+    Closing,
+}
+
+/// The operations that the kernel has not answered yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outstanding(u8);
+
+impl Outstanding {
+    const OPS: [Op; 3] = [Op::Connect, Op::Send, Op::Receive];
+
+    fn bit(op: Op) -> u8 {
+        match op {
+            Op::Socket | Op::Option | Op::Bind | Op::Connect => 1,
+            Op::Send => 2,
+            Op::Receive => 4,
+            Op::Close | Op::Cancel => 0,
+        }
+    }
+
+    fn insert(&mut self, op: Op) {
+        self.0 |= Self::bit(op);
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, op: Op) -> bool {
+        let had = self.contains(op);
+        self.0 &= !Self::bit(op);
+        had
+    }
+
+    fn contains(self, op: Op) -> bool {
+        self.0 & Self::bit(op) != 0
+    }
+
+    fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// One by one; an `open` under way counts as its connect.
+    pub fn iter(self) -> impl Iterator<Item = Op> {
+        Self::OPS.into_iter().filter(move |&op| self.contains(op))
+    }
+}
+
+/// One slot and the connection in it.
+#[derive(Debug)]
+pub struct Connection<S> {
+    session: S,
+    slot: Slot,
+    state: State,
+    outstanding: Outstanding,
+    /// The latest receive was one whose bytes nobody sees.
+    discarding: bool,
+    /// Bytes of the answer that is awaited have come.
+    answer_begun: bool,
+    /// The peer will not answer another request here.
+    exhausted: bool,
+    /// The slot has rested since its last failure.
+    rested: bool,
+    /// A request that was started and has to be sent on a new connection.
+    carried: bool,
+    /// The number of the address that this connection goes to.
+    address: u32,
+    /// Requests handed over at once, and how many of them the peer has not answered.
+    batch: u32,
+    owed: u32,
+    /// Failed attempts in a row.
+    failures: u32,
+    /// Answers that have come on this connection.
+    answered: u64,
+    /// Requests begun on this connection.
+    begun: u64,
+    opened_ns: u64,
+    /// What `total` of the current batch counts from: the first one has waited for the connection.
+    begun_ns: u64,
+    /// When the current batch was handed over.
+    handed_ns: u64,
+    /// When the first byte of the awaited answer came.
+    first_byte_ns: u64,
+    deadline_ns: u64,
+    /// Sending failed; the answer, if one comes all the same, has the last word.
+    send_failure: Option<Failure>,
+}
+
+impl<S: Session> Connection<S> {
+    /// A free slot.
+    pub fn new(index: u32, shared: &S::Shared) -> Connection<S> {
+        Connection {
+            session: S::new(shared),
+            slot: Slot { index, generation: 0 },
+            state: State::Idle,
+            outstanding: Outstanding::default(),
+            discarding: false,
+            answer_begun: false,
+            exhausted: false,
+            rested: false,
+            carried: false,
+            address: 0,
+            batch: 0,
+            owed: 0,
+            failures: 0,
+            answered: 0,
+            begun: 0,
+            opened_ns: 0,
+            begun_ns: 0,
+            handed_ns: 0,
+            first_byte_ns: 0,
+            deadline_ns: u64::MAX,
+            send_failure: None,
+        }
+    }
+
+    /// The slot and the generation of its connection.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// What the kernel has not answered yet.
+    pub fn outstanding(&self) -> Outstanding {
+        self.outstanding
+    }
+
+    /// Requests started on this slot and not ended.
+    pub fn in_flight(&self) -> u32 {
+        match self.state {
+            State::Opening => 1,
+            _ => self.owed + u32::from(self.carried),
+        }
+    }
+
+    /// Failed attempts in a row, up to now.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// After a failed attempt: whether the slot has had its rest.
+    pub fn has_rested(&self) -> bool {
+        self.rested
+    }
+
+    /// The slot rests once before its next attempt.
+    pub fn rest(&mut self) {
+        self.rested = true;
+    }
+
+    /// Whether the next connection carries a request that has been started already.
+    pub fn carries_request(&self) -> bool {
+        self.carried
+    }
+
+    /// When [`Connection::expire`] is due; `u64::MAX` for never.
+    pub fn deadline_ns(&self) -> u64 {
+        self.deadline_ns
+    }
+
+    /// The bytes to send now.
+    pub fn outgoing<'a>(&'a self, shared: &'a S::Shared) -> &'a [u8] {
+        self.session.outgoing(shared)
+    }
+
+    /// What to receive next.
+    pub fn demand(&mut self, policy: &Policy) -> Demand {
+        let opaque = if self.state == State::Exchanging { self.session.opaque() } else { 0 };
+        self.discarding = opaque >= policy.discard_from_bytes;
+        self.outstanding.insert(Op::Receive);
+        if self.discarding { Demand::Discard(opaque) } else { Demand::Read }
+    }
+
+    /// Begins a connection for one started request; returns the number of the address to open.
+    pub fn open(&mut self, policy: &Policy, route: &mut Route, now_ns: u64) -> usize {
+        debug_assert_eq!(self.state, State::Idle);
+        debug_assert!(self.outstanding.is_empty());
+        self.session.reset();
+        self.slot = self.slot.next();
+        self.state = State::Opening;
+        self.outstanding.insert(Op::Connect);
+        self.carried = false;
+        self.rested = false;
+        route.scouting = !route.settled;
+        self.exhausted = false;
+        self.answer_begun = false;
+        self.address = route.current as u32;
+        (self.answered, self.begun) = (0, 0);
+        self.opened_ns = now_ns;
+        self.deadline_ns = now_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
+        self.send_failure = None;
+        route.current
+    }
+
+    /// The driver took `taken` bytes over; `confirmed` when a completion will follow.
+    pub fn handed_over(&mut self, taken: usize, confirmed: bool) {
+        self.session.sent(taken);
+        if confirmed {
+            self.outstanding.insert(Op::Send);
+        }
+    }
+
+    /// Takes a completion of this connection. `bytes` are those of a [`Demand::Read`]; `more`
+    /// tells that the socket has more. `None` when no such operation was outstanding.
+    pub fn complete(
+        &mut self,
+        op: Op,
+        result: io::Result<usize>,
+        bytes: &[u8],
+        more: bool,
+        around: &mut Surroundings<'_, S>,
+    ) -> Option<Step> {
+        let expected = self.outstanding.remove(op);
+        // A send that is not confirmed still tells of its failure.
+        let late_send_failure = op == Op::Send
+            && result.is_err()
+            && !matches!(self.state, State::Idle | State::Opening);
+        if !expected && !late_send_failure {
+            return None;
+        }
+        Some(match (self.state, op) {
+            (State::Closing, _) => self.settle_closing(),
+            (State::Opening, op) => self.opened(op, result, around),
+            (_, Op::Send) => self.sent(result),
+            (State::Exchanging, Op::Receive) => match result {
+                Ok(0) => self.ended(around),
+                Ok(count) if self.discarding => {
+                    around.tally.counters.bytes_read += count as u64;
+                    let event = self.session.skipped(count as u64);
+                    self.advance(event, &[], more, around)
+                }
+                Ok(_) => self.received(bytes, more, around),
+                Err(error) => {
+                    let failure = Failure::errno(Phase::Receive, errno(&error));
+                    self.fail(self.send_failure.unwrap_or(failure), around)
+                }
+            },
+            // Nothing is owed any more: bytes are too many, anything else is the end.
+            (State::Settling | State::Lingering, Op::Receive) => {
+                match result {
+                    Ok(count @ 1..) => {
+                        around.tally.counters.bytes_read += count as u64;
+                        around.tally.counters.surplus += 1;
+                    }
+                    _ if self.state == State::Settling => {
+                        around.tally.counters.closed_idle += 1;
+                    }
+                    _ => {}
+                }
+                self.close()
+            }
+            (_, _) => return None,
+        })
+    }
+
+    /// The deadline has passed.
+    pub fn expire(&mut self, around: &mut Surroundings<'_, S>) -> Step {
+        match self.state {
+            State::Idle => Step::Wait,
+            State::Opening => {
+                self.not_opened(Failure { phase: Phase::Connect, kind: Kind::Timeout }, around)
+            }
+            State::Exchanging => {
+                let sending = self.outstanding.contains(Op::Send);
+                let phase = if sending { Phase::Send } else { Phase::Response };
+                let timeout = Failure { phase, kind: Kind::Timeout };
+                self.fail(self.send_failure.unwrap_or(timeout), around)
+            }
+            State::Lingering => {
+                around.tally.counters.not_closed_by_peer += 1;
+                self.close()
+            }
+            State::Settling => self.close(),
+            // The kernel has not answered the cancellation: ask again.
+            State::Closing => self.close(),
+        }
+    }
+
+    fn opened(
+        &mut self,
+        op: Op,
+        result: io::Result<usize>,
+        around: &mut Surroundings<'_, S>,
+    ) -> Step {
+        if let Err(error) = result {
+            let phase = match op {
+                Op::Socket | Op::Option => Phase::Socket,
+                Op::Bind => Phase::Bind,
+                _ => Phase::Connect,
+            };
+            return self.not_opened(Failure::errno(phase, errno(&error)), around);
+        }
+        let address = self.address as usize;
+        around.route.settle(address);
+        around.tally.connected(address, around.now_ns - self.opened_ns);
+        let extra = self.batch_size(around.policy).saturating_sub(1);
+        let extra = if extra > 0 { around.pace.take(extra) } else { 0 };
+        around.tally.start(extra);
+        self.begin_batch(1 + extra, around);
+        Step::Exchange
+    }
+
+    fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<'_, S>) -> Step {
+        around.tally.counters.connections_failed += 1;
+        if around.route.advance() {
+            self.carried = true;
+            return self.close();
+        }
+        self.owed = 1;
+        self.fail(failure, around)
+    }
+
+    fn sent(&mut self, result: io::Result<usize>) -> Step {
+        match result {
+            Ok(_) if self.state == State::Exchanging => Step::Send,
+            Ok(_) => Step::Wait,
+            Err(error) => {
+                let failure = Failure::errno(Phase::Send, errno(&error));
+                self.send_failure.get_or_insert(failure);
+                // The peer may have answered before it broke off; the receive will tell.
+                Step::Wait
+            }
+        }
+    }
+
+    fn received(&mut self, bytes: &[u8], more: bool, around: &mut Surroundings<'_, S>) -> Step {
+        around.tally.counters.bytes_read += bytes.len() as u64;
+        let mut bytes = bytes;
+        loop {
+            if !self.answer_begun {
+                self.answer_begun = true;
+                self.first_byte_ns = around.now_ns;
+            }
+            let progress = self.session.received(around.shared, bytes);
+            bytes = &bytes[progress.consumed..];
+            let between_answers = matches!(progress.event, Event::Done(answer) if answer.reusable)
+                && self.owed > 1
+                && !bytes.is_empty();
+            if !between_answers {
+                return self.advance(progress.event, bytes, more, around);
+            }
+            if let Event::Done(answer) = progress.event {
+                self.count(answer, around);
+            }
+        }
+    }
+
+    /// Goes on after the bytes at hand are used up, except `rest`, which nobody has asked for.
+    fn advance(
+        &mut self,
+        event: Event,
+        rest: &[u8],
+        more: bool,
+        around: &mut Surroundings<'_, S>,
+    ) -> Step {
+        let answer = match event {
+            Event::More => return Step::Receive,
+            Event::Broken(kind) => return self.fail(Failure::response(kind), around),
+            Event::Done(answer) => answer,
+        };
+        self.count(answer, around);
+        if !answer.reusable {
+            self.exhausted = true;
+        }
+        // The peer has said that it answers no more: what it still owes will never come.
+        if self.owed > 0 && self.exhausted {
+            return self.fail(Failure::response(Kind::Eof), around);
+        }
+        if !rest.is_empty() && self.owed == 0 {
+            around.tally.counters.surplus += 1;
+            return self.close();
+        }
+        if self.owed > 0 {
+            return Step::Receive;
+        }
+        self.next_batch(more, around)
+    }
+
+    /// All that was asked for is answered.
+    fn next_batch(&mut self, more: bool, around: &mut Surroundings<'_, S>) -> Step {
+        let half_sent = self.outstanding.contains(Op::Send)
+            || self.send_failure.is_some()
+            || !self.session.outgoing(around.shared).is_empty();
+        if half_sent {
+            return self.close();
+        }
+        let wanted = self.batch_size(around.policy);
+        if self.exhausted || wanted == 0 || around.pace.is_over() {
+            let peer_closes = self.exhausted || wanted == 0;
+            if around.policy.close != CloseMode::Server || !peer_closes {
+                return self.close();
+            }
+            self.state = State::Lingering;
+            self.deadline_ns = around.now_ns + LINGER_NS;
+            return Step::Receive;
+        }
+        if more {
+            self.state = State::Settling;
+            self.deadline_ns = around.now_ns + LINGER_NS;
+            return Step::Receive;
+        }
+        let granted = around.pace.take(wanted);
+        around.tally.start(granted);
+        self.begin_batch(granted, around);
+        Step::Exchange
+    }
+
+    /// How many requests the connection takes at once now; 0 when it has had its share.
+    fn batch_size(&self, policy: &Policy) -> u32 {
+        match policy.requests_per_connection {
+            None => policy.pipeline,
+            Some(limit) => (limit - self.begun).min(u64::from(policy.pipeline)) as u32,
+        }
+    }
+
+    fn begin_batch(&mut self, requests: u32, around: &mut Surroundings<'_, S>) {
+        self.state = State::Exchanging;
+        (self.batch, self.owed) = (requests, requests);
+        self.begun += u64::from(requests);
+        self.answer_begun = false;
+        self.handed_ns = around.now_ns;
+        // The time for a request includes connecting: a fresh connection keeps its deadline,
+        // unless that was cut short for the sake of other addresses.
+        self.begun_ns = if self.answered == 0 { self.opened_ns } else { around.now_ns };
+        self.deadline_ns = self.begun_ns.saturating_add(around.policy.timeout_ns);
+        self.session.begin(requests, self.batch_size(around.policy) == 0);
+    }
+
+    /// One answer is whole.
+    fn count(&mut self, answer: Answer, around: &mut Surroundings<'_, S>) {
+        let now_ns = around.now_ns;
+        around.tally.respond(
+            answer.status,
+            Latencies {
+                first_byte_ns: self.first_byte_ns - self.handed_ns,
+                service_ns: now_ns - self.handed_ns,
+                total_ns: now_ns - self.begun_ns,
+            },
+        );
+        match answer.verdict {
+            Ok(()) => around.tally.succeed(now_ns),
+            Err(kind) => {
+                around.tally.fail(Failure { phase: Phase::Verify, kind }, 1, now_ns);
+            }
+        }
+        self.owed -= 1;
+        self.answered += 1;
+        self.failures = 0;
+        // A further answer at hand has come at the same moment.
+        self.answer_begun = false;
+    }
+
+    /// The peer has closed its side while an answer was awaited.
+    fn ended(&mut self, around: &mut Surroundings<'_, S>) -> Step {
+        match self.session.ended() {
+            Event::Done(answer) => {
+                self.count(answer, around);
+                self.fail(Failure::response(Kind::Eof), around)
+            }
+            // A single request and not a byte of its answer, on a connection that has served
+            // before: the peer closed it while it was idle, and our request crossed its FIN.
+            _ if self.answered > 0
+                && self.batch == 1
+                && !self.answer_begun
+                && self.send_failure.is_none() =>
+            {
+                around.tally.counters.closed_idle += 1;
+                self.owed = 0;
+                self.carried = true;
+                self.close()
+            }
+            Event::Broken(kind) => {
+                let failure = Failure::response(kind);
+                self.fail(self.send_failure.unwrap_or(failure), around)
+            }
+            Event::More => self.fail(Failure::response(Kind::Eof), around),
+        }
+    }
+
+    /// What is owed has failed (nothing may be), and the connection ends.
+    fn fail(&mut self, failure: Failure, around: &mut Surroundings<'_, S>) -> Step {
+        if self.owed > 0 {
+            around.tally.fail(failure, self.owed, around.now_ns);
+            self.owed = 0;
+            self.failures = self.failures.saturating_add(1);
+        }
+        self.close()
+    }
+
+    fn close(&mut self) -> Step {
+        self.state = State::Closing;
+        // `expire` cancels once more at the next sweep should the kernel not answer.
+        self.deadline_ns = 0;
+        if self.outstanding.is_empty() { self.settle_closing() } else { Step::Cancel }
+    }
+
+    fn settle_closing(&mut self) -> Step {
+        if !self.outstanding.is_empty() {
+            return Step::Wait;
+        }
+        self.state = State::Idle;
+        self.deadline_ns = u64::MAX;
+        Step::Close
+    }
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+#[cfg(test)]
+mod tests;

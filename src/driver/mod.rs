@@ -1,0 +1,207 @@
+//! The seam to the kernel: a few verbs on a slot, and completions.
+//!
+//! ```text
+//!   worker ── open send receive close cancel ──►  driver  ──►  kernel
+//!   worker ◄── Completion { token, result } ────  turn()  ◄──  kernel
+//! ```
+//!
+//! A verb only queues; [`Driver::turn`] submits what is queued, waits, and delivers completions.
+//! The worker is generic over the driver, so the same loop runs over the ring ([`uring`]) and, in
+//! tests and benches, over a script without a kernel ([`script`]).
+
+pub mod script;
+pub mod uring;
+
+use std::io;
+
+/// The right to use one of the driver's places, for one connection: the index of the slot and the
+/// generation of the connection in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Which place, counted from 0.
+    pub index: u32,
+    /// Which of the connections that this place has had; at most [`Slot::GENERATION_MAX`].
+    pub generation: u32,
+}
+
+impl Slot {
+    /// Generations wrap around after this one: 2^28 connections later nothing of an earlier one
+    /// is left in the kernel.
+    pub const GENERATION_MAX: u32 = (1 << 28) - 1;
+
+    /// The same place, for its next connection.
+    pub fn next(self) -> Slot {
+        Slot { generation: (self.generation + 1) & Slot::GENERATION_MAX, ..self }
+    }
+}
+
+/// What a completion is the completion of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Op {
+    /// `open`, failed where the socket is made.
+    Socket = 1,
+    /// `open`, failed where an option is set.
+    Option = 2,
+    /// `open`, failed where the source address is bound.
+    Bind = 3,
+    /// `open`, established or failed in the handshake.
+    Connect = 4,
+    /// `send`.
+    Send = 5,
+    /// `receive`.
+    Receive = 6,
+    /// `close`; only ever seen by the driver.
+    Close = 7,
+    /// `cancel`; only ever seen by the driver.
+    Cancel = 8,
+}
+
+impl Op {
+    const ALL: [Op; 8] = [
+        Op::Socket,
+        Op::Option,
+        Op::Bind,
+        Op::Connect,
+        Op::Send,
+        Op::Receive,
+        Op::Close,
+        Op::Cancel,
+    ];
+}
+
+/// Operation, slot and generation in the 64 bits that the kernel hands back untouched.
+///
+/// ```text
+///   63      60 59                        32 31                         0
+///   [   op   ] [        generation        ] [          index           ]
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The operation.
+    pub op: Op,
+    /// Whose it was.
+    pub slot: Slot,
+}
+
+impl Token {
+    /// The 64 bits that go to the kernel.
+    pub fn to_bits(self) -> u64 {
+        (self.op as u64) << 60
+            | u64::from(self.slot.generation & Slot::GENERATION_MAX) << 32
+            | u64::from(self.slot.index)
+    }
+
+    /// Reads them back; `None` when no token of ours has these bits.
+    pub fn from_bits(bits: u64) -> Option<Token> {
+        let op = *Op::ALL.get(((bits >> 60) as usize).checked_sub(1)?)?;
+        let generation = (bits >> 32) as u32 & Slot::GENERATION_MAX;
+        Some(Token { op, slot: Slot { index: bits as u32, generation } })
+    }
+}
+
+/// The end of one queued operation.
+#[derive(Debug)]
+pub struct Completion {
+    /// Which operation, of which connection.
+    pub token: Token,
+    /// How many bytes (0 for `open`; 0 for `receive` is the end of the stream), or the error.
+    pub result: io::Result<usize>,
+    /// After a `receive`: the socket already has more, bytes or the end of the stream.
+    pub more: bool,
+}
+
+/// How [`Driver::send`] took the bytes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// How many of them it took.
+    pub taken: usize,
+    /// Whether a completion will say that they are sent. Without it, only a failure is told.
+    pub confirmed: bool,
+}
+
+/// What a `receive` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Bytes that somebody will read ([`Driver::received`]).
+    Read,
+    /// At most this many bytes of which only the number matters.
+    Discard(u64),
+}
+
+/// When a turn comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Completions worth waiting for; one is enough once `linger_ns` is over.
+    pub want: u32,
+    /// How long to hold out for more than one completion.
+    pub linger_ns: u64,
+    /// When to come back without any.
+    pub timeout_ns: u64,
+}
+
+/// The kernel, as the worker sees it. Verbs never block and never fail: what goes wrong comes back
+/// as a completion.
+pub trait Driver {
+    /// Monotonic nanoseconds since the start of the run.
+    fn now_ns(&self) -> u64;
+
+    /// Opens a connection to the target's address number `address`. Exactly one completion
+    /// follows: [`Op::Connect`], or the operation that failed before it.
+    fn open(&mut self, slot: Slot, address: usize);
+
+    /// Hands bytes to the socket. A completion follows when the handover says so or when sending
+    /// fails.
+    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover;
+
+    /// Asks for bytes. Exactly one completion follows. One at a time per slot.
+    fn receive(&mut self, slot: Slot, demand: Demand);
+
+    /// The bytes of the latest completed [`Demand::Read`], `count` of them. Valid until the next
+    /// `receive` on this slot.
+    fn received(&self, slot: Slot, count: usize) -> &[u8];
+
+    /// Gives the socket back. No completion follows; an `open` queued later comes after it.
+    /// Nothing else may be outstanding on the slot.
+    fn close(&mut self, slot: Slot);
+
+    /// Asks the kernel to end an operation early; the operation's own completion follows.
+    fn cancel(&mut self, slot: Slot, op: Op);
+
+    /// Submits what is queued, waits, and appends what has completed. An error here is the end of
+    /// the run: the driver itself is broken.
+    fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()>;
+
+    /// How often the completion queue was full: the generator's own fault, never the server's.
+    fn overflows(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_token_survives_the_kernel(
+            op in 0..Op::ALL.len(), index: u32, generation in 0..=Slot::GENERATION_MAX,
+        ) {
+            let token = Token { op: Op::ALL[op], slot: Slot { index, generation } };
+            prop_assert_eq!(Token::from_bits(token.to_bits()), Some(token));
+        }
+
+        #[test]
+        fn foreign_bits_are_no_token(bits in 0u64..1 << 60) {
+            prop_assert_eq!(Token::from_bits(bits), None);
+            prop_assert_eq!(Token::from_bits(bits | 15 << 60), None);
+        }
+    }
+
+    #[test]
+    fn a_generation_wraps_within_its_bits() {
+        let last = Slot { index: 7, generation: Slot::GENERATION_MAX };
+        assert_eq!(last.next(), Slot { index: 7, generation: 0 });
+    }
+}

@@ -1,0 +1,511 @@
+//! The product: the driver over io_uring.
+//!
+//! A connection costs these entries, in one `io_uring_enter` per turn together with those of all
+//! the other slots, and no other system call:
+//!
+//! ```text
+//!   SOCKET  SETSOCKOPT..  CONNECT │ SEND  RECV │ RECV (the peer's FIN) │ CLOSE
+//!   └──── open ─────────────────┘   └ exchange ┘                          and the next SOCKET
+//! ```
+//!
+//! Socket, options and connect are *not* linked: with a direct descriptor each is done while the
+//! batch is submitted, before the next one is looked at, so the order holds by itself and the
+//! round through the kernel's task list that every link costs is saved. Successes that tell
+//! nothing new post no completion.
+
+#![allow(unsafe_code)]
+
+mod memory;
+pub mod tier;
+
+use super::{Completion, Demand, Driver, Handover, Op, Patience, Slot, Token};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use memory::Memory;
+use socket2::SockAddr;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+pub use tier::{Features, Tier, Unavailable, probe};
+
+/// Wait for data before trying to receive (5.19); missing from the crate's exports.
+const RECVSEND_POLL_FIRST: u16 = 1;
+
+/// Sends up to this size fit into the emptiest socket buffer that Linux hands out, so nobody needs
+/// to be told that they are done.
+const QUIET_SEND_BYTES_MAX: usize = 8 * 1024;
+
+/// Entries pushed for one `open` beside the options.
+const OPEN_ENTRIES: usize = 2;
+
+/// A socket option, set on every connection before it is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOption {
+    level: libc::c_int,
+    name: libc::c_int,
+    value: OptionValue,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct OptionValue([libc::c_int; 2], usize);
+
+impl SocketOption {
+    /// An option that takes one integer.
+    pub fn int(level: libc::c_int, name: libc::c_int, value: libc::c_int) -> SocketOption {
+        SocketOption { level, name, value: OptionValue([value, 0], size_of::<libc::c_int>()) }
+    }
+
+    /// `SO_LINGER` with zero seconds: closing sends a reset.
+    pub fn reset_on_close() -> SocketOption {
+        // struct linger { int l_onoff; int l_linger; }
+        let value = OptionValue([1, 0], size_of::<libc::linger>());
+        SocketOption { level: libc::SOL_SOCKET, name: libc::SO_LINGER, value }
+    }
+}
+
+/// What a driver is built from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the ring can do.
+    pub features: Features,
+    /// How many slots, numbered from 0.
+    pub slots: u32,
+    /// The target's addresses, as `open` numbers them.
+    pub addresses: Vec<SocketAddr>,
+    /// What is set on each socket.
+    pub options: Vec<SocketOption>,
+    /// The bytes that are sent without a copy.
+    pub constant: Arc<[u8]>,
+    /// The size of each slot's receive buffer.
+    pub receive_buffer_bytes: usize,
+    /// What `now_ns` counts from.
+    pub epoch: Instant,
+}
+
+/// What the driver knows of a slot.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// The descriptor, [`NO_SOCKET`], or for a direct one [`DIRECT_SOCKET`].
+    fd: RawFd,
+    generation: u32,
+    address: u32,
+    /// The step of `open` that failed before connect was reached, and its errno.
+    failed_early: Option<(Op, i32)>,
+    /// The socket had more when it was last read: do not wait for a wake-up first.
+    more: bool,
+    /// A send of which only a failure is told.
+    quiet_send: bool,
+}
+
+const NO_SOCKET: RawFd = -1;
+const DIRECT_SOCKET: RawFd = 0;
+
+/// The driver over a ring. Made and used on one thread.
+pub struct UringDriver {
+    ring: IoUring,
+    config: Config,
+    addresses: Vec<SockAddr>,
+    places: Vec<Place>,
+    memory: Memory,
+    /// Operations whose completion has not come yet.
+    outstanding: u64,
+    /// Plain descriptors that were made in the ring and wait to be connected.
+    unconnected: Vec<Slot>,
+    overflows: u64,
+    /// A queue was too full to submit: told by the next turn.
+    broken: Option<io::Error>,
+}
+
+impl UringDriver {
+    /// Sets up the ring, the direct table and the buffers.
+    ///
+    /// # Errors
+    /// The kernel's answer to the set-up.
+    pub fn new(config: Config) -> io::Result<UringDriver> {
+        let slots = config.slots;
+        // Small enough to stay in the cache, large enough for a busy turn; a burst is submitted in
+        // several portions.
+        let submissions = (slots.saturating_mul(4)).next_power_of_two().clamp(64, 512);
+        let completions = (slots.saturating_mul(2)).next_power_of_two().clamp(1024, 65536);
+        let ring = tier::build(config.features.tier, submissions, completions)?;
+        if config.features.tier == Tier::Direct {
+            ring.submitter().register_files_sparse(slots)?;
+        }
+        let place = Place {
+            fd: NO_SOCKET,
+            generation: 0,
+            address: 0,
+            failed_early: None,
+            more: false,
+            quiet_send: false,
+        };
+        Ok(UringDriver {
+            ring,
+            addresses: config.addresses.iter().map(|&address| address.into()).collect(),
+            places: vec![place; slots as usize],
+            memory: Memory::new(slots as usize, config.receive_buffer_bytes),
+            config,
+            outstanding: 0,
+            unconnected: Vec::with_capacity(slots as usize),
+            overflows: 0,
+            broken: None,
+        })
+    }
+
+    fn is_direct(&self) -> bool {
+        self.config.features.tier == Tier::Direct
+    }
+
+    /// Successes that nobody needs to hear of are not posted, where the kernel can do that.
+    fn quiet(&self) -> squeue::Flags {
+        if self.config.features.tier >= Tier::Plain {
+            squeue::Flags::SKIP_SUCCESS
+        } else {
+            squeue::Flags::empty()
+        }
+    }
+
+    /// Puts an entry into the queue; a full queue is submitted first.
+    fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: whatever the entries of this file point to is owned by the driver and stays in
+        // place until the operation has completed: buffers and constant block live in `memory` and
+        // `config`, which `drop` frees only when nothing is outstanding; addresses and option
+        // values are read while the entry is submitted or, for options, executed before `drop`.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            if let Err(error) = self.ring.submit()
+                && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
+            {
+                self.broken = Some(error);
+                return;
+            }
+        }
+    }
+
+    /// Room for entries that must reach the kernel in one go.
+    fn reserve(&mut self, entries: usize) {
+        let queue = self.ring.submission();
+        let free = queue.capacity() - queue.len();
+        drop(queue);
+        if free < entries
+            && let Err(error) = self.ring.submit()
+            && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
+        {
+            self.broken = Some(error);
+        }
+    }
+
+    /// Queues the options and the connect for a socket that exists or is about to.
+    fn push_connect(&mut self, slot: Slot) {
+        let fd = self.places[slot.index as usize].fd;
+        if self.config.features.options_in_ring {
+            for index in 0..self.config.options.len() {
+                let option = &self.config.options[index];
+                let (level, name) = (option.level as u32, option.name as u32);
+                let value = (&raw const option.value.0).cast();
+                let len = option.value.1 as u32;
+                let entry = match self.is_direct() {
+                    true => {
+                        opcode::SetSockOpt::new(types::Fixed(slot.index), level, name, value, len)
+                            .build()
+                    }
+                    false => {
+                        opcode::SetSockOpt::new(types::Fd(fd), level, name, value, len).build()
+                    }
+                };
+                let token = Token { op: Op::Option, slot };
+                self.push(&entry.user_data(token.to_bits()).flags(self.quiet()));
+            }
+        }
+        let address = &self.addresses[self.places[slot.index as usize].address as usize];
+        let (name, len) = (address.as_ptr().cast(), address.len());
+        let entry = match self.is_direct() {
+            true => opcode::Connect::new(types::Fixed(slot.index), name, len).build(),
+            false => opcode::Connect::new(types::Fd(fd), name, len).build(),
+        };
+        self.push(&entry.user_data(Token { op: Op::Connect, slot }.to_bits()));
+    }
+
+    /// For kernels without a socket operation: socket(2) and setsockopt(2).
+    fn open_by_system_call(&mut self, slot: Slot, domain: libc::c_int) {
+        let place = &mut self.places[slot.index as usize];
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::socket(domain, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+        if fd < 0 {
+            place.failed_early = Some((Op::Socket, last_errno()));
+        } else {
+            place.fd = fd;
+            self.set_options_by_system_call(slot);
+        }
+        // Even a socket that does not exist is "connected": the completion carries the failure.
+        self.push_connect(slot);
+    }
+
+    fn set_options_by_system_call(&mut self, slot: Slot) {
+        if self.config.features.options_in_ring {
+            return;
+        }
+        let place = &mut self.places[slot.index as usize];
+        for option in &self.config.options {
+            let value = (&raw const option.value.0).cast();
+            let len = option.value.1 as libc::socklen_t;
+            // SAFETY: `value` points to `len` bytes.
+            let set = unsafe { libc::setsockopt(place.fd, option.level, option.name, value, len) };
+            if set != 0 {
+                place.failed_early.get_or_insert((Op::Option, last_errno()));
+            }
+        }
+    }
+
+    /// Translates what the kernel posted, keeping to itself what only concerns the driver.
+    fn harvest(&mut self, completions: &mut Vec<Completion>) {
+        let queue = self.ring.completion();
+        for entry in queue {
+            let Some(token) = Token::from_bits(entry.user_data()) else { continue };
+            let result = entry.result();
+            let place = &mut self.places[token.slot.index as usize];
+            let current = place.generation == token.slot.generation;
+            let mut token = token;
+            let mut errno = -result;
+            match token.op {
+                Op::Close | Op::Cancel => continue,
+                // With plain descriptors the socket comes first, and is connected when it is there.
+                Op::Socket if result >= 0 => {
+                    if !matches!(self.config.features.tier, Tier::Direct) {
+                        place.fd = result;
+                        self.unconnected.push(token.slot);
+                    }
+                    continue;
+                }
+                Op::Socket if self.config.features.tier != Tier::Direct => {}
+                // The connect that was queued behind it fails too, and tells.
+                Op::Socket | Op::Option | Op::Bind => {
+                    if current && result < 0 {
+                        place.failed_early.get_or_insert((token.op, errno));
+                    }
+                    continue;
+                }
+                Op::Connect => {
+                    if current && let Some((op, first_errno)) = place.failed_early.take() {
+                        (token.op, errno) = (op, first_errno);
+                    }
+                }
+                Op::Send if place.quiet_send && current => {
+                    if result >= 0 {
+                        continue;
+                    }
+                    // Was not counted as outstanding when it was queued.
+                    self.outstanding += 1;
+                }
+                Op::Receive => place.more = cqueue::sock_nonempty(entry.flags()),
+                Op::Send => {}
+            }
+            if token.op == Op::Socket {
+                place.fd = NO_SOCKET;
+            }
+            self.outstanding = self.outstanding.saturating_sub(1);
+            let result = match errno {
+                errno if errno > 0 => Err(io::Error::from_raw_os_error(errno)),
+                _ => Ok(result as usize),
+            };
+            completions.push(Completion { token, result, more: place.more });
+        }
+    }
+
+    /// Connects the plain sockets that the ring has made meanwhile.
+    fn connect_new_sockets(&mut self) {
+        while let Some(slot) = self.unconnected.pop() {
+            self.set_options_by_system_call(slot);
+            self.push_connect(slot);
+        }
+    }
+
+    fn enter(&mut self, patience: Patience) -> io::Result<()> {
+        let timeout = types::Timespec::from(Duration::from_nanos(patience.timeout_ns));
+        let mut args = types::SubmitArgs::new().timespec(&timeout);
+        let mut want = patience.want.max(1) as usize;
+        if want > 1 {
+            match self.config.features.minimum_wait {
+                true => args = args.min_wait_usec((patience.linger_ns / 1000) as u32),
+                false => want = 1,
+            }
+        }
+        match self.ring.submitter().submit_with_args(want, &args) {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // The wait was over, or a signal ended it; EBUSY and EAGAIN: the kernel asks us
+                // to take completions first.
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+fn last_errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+impl Driver for UringDriver {
+    fn now_ns(&self) -> u64 {
+        self.config.epoch.elapsed().as_nanos() as u64
+    }
+
+    fn open(&mut self, slot: Slot, address: usize) {
+        let domain = match self.config.addresses[address] {
+            SocketAddr::V4(_) => libc::AF_INET,
+            SocketAddr::V6(_) => libc::AF_INET6,
+        };
+        let place = &mut self.places[slot.index as usize];
+        debug_assert_eq!(place.fd, NO_SOCKET, "the slot still has a socket");
+        *place = Place {
+            fd: NO_SOCKET,
+            generation: slot.generation,
+            address: address as u32,
+            failed_early: None,
+            more: false,
+            quiet_send: false,
+        };
+        self.outstanding += 1;
+        let token = Token { op: Op::Socket, slot }.to_bits();
+        match self.config.features.tier {
+            Tier::Direct => {
+                place.fd = DIRECT_SOCKET;
+                // All of it in one batch: the order of submission is what orders it.
+                self.reserve(OPEN_ENTRIES + self.config.options.len());
+                let at = types::DestinationSlot::try_from_slot_target(slot.index).ok();
+                let entry = opcode::Socket::new(domain, libc::SOCK_STREAM, 0).file_index(at);
+                self.push(&entry.build().user_data(token).flags(self.quiet()));
+                self.push_connect(slot);
+            }
+            Tier::Plain => {
+                let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+                let entry = opcode::Socket::new(domain, kind, 0).build();
+                self.push(&entry.user_data(token));
+            }
+            Tier::Basic => self.open_by_system_call(slot, domain),
+        }
+    }
+
+    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
+        let constant = self.config.constant.as_ptr_range();
+        let is_constant =
+            constant.contains(&bytes.as_ptr()) && bytes.as_ptr_range().end <= constant.end;
+        let place = &mut self.places[slot.index as usize];
+        let bytes = match is_constant {
+            true => bytes,
+            false => self.memory.copy_for_sending(slot.index as usize, bytes),
+        };
+        place.quiet_send = is_constant && bytes.len() <= QUIET_SEND_BYTES_MAX;
+        let handover = Handover { taken: bytes.len(), confirmed: !place.quiet_send };
+        // WAITALL: a short send would count as success.
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        let (pointer, len) = (bytes.as_ptr(), bytes.len() as u32);
+        let fd = place.fd;
+        let entry = match self.is_direct() {
+            true => opcode::Send::new(types::Fixed(slot.index), pointer, len).flags(flags).build(),
+            false => opcode::Send::new(types::Fd(fd), pointer, len).flags(flags).build(),
+        };
+        let mut entry = entry.user_data(Token { op: Op::Send, slot }.to_bits());
+        match handover.confirmed {
+            true => self.outstanding += 1,
+            false => entry = entry.flags(self.quiet()),
+        }
+        self.push(&entry);
+        handover
+    }
+
+    fn receive(&mut self, slot: Slot, demand: Demand) {
+        let place = self.places[slot.index as usize];
+        let (pointer, len) = match demand {
+            Demand::Read => self.memory.receive_buffer(slot.index as usize),
+            Demand::Discard(count) => self.memory.sink(count),
+        };
+        let len = len as u32;
+        let entry = match self.is_direct() {
+            true => opcode::Recv::new(types::Fixed(slot.index), pointer, len),
+            false => opcode::Recv::new(types::Fd(place.fd), pointer, len),
+        };
+        // Nothing is there yet as a rule: waiting first saves the attempt that would find that.
+        let wait_first = !place.more && self.config.features.tier >= Tier::Plain;
+        let entry = entry.ioprio(if wait_first { RECVSEND_POLL_FIRST } else { 0 });
+        self.outstanding += 1;
+        self.push(&entry.build().user_data(Token { op: Op::Receive, slot }.to_bits()));
+    }
+
+    fn received(&self, slot: Slot, count: usize) -> &[u8] {
+        self.memory.received(slot.index as usize, count)
+    }
+
+    fn close(&mut self, slot: Slot) {
+        let place = &mut self.places[slot.index as usize];
+        let fd = std::mem::replace(&mut place.fd, NO_SOCKET);
+        if fd == NO_SOCKET {
+            return;
+        }
+        let entry = match self.is_direct() {
+            true => opcode::Close::new(types::Fixed(slot.index)).build(),
+            false => opcode::Close::new(types::Fd(fd)).build(),
+        };
+        let token = Token { op: Op::Close, slot }.to_bits();
+        self.push(&entry.user_data(token).flags(self.quiet()));
+    }
+
+    fn cancel(&mut self, slot: Slot, op: Op) {
+        let target = Token { op, slot }.to_bits();
+        let token = Token { op: Op::Cancel, slot }.to_bits();
+        let entry = opcode::AsyncCancel::new(target).build();
+        self.push(&entry.user_data(token).flags(self.quiet()));
+    }
+
+    fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        if self.ring.submission().cq_overflow() {
+            self.overflows += 1;
+        }
+        self.enter(patience)?;
+        self.harvest(completions);
+        self.connect_new_sockets();
+        Ok(())
+    }
+
+    fn overflows(&self) -> u64 {
+        self.overflows
+    }
+}
+
+impl Drop for UringDriver {
+    /// Ends what is under way, so that the kernel lets go of the buffers before they are freed.
+    fn drop(&mut self) {
+        for index in 0..self.places.len() {
+            let slot = Slot { index: index as u32, generation: self.places[index].generation };
+            if self.places[index].fd == NO_SOCKET {
+                continue;
+            }
+            for op in [Op::Connect, Op::Send, Op::Receive] {
+                self.cancel(slot, op);
+            }
+            self.close(slot);
+        }
+        let patience = Patience { want: 1, linger_ns: 0, timeout_ns: 100_000_000 };
+        let give_up = Instant::now() + Duration::from_secs(1);
+        let mut completions = Vec::new();
+        while self.outstanding > 0 && Instant::now() < give_up {
+            if self.enter(patience).is_err() {
+                break;
+            }
+            completions.clear();
+            self.harvest(&mut completions);
+        }
+        if self.outstanding > 0 {
+            // Memory that the kernel may still write to is never given back.
+            self.memory.leak();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

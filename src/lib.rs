@@ -1,0 +1,26 @@
+//! ringshot opens short HTTP connections over io_uring, tells the truth about what it measured,
+//! and says why when the box itself is the limit.
+//!
+//! The modules are listed in the order in which a run passes through them, which is also the order
+//! to read them in.
+
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod plan;
+pub mod preflight;
+
+pub mod run;
+pub mod worker;
+
+pub mod driver;
+
+pub mod connection;
+pub mod session;
+
+pub mod failure;
+pub mod pace;
+pub mod tally;
+
+pub mod findings;
+pub mod report;

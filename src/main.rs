@@ -1,0 +1,208 @@
+//! The story of a run: parse, plan, preflight, run, report, exit code.
+
+use clap::Parser;
+use ringshot::cli::Cli;
+use ringshot::driver::uring::{self, Features};
+use ringshot::plan::{Endpoint, JsonOutput, Plan};
+use ringshot::preflight::cpus::{Cpus, Placement};
+use ringshot::preflight::{self, descriptors};
+use ringshot::report::assemble::Circumstances;
+use ringshot::report::console::{self, Progress, Style};
+use ringshot::report::{Report, json};
+use ringshot::run::{self, Load, Measured};
+use ringshot::session::http1::{Http1, RequestBlock, Shared};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+const COULD_NOT_RUN: u8 = 1;
+const USAGE: u8 = 2;
+const NOTHING_SUCCEEDED: u8 = 4;
+/// A shell's convention for a process that a signal has ended.
+const SIGNALLED: u8 = 128;
+
+fn main() -> ExitCode {
+    let command: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let plan = match parse(&command) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    match measure(&plan) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("ringshot: {error}");
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
+
+fn parse(command: &[String]) -> Result<Plan, ExitCode> {
+    let cli = Cli::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            // --help or --version; a closed pipe is no failure of ours.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        // The first paragraph says what is wrong; usage is in --help.
+        let text = error.to_string();
+        let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let words: Vec<&str> = what.split_whitespace().collect();
+        eprintln!("ringshot: {} (see --help)", words.join(" "));
+        ExitCode::from(USAGE)
+    })?;
+    Plan::new(&cli, command).map_err(|error| {
+        eprintln!("ringshot: {error}");
+        ExitCode::from(USAGE)
+    })
+}
+
+fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
+    let features = uring::probe(plan.ring_tier)?;
+    let cpus = Cpus::detect();
+    let bundled = plan.endpoint.is_none();
+    let placement = cpus.place(plan.threads, plan.connections, &plan.cpus, bundled)?;
+    let allowed = descriptors::raise_limit();
+    let needed = descriptors::needed(plan.connections, placement.threads, features.tier, bundled);
+    descriptors::check(needed, allowed, plan.connections)?;
+    if let Some(JsonOutput::File(path)) = &plan.json {
+        json::check(path)?;
+    }
+    for note in &placement.notes {
+        eprintln!("ringshot: {note}");
+    }
+    let (_server, endpoint) = match &plan.endpoint {
+        Some(endpoint) => (None, endpoint.clone()),
+        None => bundled_server(&placement).map(|(server, endpoint)| (Some(server), endpoint))?,
+    };
+
+    let load = load(plan, &placement, &endpoint, features)?;
+    let signals = Signals::catch()?;
+    let measured = run_load(plan, &load, &endpoint, &signals.stop)?;
+
+    let report = Report::new(
+        &Circumstances {
+            plan,
+            url: &endpoint.url,
+            load: &load,
+            cpus: &cpus,
+            interrupted: signals.received().is_some(),
+        },
+        &measured,
+    );
+    write(plan, &report)?;
+    Ok(match signals.received() {
+        Some(signal) => SIGNALLED + signal,
+        None if report.requests.ok == 0 => NOTHING_SUCCEEDED,
+        None => 0,
+    })
+}
+
+/// Starts the server that is measured when no URL is given.
+fn bundled_server(
+    placement: &Placement,
+) -> Result<(bench_server::Server, Endpoint), Box<dyn Error>> {
+    let server = bench_server::Server::start(bench_server::Config {
+        listen: "127.0.0.1:0".parse()?,
+        threads: placement.server_threads,
+        cpus: placement.server.clone(),
+        ..Default::default()
+    })
+    .map_err(|error| format!("cannot start the bundled server: {error}"))?;
+    let endpoint = Endpoint::parse(&format!("http://{}/", server.addr()))?;
+    let place = match &placement.server {
+        Some(cpus) => format!("on CPU {}", console::format::cpu_list(cpus)),
+        None => "not pinned".into(),
+    };
+    eprintln!("ringshot: no URL given: measuring the bundled server, {} ({place})", endpoint.url);
+    Ok((server, endpoint))
+}
+
+fn load(
+    plan: &Plan,
+    placement: &Placement,
+    endpoint: &Endpoint,
+    features: Features,
+) -> Result<Load, Box<dyn Error>> {
+    Ok(Load {
+        addresses: preflight::resolve(endpoint)?,
+        connections: plan.connections,
+        threads: placement.threads,
+        cpus: placement.workers.clone(),
+        duration: plan.duration,
+        requests: plan.requests,
+        policy: plan.policy,
+        socket_options: plan.socket_options(),
+        receive_buffer_bytes: plan.receive_buffer_bytes(),
+        features,
+    })
+}
+
+fn run_load(
+    plan: &Plan,
+    load: &Load,
+    endpoint: &Endpoint,
+    stop: &AtomicBool,
+) -> io::Result<Measured> {
+    let block = RequestBlock::new(&plan.request(endpoint), plan.reuse());
+    let shared = || Shared::new(block.clone());
+    let duration_s = load.duration.map(|duration| duration.as_secs_f64());
+    let mut progress = Progress::on_stderr(duration_s, load.requests);
+    let measured = run::run::<Http1>(load, shared, stop, |second, counters| {
+        progress.tick(second, counters);
+    });
+    progress.finish();
+    measured
+}
+
+/// The summary for people, and the document. With the document on standard output, everything for
+/// people goes to standard error.
+fn write(plan: &Plan, report: &Report) -> io::Result<()> {
+    let shown = match plan.json {
+        Some(JsonOutput::Stdout) => {
+            console::summary(report, &mut io::stderr().lock(), Style::stderr())
+        }
+        _ => console::summary(report, &mut io::stdout().lock(), Style::stdout()),
+    };
+    // Nobody listens any more: no failure of the run.
+    if let Err(error) = shown
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        return Err(error);
+    }
+    match &plan.json {
+        Some(JsonOutput::Stdout) => json::write(report, "-"),
+        Some(JsonOutput::File(path)) => json::write(report, path),
+        None => Ok(()),
+    }
+}
+
+/// The first signal ends the run and leaves a report, the second one ends the process.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    number: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Signals> {
+        let (stop, number) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        for signal in [SIGINT, SIGTERM] {
+            let code = i32::from(SIGNALLED) + signal;
+            // Looks at `stop` before the next line sets it, so it acts on the second signal.
+            signal_hook::flag::register_conditional_shutdown(signal, code, stop.clone())?;
+            signal_hook::flag::register(signal, stop.clone())?;
+            signal_hook::flag::register_usize(signal, number.clone(), signal as usize)?;
+        }
+        Ok(Signals { stop, number })
+    }
+
+    fn received(&self) -> Option<u8> {
+        match self.number.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(signal as u8),
+        }
+    }
+}

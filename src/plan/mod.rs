@@ -1,0 +1,242 @@
+//! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
+
+mod parse;
+mod url;
+
+use crate::cli::Cli;
+use crate::connection::{CloseMode, Policy};
+use crate::driver::uring::{SocketOption, Tier};
+use crate::session::http1;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+pub use url::{Endpoint, redact};
+
+/// How long a run takes when nothing is said.
+const DURATION_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The receive buffer of a slot: a head and a small body; more for pipelined answers.
+const RECEIVE_BYTES_MIN: usize = 4 * 1024;
+const RECEIVE_BYTES_MAX: usize = 64 * 1024;
+const RECEIVE_BYTES_PER_ANSWER: usize = 512;
+
+/// All the requests of a pipelined batch lie in memory side by side.
+const BATCH_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// A flag whose value cannot be used: the flag, and what it accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError(pub String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Where the result document goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JsonOutput {
+    /// To standard output, which then carries nothing else.
+    Stdout,
+    /// To a file.
+    File(PathBuf),
+}
+
+/// What a run is to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The command line, without secrets.
+    pub command: Vec<String>,
+    /// The target; `None` for the bundled server.
+    pub endpoint: Option<Endpoint>,
+    /// Concurrent connections over all threads.
+    pub connections: u32,
+    /// Worker threads, when they were given.
+    pub threads: Option<u32>,
+    /// The limit of time.
+    pub duration: Option<Duration>,
+    /// The limit of requests.
+    pub requests: Option<u64>,
+    /// How connections behave.
+    pub policy: Policy,
+    /// The request, but for the host and the path, which [`Plan::request`] fills in.
+    pub method: String,
+    /// Headers beside the usual ones.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body, empty for none.
+    pub body: Arc<[u8]>,
+    /// Where to pin.
+    pub cpus: CpuChoice,
+    /// Where the result document goes.
+    pub json: Option<JsonOutput>,
+    /// The best ring tier that may be used.
+    pub ring_tier: Tier,
+}
+
+/// Where the worker threads run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CpuChoice {
+    /// On CPUs of our choice.
+    Auto,
+    /// On these, in turn.
+    List(Vec<usize>),
+    /// Wherever the scheduler puts them.
+    Unpinned,
+}
+
+impl Plan {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, with the flag's name and the accepted form.
+    pub fn new(cli: &Cli, command: &[String]) -> Result<Plan, UsageError> {
+        let pipeline = parse::optional_count("--pipeline", cli.pipeline.as_deref())?;
+        let per_connection = parse::optional_count(
+            "--requests-per-connection",
+            cli.requests_per_connection.as_deref(),
+        )?;
+        let reuse = cli.keepalive || pipeline.is_some_and(|depth| depth > 1);
+        let requests_per_connection = match per_connection {
+            None if reuse => None,
+            None => Some(1),
+            given => given,
+        };
+        let pipeline = parse::within_u32("--pipeline", pipeline.unwrap_or(1), 65_536)?;
+        let (body, has_body) = body(cli)?;
+        let requests = parse::optional_count("--requests", cli.requests.as_deref())?;
+        let duration = match &cli.duration {
+            Some(text) => Some(parse::duration("--duration", text)?),
+            None => requests.is_none().then_some(DURATION_DEFAULT),
+        };
+        let connections = parse::count("--connections", &cli.connections)?;
+        let threads = parse::optional_count("--threads", cli.threads.as_deref())?;
+        let threads = threads.map(|n| parse::within_u32("--threads", n, 4096)).transpose()?;
+        let plan = Plan {
+            command: command.iter().map(|argument| redact(argument)).collect(),
+            endpoint: cli.url.as_deref().map(Endpoint::parse).transpose()?,
+            connections: parse::within_u32("--connections", connections, 16_777_216)?,
+            threads,
+            duration,
+            requests,
+            policy: Policy {
+                requests_per_connection,
+                pipeline,
+                close: parse::close_mode(&cli.close)?,
+                timeout_ns: parse::duration("--timeout", &cli.timeout)?.as_nanos() as u64,
+                discard_from_bytes: receive_buffer_bytes(pipeline) as u64,
+            },
+            method: parse::method(cli.method.as_deref(), has_body)?,
+            headers: cli
+                .headers
+                .iter()
+                .map(|text| parse::header(text))
+                .collect::<Result<_, _>>()?,
+            body,
+            cpus: parse::cpus(cli.cpus.as_deref())?,
+            json: cli.json.as_deref().map(|text| match text {
+                "-" => JsonOutput::Stdout,
+                path => JsonOutput::File(path.into()),
+            }),
+            ring_tier: parse::ring_tier(&cli.ring_tier)?,
+        };
+        plan.check_batch()
+    }
+
+    fn check_batch(self) -> Result<Plan, UsageError> {
+        let batch_bytes = u64::from(self.policy.pipeline) * (self.body.len() as u64 + 1024);
+        if self.policy.pipeline > 1 && batch_bytes > BATCH_BYTES_MAX {
+            return Err(UsageError(format!(
+                "--pipeline {}: with this body a batch has {} MiB; at most {} MiB are accepted",
+                self.policy.pipeline,
+                batch_bytes >> 20,
+                BATCH_BYTES_MAX >> 20
+            )));
+        }
+        Ok(self)
+    }
+
+    /// The request, as the sessions send it to `endpoint`.
+    pub fn request(&self, endpoint: &Endpoint) -> http1::Request {
+        let mut headers = self.headers.clone();
+        let given = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+        if let Some(authorization) = &endpoint.authorization
+            && !given("authorization")
+        {
+            headers.push(("Authorization".into(), authorization.clone().into_bytes()));
+        }
+        http1::Request {
+            method: self.method.clone(),
+            target: endpoint.target.clone(),
+            host: endpoint.host_header.clone(),
+            headers,
+            body: self.body.clone(),
+        }
+    }
+
+    /// Which requests are needed of it.
+    pub fn reuse(&self) -> http1::Reuse {
+        let announces_close = self.policy.close == CloseMode::Server;
+        http1::Reuse {
+            pipeline: self.policy.pipeline,
+            keeps: !announces_close || self.policy.requests_per_connection != Some(1),
+            announces_close,
+        }
+    }
+
+    /// The size of a slot's receive buffer.
+    pub fn receive_buffer_bytes(&self) -> usize {
+        receive_buffer_bytes(self.policy.pipeline)
+    }
+
+    /// What is set on every socket.
+    pub fn socket_options(&self) -> Vec<SocketOption> {
+        let mut options = Vec::new();
+        if self.policy.requests_per_connection == Some(1) {
+            // The ACK that ends the handshake can travel with the request, which follows at once:
+            // one packet and one wake-up of the server less.
+            options.push(SocketOption::int(libc::IPPROTO_TCP, libc::TCP_QUICKACK, 0));
+        } else {
+            // A batch that is larger than a segment must not wait for the ACK of the one before.
+            options.push(SocketOption::int(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1));
+        }
+        if self.policy.close == CloseMode::Rst {
+            options.push(SocketOption::reset_on_close());
+        }
+        options
+    }
+}
+
+/// Who keeps TIME_WAIT under a policy.
+pub fn time_wait_owner(policy: &Policy) -> &'static str {
+    match policy.close {
+        CloseMode::Rst => "nobody",
+        CloseMode::Client => "client",
+        // Without a last request on a connection, nobody can be asked to close it.
+        CloseMode::Server if policy.requests_per_connection.is_none() => "client",
+        CloseMode::Server => "server",
+    }
+}
+
+fn receive_buffer_bytes(pipeline: u32) -> usize {
+    (pipeline as usize * RECEIVE_BYTES_PER_ANSWER).clamp(RECEIVE_BYTES_MIN, RECEIVE_BYTES_MAX)
+}
+
+/// The body, and whether one was given at all.
+fn body(cli: &Cli) -> Result<(Arc<[u8]>, bool), UsageError> {
+    match (&cli.body, &cli.body_file) {
+        (Some(text), _) => Ok((text.as_bytes().into(), true)),
+        (None, Some(path)) => match std::fs::read(path) {
+            Ok(bytes) => Ok((bytes.into(), true)),
+            Err(error) => Err(UsageError(format!(
+                "--body-file {}: {error}; give the name of a readable file",
+                path.display()
+            ))),
+        },
+        (None, None) => Ok((Arc::new([]), false)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

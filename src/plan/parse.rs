@@ -1,0 +1,131 @@
+//! The forms that flag values have. Every error names the flag, the value and the accepted form.
+
+use super::{CpuChoice, UsageError};
+use crate::connection::CloseMode;
+use crate::driver::uring::Tier;
+use std::time::Duration;
+
+/// Longer than anybody waits, short enough for every sum of nanoseconds.
+const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+fn refuse<T>(flag: &str, value: &str, accepted: &str) -> Result<T, UsageError> {
+    Err(UsageError(format!("{flag} {}: {accepted}", value.escape_debug())))
+}
+
+/// A whole number from 1 on; `k`, `M` and `G` stand for thousands, millions and billions.
+pub(super) fn count(flag: &str, text: &str) -> Result<u64, UsageError> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1_000),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1_000_000),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    match number {
+        Some(number) if plain && number > 0 => Ok(number),
+        _ => refuse(flag, text, "give a whole number from 1 on, such as 64 or 10k"),
+    }
+}
+
+pub(super) fn optional_count(flag: &str, text: Option<&str>) -> Result<Option<u64>, UsageError> {
+    text.map(|text| count(flag, text)).transpose()
+}
+
+pub(super) fn within_u32(flag: &str, number: u64, max: u32) -> Result<u32, UsageError> {
+    match u32::try_from(number) {
+        Ok(small) if small <= max => Ok(small),
+        _ => refuse(flag, &number.to_string(), &format!("at most {max} are accepted")),
+    }
+}
+
+/// A length of time above zero: `10s`, `1.5s`, `500ms`, `2m`, `1h`; a bare number means seconds.
+pub(super) fn duration(flag: &str, text: &str) -> Result<Duration, UsageError> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds_per_unit = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => f64::NAN,
+    };
+    let plain = number.starts_with(|c: char| c.is_ascii_digit())
+        && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = number.parse::<f64>().unwrap_or(f64::NAN) * seconds_per_unit;
+    let duration = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO);
+    if !plain || duration.is_zero() || duration > DURATION_MAX {
+        return refuse(
+            flag,
+            text,
+            "give a length of time above zero and up to a year, such as 500ms, 10s, 2m or 1h",
+        );
+    }
+    Ok(duration)
+}
+
+pub(super) fn close_mode(text: &str) -> Result<CloseMode, UsageError> {
+    match text {
+        "server" => Ok(CloseMode::Server),
+        "client" => Ok(CloseMode::Client),
+        "rst" => Ok(CloseMode::Rst),
+        _ => refuse("--close", text, "give server, client or rst"),
+    }
+}
+
+pub(super) fn ring_tier(text: &str) -> Result<Tier, UsageError> {
+    [Tier::Basic, Tier::Plain, Tier::Direct]
+        .into_iter()
+        .find(|tier| tier.name() == text)
+        .map_or_else(|| refuse("--ring-tier", text, "give direct, plain or basic"), Ok)
+}
+
+/// A method is a token (RFC 9110 §9.1), taken as it is typed.
+pub(super) fn method(text: Option<&str>, has_body: bool) -> Result<String, UsageError> {
+    let text = text.unwrap_or(if has_body { "POST" } else { "GET" });
+    match http::Method::from_bytes(text.as_bytes()) {
+        // CONNECT opens a tunnel; what follows its answer is not HTTP any more.
+        Ok(http::Method::CONNECT) => {
+            refuse("--method", text, "a tunnel cannot be measured; give another method")
+        }
+        Ok(method) => Ok(method.as_str().to_owned()),
+        Err(_) => refuse("--method", text, "give an HTTP method such as GET or POST"),
+    }
+}
+
+/// `Name: value`, with the white space around the value removed.
+pub(super) fn header(text: &str) -> Result<(String, Vec<u8>), UsageError> {
+    // Neither the value nor a name that might be half of one is shown: it may be a secret.
+    let accepted = "give `Name: value`, without line breaks or other control characters";
+    let shown = text.split(':').next().filter(|_| text.contains(':')).unwrap_or("");
+    let Some((name, value)) = text.split_once(':') else {
+        return refuse("--header", shown, accepted);
+    };
+    let value = value.trim_matches([' ', '\t']);
+    let valid = http::HeaderName::from_bytes(name.as_bytes()).is_ok()
+        && http::HeaderValue::from_bytes(value.as_bytes()).is_ok();
+    match valid {
+        true => Ok((name.to_owned(), value.as_bytes().to_vec())),
+        false => refuse("--header", shown, accepted),
+    }
+}
+
+/// `0,2-3` or `none`.
+pub(super) fn cpus(text: Option<&str>) -> Result<CpuChoice, UsageError> {
+    let Some(text) = text else { return Ok(CpuChoice::Auto) };
+    if text == "none" {
+        return Ok(CpuChoice::Unpinned);
+    }
+    let mut list = Vec::new();
+    for part in text.split(',') {
+        let (low, high) = part.split_once('-').unwrap_or((part, part));
+        match (low.trim().parse::<usize>(), high.trim().parse::<usize>()) {
+            (Ok(low), Ok(high)) if low <= high && high < 65_536 => list.extend(low..=high),
+            _ => {
+                return refuse("--cpus", text, "give CPU numbers such as 0,2-3, or none");
+            }
+        }
+    }
+    Ok(CpuChoice::List(list))
+}

@@ -1,0 +1,236 @@
+//! From the numbers of a run to its [`Report`].
+
+use super::*;
+use crate::connection::CloseMode;
+use crate::findings::{self, Facts};
+use crate::plan::{self, Plan};
+use crate::preflight::cpus::Cpus;
+use crate::run::{Load, Measured, percentile_us};
+use base64::Engine;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+
+/// Everything beside the numbers that a report names.
+#[derive(Clone, Debug)]
+pub struct Circumstances<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The URL, as it may be shown.
+    pub url: &'a str,
+    /// What the plan came to.
+    pub load: &'a Load,
+    /// The processors.
+    pub cpus: &'a Cpus,
+    /// Whether a signal ended the run.
+    pub interrupted: bool,
+}
+
+impl Report {
+    /// Puts a report together.
+    pub fn new(around: &Circumstances<'_>, measured: &Measured) -> Report {
+        let (plan, load, tally) = (around.plan, around.load, &measured.tally);
+        let counters = &tally.counters;
+        let duration_s = measured.duration.as_secs_f64();
+        let per_s = |count: u64| if duration_s > 0.0 { count as f64 / duration_s } else { 0.0 };
+        let bundled = plan.endpoint.is_none();
+        let busiest = measured.threads.iter().map(|time| time.busy_ratio()).fold(0.0, f64::max);
+        let facts = Facts {
+            counters,
+            busy_ratio: busiest,
+            threads: load.threads,
+            cpus: around.cpus.parallelism,
+            bundled,
+        };
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            command: plan.command.clone(),
+            target: Target {
+                url: around.url.to_owned(),
+                address: address(load, measured),
+                bundled,
+            },
+            plan: summarize(plan, load),
+            host: Host::detect(around.cpus),
+            engine: "io_uring",
+            ring_tier: load.features.tier.name(),
+            interrupted: around.interrupted,
+            duration_s: rounded(duration_s, 6),
+            requests: Requests {
+                started: counters.started,
+                ok: counters.ok,
+                failed: counters.failed,
+                in_flight: counters.in_flight(),
+            },
+            connections: Connections {
+                opened: counters.connections_opened,
+                failed: counters.connections_failed,
+                time_wait_owner: plan::time_wait_owner(&plan.policy),
+            },
+            bytes: Bytes { read: counters.bytes_read, written: counters.bytes_written },
+            rate: Rate {
+                requests_per_s: rounded(per_s(counters.ok), 2),
+                connections_per_s: rounded(per_s(counters.connections_opened), 2),
+            },
+            // 0 stands for an answer without a status.
+            status: (0u16..)
+                .zip(tally.statuses.iter().copied())
+                .filter(|&(code, count)| code > 0 && count > 0)
+                .collect(),
+            errors: errors(measured),
+            latency: LatencySet {
+                connect: Latency::of(&tally.connect),
+                first_byte: Latency::of(&tally.first_byte),
+                service: Latency::of(&tally.service),
+                total: Latency::of(&tally.total),
+                uncorrected: None,
+            },
+            generator: generator(measured, busiest),
+            kernel: Kernel { findings: findings::find(&facts) },
+            series: measured.series.clone(),
+        }
+    }
+}
+
+/// The address with the most connections; the first candidate when there is none.
+fn address(load: &Load, measured: &Measured) -> String {
+    let opened = &measured.tally.opened_by_address;
+    let most = (0..opened.len()).rev().max_by_key(|&index| opened[index]).unwrap_or(0);
+    load.addresses.get(most).map(ToString::to_string).unwrap_or_default()
+}
+
+fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
+    PlanSummary {
+        connections: load.connections,
+        threads: load.threads,
+        duration_s: load.duration.map(|duration| duration.as_secs_f64()),
+        requests: load.requests,
+        requests_per_connection: load.policy.requests_per_connection,
+        pipeline: load.policy.pipeline,
+        close: match load.policy.close {
+            CloseMode::Server => "server",
+            CloseMode::Client => "client",
+            CloseMode::Rst => "rst",
+        },
+        method: plan.method.clone(),
+        body_bytes: plan.body.len() as u64,
+        timeout_s: load.policy.timeout_ns as f64 / 1e9,
+        cpus: load.cpus.clone(),
+    }
+}
+
+fn errors(measured: &Measured) -> Vec<Error> {
+    let seconds = |ns: u64| rounded(ns.saturating_sub(measured.begin_ns) as f64 / 1e9, 3);
+    let mut errors: Vec<Error> = measured
+        .tally
+        .errors
+        .iter()
+        .map(|entry| Error {
+            phase: entry.failure.phase.name(),
+            kind: entry.failure.kind.to_string(),
+            count: entry.count,
+            first_s: seconds(entry.first_ns),
+            last_s: seconds(entry.last_ns),
+            advice: findings::advice(entry.failure).to_owned(),
+        })
+        .collect();
+    errors.sort_by_key(|error| std::cmp::Reverse(error.count));
+    errors
+}
+
+fn generator(measured: &Measured, busiest: f64) -> Generator {
+    let user_s: f64 = measured.threads.iter().map(|time| time.user.as_secs_f64()).sum();
+    let sys_s: f64 = measured.threads.iter().map(|time| time.sys.as_secs_f64()).sum();
+    let ended = measured.tally.counters.ok + measured.tally.counters.failed;
+    let per_request = if ended > 0 { (user_s + sys_s) * 1e6 / ended as f64 } else { 0.0 };
+    Generator {
+        threads: measured.threads.len() as u32,
+        cpu_user_s: rounded(user_s, 6),
+        cpu_sys_s: rounded(sys_s, 6),
+        cpu_us_per_request: rounded(per_request, 3),
+        busy_ratio: rounded(busiest, 3),
+        saturated: busiest >= findings::SATURATED_RATIO,
+    }
+}
+
+impl Latency {
+    /// Reads a histogram in microseconds.
+    pub fn of(histogram: &Histogram<u64>) -> Latency {
+        let at = |percentile| percentile_us(histogram, percentile);
+        let empty = histogram.is_empty();
+        Latency {
+            count: histogram.len(),
+            min_us: if empty { 0 } else { histogram.min() },
+            mean_us: if empty { 0.0 } else { rounded(histogram.mean(), 3) },
+            stdev_us: if empty { 0.0 } else { rounded(histogram.stdev(), 3) },
+            p50_us: at(50.0),
+            p75_us: at(75.0),
+            p90_us: at(90.0),
+            p95_us: at(95.0),
+            p99_us: at(99.0),
+            p99_9_us: at(99.9),
+            p99_99_us: at(99.99),
+            max_us: histogram.max(),
+            hdr: encode(histogram),
+        }
+    }
+}
+
+fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new()
+        .serialize(histogram, &mut bytes)
+        .expect("writing to memory does not fail");
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+impl Host {
+    fn detect(cpus: &Cpus) -> Host {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let cpu_model = read("/proc/cpuinfo")
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("model name")?
+                    .split_once(':')
+                    .map(|(_, name)| name.trim().to_owned())
+            })
+            .unwrap_or_default();
+        Host {
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            cpu_model,
+            cpus: cpus.parallelism,
+        }
+    }
+}
+
+/// Cut to so many decimals: digits beyond those that were measured only look precise.
+fn rounded(value: f64, decimals: i32) -> f64 {
+    let factor = 10f64.powi(decimals);
+    (value * factor).round() / factor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::latency_histogram;
+    use hdrhistogram::serialization::Deserializer;
+
+    #[test]
+    fn an_empty_histogram_reads_as_zeros() {
+        let latency = Latency::of(&latency_histogram());
+        assert_eq!((latency.count, latency.min_us, latency.p50_us, latency.max_us), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn the_whole_histogram_travels_in_the_document() {
+        let mut histogram = latency_histogram();
+        for us in [1, 50, 50, 900, 3_000_000] {
+            histogram.record(us).unwrap();
+        }
+        let latency = Latency::of(&histogram);
+        let bytes = base64::engine::general_purpose::STANDARD.decode(latency.hdr).unwrap();
+        let back: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+        assert_eq!(back, histogram);
+        assert_eq!((latency.min_us, latency.p50_us), (1, 50));
+    }
+}

@@ -1,0 +1,292 @@
+//! Numbers as a person reads them, and text that a terminal may show.
+//!
+//! Units are tables, not ifs. Three significant digits are what the histograms hold, so no time
+//! is printed with more.
+
+/// A unit's size in the base unit, and its name; smallest first.
+type Units = [(f64, &'static str)];
+
+const TIME_US: &Units = &[(1.0, "µs"), (1e3, "ms"), (1e6, "s")];
+const BYTES: &Units = &[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")];
+const WRK_BINARY: &[&str] = &["", "K", "M", "G", "T"];
+
+/// What is printed where there is no number.
+pub const NOTHING: &str = "-";
+
+/// Microseconds: `7 µs`, `1.23 ms`, `45.6 s`.
+pub fn time_us(us: f64) -> String {
+    in_units(us, TIME_US)
+}
+
+/// Seconds as a person says them: `10 s`, `3.21 s`, `450 ms`.
+pub fn seconds(s: f64) -> String {
+    match s {
+        s if s >= 1.0 => format!("{} s", trimmed(three_digits(s))),
+        s => time_us(s * 1e6),
+    }
+}
+
+/// Bytes in units of 1000: `512 B`, `1.59 MB`.
+pub fn bytes(count: u64) -> String {
+    in_units(count as f64, BYTES)
+}
+
+/// A rate: three digits at least, no fraction where it would only be noise.
+pub fn rate(per_s: f64) -> String {
+    match per_s {
+        r if !r.is_finite() => NOTHING.into(),
+        r if r >= 99.95 => count(r.round() as u64),
+        r if r > 0.0 => three_digits(r),
+        _ => "0".into(),
+    }
+}
+
+/// A count with its thousands apart: `1,012,340`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A count and its noun: `1 thread`, `64 connections`.
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
+/// CPU numbers as one writes them for taskset: `0,2-3`.
+pub fn cpu_list(cpus: &[usize]) -> String {
+    let mut sorted = cpus.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+        .chunk_by(|a, b| a + 1 == *b)
+        .map(|run| match run {
+            [one] => one.to_string(),
+            [first, second] => format!("{first},{second}"),
+            [first, .., last] => format!("{first}-{last}"),
+            [] => String::new(),
+        })
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Bytes per second as wrk prints them, without its final `B`: `1.59M`. Scripts parse this.
+///
+/// A unit begins at 0.85 of itself and petabytes are never reached, both as in wrk.
+pub fn wrk_binary(amount: f64) -> String {
+    let mut left = amount;
+    let mut unit = 0;
+    while unit + 1 < WRK_BINARY.len() && left >= 1024.0 * 0.85 {
+        left /= 1024.0;
+        unit += 1;
+    }
+    format!("{left:.2}{}", WRK_BINARY[unit])
+}
+
+/// The largest unit in which the amount, once rounded to three digits, is not below one.
+fn in_units(amount: f64, units: &Units) -> String {
+    if !amount.is_finite() {
+        return NOTHING.into();
+    }
+    // The unit is chosen after rounding: 999.6 µs is 1.00 ms, not 1000 µs.
+    let unit = units.iter().rev().find(|(size, _)| amount / size >= 0.9995);
+    let (size, name) = unit.unwrap_or(&units[0]);
+    let value = amount / size;
+    // What was counted in the base unit itself has no fraction to show.
+    if *size == 1.0 && value.fract() == 0.0 {
+        return format!("{value} {name}");
+    }
+    format!("{} {name}", three_digits(value))
+}
+
+fn three_digits(value: f64) -> String {
+    match value {
+        v if v < 9.995 => format!("{v:.2}"),
+        v if v < 99.95 => format!("{v:.1}"),
+        v => format!("{v:.0}"),
+    }
+}
+
+/// `10.0` to `10`: for times that a person chose.
+fn trimmed(number: String) -> String {
+    match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.').into(),
+        false => number,
+    }
+}
+
+/// Text from a server or a user, safe to show: what could steer a terminal, or make text read
+/// other than it is, becomes `\x1b` or `\u{202e}`.
+pub fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if !steers(c) => safe.push(c),
+            c if c.is_ascii() => safe.push_str(&format!("\\x{:02x}", c as u32)),
+            c => safe.extend(c.escape_unicode()),
+        }
+    }
+    safe
+}
+
+/// Whether a character acts on what shows it rather than being shown.
+pub fn steers(c: char) -> bool {
+    let invisible = matches!(c,
+        '\u{ad}'                        // soft hyphen
+        | '\u{61c}'                     // Arabic letter mark
+        | '\u{180e}'                    // Mongolian vowel separator
+        | '\u{200b}'..='\u{200f}'       // zero widths, left-to-right and right-to-left marks
+        | '\u{2028}'..='\u{202e}'       // line and paragraph ends, bidi embeddings and overrides
+        | '\u{2060}'..='\u{206f}'       // word joiner, bidi isolates, deprecated shaping
+        | '\u{feff}'                    // byte order mark
+        | '\u{fff9}'..='\u{fffb}'       // annotations
+        | '\u{e0000}'..='\u{e007f}'); // tags
+    // C0, DEL and C1 are what Unicode calls control characters.
+    invisible || c.is_control()
+}
+
+/// The text, or its beginning and an ellipsis when it is wider than that.
+pub fn shortened(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.into();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Lines no wider than that, broken between words; a word longer than a line keeps its own.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_three_digits_and_the_unit_that_fits() {
+        for (us, text) in [
+            (0.0, "0 µs"),
+            (0.4567, "0.46 µs"),
+            (7.0, "7 µs"),
+            (7.416, "7.42 µs"),
+            (610.0, "610 µs"),
+            (610.4, "610 µs"),
+            (999.0, "999 µs"),
+            (999.6, "1.00 ms"),
+            (1_000.0, "1.00 ms"),
+            (1_234.0, "1.23 ms"),
+            (9_996.0, "10.0 ms"),
+            (99_960.0, "100 ms"),
+            (999_400.0, "999 ms"),
+            (999_600.0, "1.00 s"),
+            (10_000_000.0, "10.0 s"),
+            (3_600_000_000.0, "3600 s"),
+            (f64::NAN, "-"),
+        ] {
+            assert_eq!(time_us(us), text, "{us} µs");
+        }
+    }
+
+    #[test]
+    fn seconds_are_said_without_needless_zeros() {
+        for (s, text) in [
+            (10.0, "10 s"),
+            (10.004, "10 s"),
+            (3.214, "3.21 s"),
+            (300.0, "300 s"),
+            (0.45, "450 ms"),
+            (0.0, "0 µs"),
+        ] {
+            assert_eq!(seconds(s), text, "{s} s");
+        }
+    }
+
+    #[test]
+    fn counts_rates_and_bytes() {
+        for (n, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_012_340, "1,012,340")] {
+            assert_eq!(count(n), text);
+        }
+        assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
+        assert_eq!(counted(1, "thread"), "1 thread");
+        assert_eq!(counted(2_000, "connection"), "2,000 connections");
+        for (per_s, text) in [
+            (0.0, "0"),
+            (0.5, "0.50"),
+            (9.876, "9.88"),
+            (98.76, "98.8"),
+            (99.96, "100"),
+            (101_234.4, "101,234"),
+            (f64::INFINITY, "-"),
+        ] {
+            assert_eq!(rate(per_s), text, "{per_s}/s");
+        }
+        assert_eq!(bytes(512), "512 B");
+        assert_eq!(bytes(1_590_000), "1.59 MB");
+    }
+
+    #[test]
+    fn bytes_are_wrk_s_to_the_digit() {
+        for (amount, text) in [
+            (0.0, "0.00"),
+            (870.0, "870.00"),
+            (870.4, "0.85K"),
+            (1_024.0, "1.00K"),
+            (1_667_236.0, "1.59M"),
+            (1_073_741_824.0, "1.00G"),
+            (5e15, "4547.47T"),
+        ] {
+            assert_eq!(wrk_binary(amount), text, "{amount}");
+        }
+    }
+
+    #[test]
+    fn cpus_are_listed_as_for_taskset() {
+        assert_eq!(cpu_list(&[]), "");
+        assert_eq!(cpu_list(&[1]), "1");
+        assert_eq!(cpu_list(&[1, 0]), "0,1");
+        assert_eq!(cpu_list(&[0, 2, 3, 4, 9]), "0,2-4,9");
+    }
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_left() {
+        for (text, safe) in [
+            ("/päth?q=1&é=ß", "/päth?q=1&é=ß"),
+            ("日本", "日本"),
+            ("a\tb\r\nc\0", r"a\x09b\x0d\x0ac\x00"),
+            ("\x1b]0;title\x07\x1b[2J", r"\x1b]0;title\x07\x1b[2J"),
+            ("\x7f", r"\x7f"),
+            ("\u{9b}31m", r"\u{9b}31m"),
+            ("\u{202e}txt.exe\u{2066}", r"\u{202e}txt.exe\u{2066}"),
+            ("\u{200b}\u{2028}\u{feff}\u{e0041}", r"\u{200b}\u{2028}\u{feff}\u{e0041}"),
+        ] {
+            assert_eq!(escape(text), safe);
+        }
+        let all: String = (0..=0x10_ffff).filter_map(char::from_u32).collect();
+        assert!(!escape(&all).chars().any(steers));
+    }
+
+    #[test]
+    fn text_is_wrapped_between_words_and_cut_with_an_ellipsis() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("a verylongword b", 4), ["a", "verylongword", "b"]);
+        assert!(wrapped(" ", 10).is_empty());
+        assert_eq!(shortened("abcdef", 6), "abcdef");
+        assert_eq!(shortened("abcdefg", 6), "abcde…");
+    }
+}

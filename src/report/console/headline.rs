@@ -1,0 +1,218 @@
+//! The top of the page: what was run, and the numbers for which it was.
+
+use super::format::{bytes, count, counted, cpu_list, escape, rate, seconds, shortened, time_us};
+use super::style::{Role, Style};
+use super::{INDENT, TEXT, row};
+use crate::report::{PlanSummary, Report};
+use std::io::{self, Write};
+
+/// The first lines: the request, and how it was repeated.
+pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
+    let plan = &report.plan;
+    let mut request = format!("{} {}", escape(&plan.method), escape(&report.target.url));
+    if plan.body_bytes > 0 {
+        request += &format!(" with {} of body", bytes(plan.body_bytes));
+    }
+    // The document has it whole: here a very long URL would push the numbers off the screen.
+    let request = shortened(&request, style.width);
+    let server = if report.target.bundled { "the bundled server at " } else { "at " };
+    let address = format!("({server}{})", escape(&report.target.address));
+    let fits = request.chars().count() + 1 + address.chars().count() <= style.width;
+    let (request, address) =
+        (style.paint(Role::Heading, &request), style.paint(Role::Aside, &address));
+    match fits {
+        true => writeln!(out, "{request} {address}")?,
+        false => writeln!(out, "{request}\n{:INDENT$}{address}", "")?,
+    }
+    let connections = [vec![counted(plan.connections.into(), "connection")], mode(plan)].concat();
+    let engine = format!("{} ({})", escape(report.engine), escape(report.ring_tier));
+    for pieces in [connections, vec![threads(plan), engine, limits(report)]] {
+        let pieces: Vec<_> = pieces.into_iter().map(|piece| (Role::Text, piece)).collect();
+        for line in style.flow(&pieces, ", ", style.width.saturating_sub(INDENT)) {
+            writeln!(out, "{:INDENT$}{line}", "")?;
+        }
+    }
+    if report.interrupted {
+        let took = seconds(report.duration_s);
+        let text = format!("Interrupted after {took}: the numbers are of that time.");
+        writeln!(out, "\n{}", style.paint(Role::Warning, &text))?;
+    }
+    writeln!(out)
+}
+
+/// Rates with the counts behind them, and what they cost.
+pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
+    let (requests, connections) = (&report.requests, &report.connections);
+    let of_requests = vec![
+        (Role::Text, format!("{} ok", count(requests.ok))),
+        failed(requests.failed, requests.ok + requests.failed),
+        (Role::Text, format!("{} in flight", count(requests.in_flight))),
+    ];
+    let of_connections = vec![
+        (Role::Text, format!("{} opened", count(connections.opened))),
+        failed(connections.failed, connections.opened + connections.failed),
+        (Role::Text, time_wait(connections.time_wait_owner)),
+    ];
+    let request_rate = rate(report.rate.requests_per_s);
+    let connection_rate = rate(report.rate.connections_per_s);
+    let width = request_rate.len().max(connection_rate.len());
+    for (name, rate, counts) in
+        [("requests", request_rate, of_requests), ("connections", connection_rate, of_connections)]
+    {
+        let rate = format!("{rate:>width$} /s");
+        let gap = 3;
+        let left = rate.len() + gap;
+        let mut lines = style.flow(&counts, ", ", style.width.saturating_sub(TEXT + left));
+        for (at, line) in lines.iter_mut().enumerate() {
+            match at {
+                0 => *line = format!("{}{:gap$}{line}", style.paint(Role::Number, &rate), ""),
+                _ => *line = format!("{:left$}{line}", ""),
+            }
+        }
+        row(out, name, &lines)?;
+    }
+    let cost = style.flow(&generator(report), ", ", style.width.saturating_sub(TEXT));
+    row(out, "generator", &cost)
+}
+
+/// How connections are used and who ends them, in words.
+fn mode(plan: &PlanSummary) -> Vec<String> {
+    let reuse = match plan.requests_per_connection {
+        None => "keep-alive".to_owned(),
+        Some(1) => "a new one for every request".to_owned(),
+        Some(n) => format!("{} requests per connection", count(n)),
+    };
+    let pipelined = (plan.pipeline > 1).then(|| format!("{} pipelined", plan.pipeline));
+    let closes = match plan.close {
+        "client" => "the client closes",
+        "rst" => "closed with a reset",
+        _ => "the server closes",
+    };
+    // With plain keep-alive nobody closes before the end of the run.
+    let closes = plan.requests_per_connection.map(|_| closes.to_owned());
+    [Some(reuse), pipelined, closes].into_iter().flatten().collect()
+}
+
+fn threads(plan: &PlanSummary) -> String {
+    let threads = counted(plan.threads.into(), "thread");
+    match plan.cpus.as_slice() {
+        [] => format!("{threads}, not pinned"),
+        [one] => format!("{threads} on CPU {one}"),
+        many => format!("{threads} on CPUs {}", cpu_list(many)),
+    }
+}
+
+/// The limits that were set; the time that it took, where they do not say it.
+fn limits(report: &Report) -> String {
+    let took = seconds(report.duration_s);
+    match (report.plan.requests, report.plan.duration_s) {
+        (None, Some(limit_s)) => format!("for {}", seconds(limit_s)),
+        (Some(n), None) => format!("for {} ({took})", counted(n, "request")),
+        (Some(n), Some(limit_s)) => {
+            format!("for {} or {} ({took})", counted(n, "request"), seconds(limit_s))
+        }
+        (None, None) => format!("for {took}"),
+    }
+}
+
+fn failed(failed: u64, of: u64) -> (Role, String) {
+    match failed {
+        0 => (Role::Text, "0 failed".into()),
+        n => (Role::Bad, format!("{} failed ({})", count(n), percent(n as f64 / of as f64))),
+    }
+}
+
+/// A share, never rounded to none or to all.
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        p if p < 0.1 => "< 0.1%".into(),
+        p if p < 10.0 => format!("{p:.1}%"),
+        p if p > 99.5 && p < 100.0 => "> 99%".into(),
+        p => format!("{p:.0}%"),
+    }
+}
+
+fn time_wait(owner: &str) -> String {
+    match owner {
+        "server" => "TIME_WAIT on the server".into(),
+        "client" => "TIME_WAIT on this side".into(),
+        _ => "no TIME_WAIT".into(),
+    }
+}
+
+fn generator(report: &Report) -> [(Role, String); 2] {
+    let generator = &report.generator;
+    let cost = match report.requests.ok + report.requests.failed {
+        0 => "no request ended".into(),
+        _ => format!("{} CPU per request", time_us(generator.cpu_us_per_request)),
+    };
+    let thread = if generator.threads == 1 { "thread" } else { "busiest thread" };
+    let busy = format!("{thread} {:.0}% busy", generator.busy_ratio * 100.0);
+    let busy = match generator.saturated {
+        true => (Role::Warning, format!("{busy}: saturated")),
+        false => (Role::Text, busy),
+    };
+    [(Role::Text, cost), busy]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::console::sample;
+
+    #[test]
+    fn the_mode_is_said_in_words() {
+        let plan = |requests_per_connection, pipeline, close| PlanSummary {
+            requests_per_connection,
+            pipeline,
+            close,
+            ..sample::clean().plan
+        };
+        for (plan, words) in [
+            (plan(Some(1), 1, "server"), "a new one for every request, the server closes"),
+            (plan(Some(1), 1, "client"), "a new one for every request, the client closes"),
+            (plan(Some(1), 1, "rst"), "a new one for every request, closed with a reset"),
+            (plan(None, 1, "server"), "keep-alive"),
+            (plan(None, 16, "server"), "keep-alive, 16 pipelined"),
+            (plan(Some(100), 1, "client"), "100 requests per connection, the client closes"),
+            (
+                plan(Some(100), 4, "rst"),
+                "100 requests per connection, 4 pipelined, closed with a reset",
+            ),
+        ] {
+            assert_eq!(mode(&plan).join(", "), words);
+        }
+    }
+
+    #[test]
+    fn threads_are_named_with_their_cpus() {
+        let plan = |threads, cpus: &[usize]| PlanSummary {
+            threads,
+            cpus: cpus.to_vec(),
+            ..sample::clean().plan
+        };
+        assert_eq!(threads(&plan(1, &[1])), "1 thread on CPU 1");
+        assert_eq!(threads(&plan(3, &[0, 2, 3])), "3 threads on CPUs 0,2,3");
+        assert_eq!(threads(&plan(2, &[])), "2 threads, not pinned");
+    }
+
+    #[test]
+    fn limits_and_the_time_it_took() {
+        let mut report = sample::clean();
+        assert_eq!(limits(&report), "for 10 s");
+        report.plan.requests = Some(1_000_000);
+        report.duration_s = 8.321;
+        assert_eq!(limits(&report), "for 1,000,000 requests or 10 s (8.32 s)");
+        report.plan.duration_s = None;
+        assert_eq!(limits(&report), "for 1,000,000 requests (8.32 s)");
+    }
+
+    #[test]
+    fn a_share_is_never_rounded_to_none_or_to_all() {
+        for (share, text) in
+            [(1e-9, "< 0.1%"), (0.012, "1.2%"), (0.5, "50%"), (0.9999, "> 99%"), (1.0, "100%")]
+        {
+            assert_eq!(percent(share), text);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Reports for tests: one of a run in which all went well, one in which little did.
+
+use crate::findings::{Finding, Severity};
+use crate::report::*;
+
+/// A latency around a median.
+fn latency(count: u64, p50_us: u64) -> Latency {
+    Latency {
+        count,
+        min_us: p50_us / 2,
+        mean_us: p50_us as f64 * 1.0713,
+        stdev_us: p50_us as f64 * 0.2216,
+        p50_us,
+        p75_us: p50_us * 11 / 10,
+        p90_us: p50_us * 13 / 10,
+        p95_us: p50_us * 15 / 10,
+        p99_us: p50_us * 21 / 10,
+        p99_9_us: p50_us * 4,
+        p99_99_us: p50_us * 7,
+        max_us: p50_us * 13,
+        hdr: "HISTFAAA".into(),
+    }
+}
+
+/// Ten seconds of new connections without a failure.
+pub fn clean() -> Report {
+    Report {
+        schema: SCHEMA,
+        version: "0.1.0",
+        command: ["ringshot", "http://127.0.0.1:8080/"].map(String::from).to_vec(),
+        target: Target {
+            url: "http://127.0.0.1:8080/".into(),
+            address: "127.0.0.1:8080".into(),
+            bundled: false,
+        },
+        plan: PlanSummary {
+            connections: 64,
+            threads: 2,
+            duration_s: Some(10.0),
+            requests: None,
+            requests_per_connection: Some(1),
+            pipeline: 1,
+            close: "server",
+            method: "GET".into(),
+            body_bytes: 0,
+            timeout_s: 10.0,
+            cpus: vec![0, 1],
+        },
+        host: Host { kernel: "6.18.0".into(), cpu_model: "a processor".into(), cpus: 2 },
+        engine: "io_uring",
+        ring_tier: "direct",
+        interrupted: false,
+        duration_s: 10.000_4,
+        requests: Requests { started: 234_564, ok: 234_500, failed: 0, in_flight: 64 },
+        connections: Connections { opened: 234_564, failed: 0, time_wait_owner: "server" },
+        bytes: Bytes { read: 29_781_500, written: 14_074_000 },
+        rate: Rate { requests_per_s: 23_449.06, connections_per_s: 23_455.46 },
+        status: [(200, 234_500)].into(),
+        errors: Vec::new(),
+        latency: LatencySet {
+            connect: latency(234_564, 61),
+            first_byte: latency(234_500, 1_214),
+            service: latency(234_500, 1_216),
+            total: latency(234_500, 1_290),
+            uncorrected: None,
+        },
+        generator: Generator {
+            threads: 2,
+            cpu_user_s: 0.82,
+            cpu_sys_s: 8.61,
+            cpu_us_per_request: 40.213,
+            busy_ratio: 0.471,
+            saturated: false,
+        },
+        kernel: Kernel { findings: Vec::new() },
+        series: vec![Second {
+            t_s: 1.0,
+            requests: 23_450,
+            ok: 23_450,
+            failed: 0,
+            connections: 23_460,
+            p50_us: 1_290,
+            p99_us: 2_709,
+            max_us: 16_770,
+            in_flight: 64,
+        }],
+    }
+}
+
+/// Interrupted, with errors and findings, and with text that would steer a terminal.
+pub fn troubled() -> Report {
+    let error = |phase, kind: &str, count, first_s, last_s, advice: &str| Error {
+        phase,
+        kind: kind.into(),
+        count,
+        first_s,
+        last_s,
+        advice: advice.into(),
+    };
+    let finding = |id, severity, text: &str, cure: &str| Finding {
+        id,
+        severity,
+        text: text.into(),
+        cure: cure.into(),
+    };
+    let mut report = clean();
+    report.target.url = "http://127.0.0.1:8080/\u{1b}[2J\u{202e}".into();
+    report.interrupted = true;
+    report.duration_s = 3.214;
+    report.requests = Requests { started: 100_000, ok: 87_600, failed: 12_345, in_flight: 55 };
+    report.connections = Connections { opened: 88_000, failed: 12_000, time_wait_owner: "client" };
+    report.status = [(200, 87_600), (404, 20), (503, 325)].into();
+    report.errors = vec![
+        error(
+            "connect",
+            "EADDRNOTAVAIL",
+            12_000,
+            1.203,
+            3.214,
+            "no source port is free for this target: --close server or rst, more source addresses",
+        ),
+        error("verify", "status", 345, 0.51, 0.52, "status outside 200-399: check the URL"),
+    ];
+    report.generator.busy_ratio = 0.974;
+    report.generator.saturated = true;
+    report.kernel.findings = vec![
+        finding(
+            "surplus_bytes",
+            Severity::Error,
+            "on 3 connections the server sent bytes that no request had asked for; those \
+             connections were dropped.",
+            "look at one response with curl -v: a body longer than its Content-Length, or a body \
+             after HEAD, 204 or 304",
+        ),
+        finding(
+            "generator_saturated",
+            Severity::Warning,
+            "ringshot itself was the limit: a worker thread was busy 97% of the time. The server \
+             may be able to do more, and latencies include waiting for the generator.",
+            "more threads: -t 4 (on CPUs that the server does not use)",
+        ),
+        finding("server_closes_early", Severity::Info, "the server closed 7.", "a lower -r"),
+    ];
+    report
+}

@@ -1,0 +1,121 @@
+//! The lower part of the page: statuses, and what went wrong with what to do about it. A clean
+//! run has one line of it.
+
+use super::format::{count, counted, escape, wrapped};
+use super::style::{Role, Style};
+use super::{INDENT, TEXT, row};
+use crate::findings::{Finding, Severity};
+use crate::report::Error;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// The columns of the word that names a finding's severity; `warning` is the longest.
+const SEVERITY: usize = 7;
+
+/// Complete responses by status.
+pub fn statuses(status: &BTreeMap<u16, u64>, out: &mut impl Write, style: Style) -> io::Result<()> {
+    let pieces: Vec<_> = status
+        .iter()
+        .map(|(code, n)| {
+            let expected = (200..400).contains(code);
+            let role = if expected { Role::Good } else { Role::Bad };
+            (role, format!("{code}: {}", count(*n)))
+        })
+        .collect();
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    row(out, "status", &style.flow(&pieces, "   ", style.width.saturating_sub(TEXT)))
+}
+
+/// Failed requests, the most frequent kind first.
+pub fn errors(errors: &[Error], out: &mut impl Write, style: Style) -> io::Result<()> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.paint(Role::Heading, "Errors"))?;
+    for error in errors {
+        let name = style.paint(Role::Bad, &format!("{}/{}", error.phase, escape(&error.kind)));
+        let requests = counted(error.count, "request");
+        writeln!(out, "{:INDENT$}{name}  {requests}, {}", "", when(error))?;
+        for line in wrapped(&escape(&error.advice), style.width.saturating_sub(2 * INDENT)) {
+            writeln!(out, "{:1$}{line}", "", 2 * INDENT)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sentences with a cure, worst first.
+pub fn findings(findings: &[Finding], out: &mut impl Write, style: Style) -> io::Result<()> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.paint(Role::Heading, "Findings"))?;
+    let left = INDENT + SEVERITY + 2;
+    let room = style.width.saturating_sub(left);
+    for finding in findings {
+        let (word, role) = match finding.severity {
+            Severity::Error => ("error", Role::Bad),
+            Severity::Warning => ("warning", Role::Warning),
+            Severity::Info => ("info", Role::Aside),
+        };
+        let word = style.paint(role, &format!("{word:<SEVERITY$}"));
+        let mut text = wrapped(&escape(&finding.text), room).into_iter();
+        writeln!(out, "{:INDENT$}{word}  {}", "", text.next().unwrap_or_default())?;
+        for line in text {
+            writeln!(out, "{:left$}{line}", "")?;
+        }
+        let cure = wrapped(&escape(&finding.cure), room.saturating_sub(2));
+        for (at, line) in cure.iter().enumerate() {
+            writeln!(out, "{:left$}{} {line}", "", if at == 0 { "→" } else { " " })?;
+        }
+    }
+    Ok(())
+}
+
+/// When in the run: a burst at the start has another reason than a failure that stays.
+fn when(error: &Error) -> String {
+    let [first, last] = [error.first_s, error.last_s].map(|s| format!("{s:.1} s"));
+    if first == last { format!("at {first}") } else { format!("from {first} to {last}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_statuses_are_broken_between_items() {
+        let status: BTreeMap<u16, u64> = (200..220).map(|code| (code, 1_012_340)).collect();
+        let mut out = Vec::new();
+        statuses(&status, &mut out, Style::PLAIN).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert_eq!(text.matches("1,012,340").count(), 20);
+        assert_eq!(text.matches("status").count(), 1);
+        assert!(text.lines().skip(2).all(|line| line.starts_with("               2")), "{text}");
+    }
+
+    #[test]
+    fn without_trouble_nothing_is_said() {
+        let mut out = Vec::new();
+        statuses(&BTreeMap::new(), &mut out, Style::PLAIN).unwrap();
+        errors(&[], &mut out, Style::PLAIN).unwrap();
+        findings(&[], &mut out, Style::PLAIN).unwrap();
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_moment_is_not_a_span() {
+        let error = |first_s, last_s| Error {
+            phase: "connect",
+            kind: "ECONNREFUSED".into(),
+            count: 1,
+            first_s,
+            last_s,
+            advice: String::new(),
+        };
+        assert_eq!(when(&error(0.01, 9.93)), "from 0.0 s to 9.9 s");
+        assert_eq!(when(&error(3.21, 3.22)), "at 3.2 s");
+    }
+}

@@ -1,0 +1,249 @@
+//! The keys that others rely on, and what becomes of the file.
+
+use super::*;
+use crate::report::console::sample;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+/// Every key of the document, as README and readers know it. Lists have `[]`.
+const KEYS: &[&str] = &[
+    "schema",
+    "version",
+    "command[]",
+    "target.url",
+    "target.address",
+    "target.bundled",
+    "plan.connections",
+    "plan.threads",
+    "plan.duration_s",
+    "plan.requests",
+    "plan.requests_per_connection",
+    "plan.pipeline",
+    "plan.close",
+    "plan.method",
+    "plan.body_bytes",
+    "plan.timeout_s",
+    "plan.cpus[]",
+    "host.kernel",
+    "host.cpu_model",
+    "host.cpus",
+    "engine",
+    "ring_tier",
+    "interrupted",
+    "duration_s",
+    "requests.started",
+    "requests.ok",
+    "requests.failed",
+    "requests.in_flight",
+    "connections.opened",
+    "connections.failed",
+    "connections.time_wait_owner",
+    "bytes.read",
+    "bytes.written",
+    "rate.requests_per_s",
+    "rate.connections_per_s",
+    "status.200",
+    "status.404",
+    "status.503",
+    "errors[].phase",
+    "errors[].kind",
+    "errors[].count",
+    "errors[].first_s",
+    "errors[].last_s",
+    "errors[].advice",
+    "latency.uncorrected",
+    "generator.threads",
+    "generator.cpu_user_s",
+    "generator.cpu_sys_s",
+    "generator.cpu_us_per_request",
+    "generator.busy_ratio",
+    "generator.saturated",
+    "kernel.findings[].id",
+    "kernel.findings[].severity",
+    "kernel.findings[].text",
+    "kernel.findings[].cure",
+    "series[].t_s",
+    "series[].requests",
+    "series[].ok",
+    "series[].failed",
+    "series[].connections",
+    "series[].p50_us",
+    "series[].p99_us",
+    "series[].max_us",
+    "series[].in_flight",
+];
+
+/// The keys of every latency.
+const LATENCY_KEYS: &[&str] = &[
+    "count",
+    "min_us",
+    "mean_us",
+    "stdev_us",
+    "p50_us",
+    "p75_us",
+    "p90_us",
+    "p95_us",
+    "p99_us",
+    "p99_9_us",
+    "p99_99_us",
+    "max_us",
+    "hdr",
+];
+
+fn keys_of(value: &Value, path: String, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                let dot = if path.is_empty() { "" } else { "." };
+                keys_of(value, format!("{path}{dot}{key}"), keys);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                keys_of(item, format!("{path}[]"), keys);
+            }
+        }
+        _ => {
+            keys.insert(path);
+        }
+    }
+}
+
+#[test]
+fn the_document_has_exactly_the_keys_that_were_promised() {
+    let value: Value = serde_json::from_str(&document(&sample::troubled())).unwrap();
+    let mut keys = BTreeSet::new();
+    keys_of(&value, String::new(), &mut keys);
+    let mut promised: BTreeSet<String> = KEYS.iter().map(ToString::to_string).collect();
+    for latency in ["connect", "first_byte", "service", "total"] {
+        promised.extend(LATENCY_KEYS.iter().map(|key| format!("latency.{latency}.{key}")));
+    }
+    let missing: Vec<_> = promised.difference(&keys).collect();
+    let unknown: Vec<_> = keys.difference(&promised).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
+    assert_eq!(value["schema"], "ringshot.run/1");
+    assert_eq!(value["latency"]["uncorrected"], Value::Null);
+    assert_eq!(value["kernel"]["findings"][1]["severity"], "warning");
+    assert_eq!(value["status"]["503"], 325);
+}
+
+#[test]
+fn the_document_ends_with_a_newline_and_steers_no_terminal() {
+    let mut report = sample::troubled();
+    report.target.url = "\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{e0041}é".into();
+    let text = document(&report);
+    assert!(text.starts_with("{\n  \"schema\": \"ringshot.run/1\",\n"));
+    assert!(text.ends_with("\n}\n"));
+    assert!(!text.chars().any(|c| c != '\n' && format::steers(c)));
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["target"]["url"], report.target.url.as_str());
+}
+
+/// A directory of one test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(test: &str) -> Directory {
+        let path = std::env::temp_dir().join(format!("ringshot-json-{}-{test}", process::id()));
+        fs::create_dir(&path).unwrap();
+        Directory(path)
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn names(&self) -> Vec<OsString> {
+        fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
+    let directory = Directory::new("replace");
+    let path = directory.join("run.json");
+    fs::write(&path, "old and longer than nothing").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut old = File::open(&path).unwrap();
+
+    write(&sample::clean(), &path).unwrap();
+
+    assert_eq!(fs::read_to_string(&path).unwrap(), document(&sample::clean()));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    // Who had the old file open still reads the old file: it was not written to.
+    assert_eq!(io::read_to_string(&mut old).unwrap(), "old and longer than nothing");
+    assert_eq!(directory.names(), ["run.json"]);
+}
+
+#[test]
+fn a_link_is_replaced_and_not_followed() {
+    let directory = Directory::new("link");
+    let (victim, link) = (directory.join("victim"), directory.join("run.json"));
+    fs::write(&victim, "mine").unwrap();
+    symlink(&victim, &link).unwrap();
+
+    write(&sample::clean(), &link).unwrap();
+
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    assert!(fs::symlink_metadata(&link).unwrap().is_file());
+}
+
+#[test]
+fn a_temporary_name_that_is_taken_is_left_alone() {
+    let directory = Directory::new("taken");
+    let (path, victim) = (directory.join("run.json"), directory.join("victim"));
+    let taken = directory.join(&format!(".run.json.{}-0.tmp", process::id()));
+    symlink(&victim, &taken).unwrap();
+
+    write(&sample::clean(), &path).unwrap();
+
+    assert!(!victim.exists() && fs::symlink_metadata(&taken).unwrap().is_symlink());
+    assert!(path.is_file());
+}
+
+#[test]
+fn an_error_names_the_file_and_the_reason() {
+    let directory = Directory::new("errors");
+    let missing = directory.join("no\x1bwhere/run.json");
+    let error = write(&sample::clean(), &missing).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let at = shown(&directory.0);
+    assert_eq!(
+        error.to_string(),
+        format!(r"cannot write {at}/no\x1bwhere/run.json: there is no directory {at}/no\x1bwhere")
+    );
+    assert_eq!(check(&missing).unwrap_err().kind(), ErrorKind::NotFound);
+
+    let error = write(&sample::clean(), &directory.0).unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot write {at}: it is a directory"));
+    check(directory.join("run.json")).unwrap();
+    check("-").unwrap();
+    assert!(directory.names().is_empty());
+}
+
+#[test]
+fn after_a_failure_nothing_half_written_is_left() {
+    let directory = Directory::new("failure");
+    let path = directory.join("run.json");
+    // What appeared at the destination after the check cannot be renamed over.
+    fs::create_dir(&path).unwrap();
+    replace(&path, &directory.0, "{}").unwrap_err();
+    assert_eq!(directory.names(), ["run.json"]);
+}
+
+#[test]
+fn devices_and_descriptors_are_written_to_as_they_are() {
+    for device in ["/dev/null", "/dev/stdout", "/dev/fd/63", "/proc/self/fd/1"] {
+        assert_eq!(Destination::of(Path::new(device)).unwrap(), Destination::InPlace, "{device}");
+    }
+    write(&sample::clean(), "/dev/null").unwrap();
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    assert!(write(&sample::clean(), "/dev/full").is_err());
+}

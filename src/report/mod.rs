@@ -1,0 +1,261 @@
+//! One value, several views: [`Report`] is everything that a run has to say. Serialized it is the
+//! result document (`"schema": "ringshot.run/1"`); the console prints the same numbers.
+//!
+//! A key is never renamed, only added. Units come last in a name.
+
+pub mod assemble;
+pub mod console;
+pub mod json;
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The name and version of the document's shape.
+pub const SCHEMA: &str = "ringshot.run/1";
+
+/// Everything that a run has to say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The version of ringshot.
+    pub version: &'static str,
+    /// What was typed, without secrets.
+    pub command: Vec<String>,
+    /// What was measured.
+    pub target: Target,
+    /// How.
+    pub plan: PlanSummary,
+    /// Where.
+    pub host: Host,
+    /// The driver's name.
+    pub engine: &'static str,
+    /// The set of ring features in use.
+    pub ring_tier: &'static str,
+    /// Whether a signal ended the run.
+    pub interrupted: bool,
+    /// From the first connection to the last response, or to the end of the time.
+    pub duration_s: f64,
+    /// Requests: `started = ok + failed + in_flight`.
+    pub requests: Requests,
+    /// Connections.
+    pub connections: Connections,
+    /// Bytes on the connections, heads included.
+    pub bytes: Bytes,
+    /// Rates over `duration_s`.
+    pub rate: Rate,
+    /// Complete responses by status code.
+    pub status: BTreeMap<u16, u64>,
+    /// Failed requests by phase and kind, most frequent first.
+    pub errors: Vec<Error>,
+    /// Latencies of complete responses, whatever their status.
+    pub latency: LatencySet,
+    /// What the generator itself used.
+    pub generator: Generator,
+    /// What the kernel and the counters say about the run.
+    pub kernel: Kernel,
+    /// One row a second.
+    pub series: Vec<Second>,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Target {
+    /// The URL, without a password.
+    pub url: String,
+    /// The address that accepted, `ip:port`; the first candidate when none has.
+    pub address: String,
+    /// Whether it is the server that ringshot brings along.
+    pub bundled: bool,
+}
+
+/// The plan, as it was understood.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanSummary {
+    /// Concurrent connections over all threads.
+    pub connections: u32,
+    /// Worker threads.
+    pub threads: u32,
+    /// The limit of time, if there is one.
+    pub duration_s: Option<f64>,
+    /// The limit of requests, if there is one.
+    pub requests: Option<u64>,
+    /// Requests on one connection; null for as many as it carries.
+    pub requests_per_connection: Option<u64>,
+    /// Requests handed over at once.
+    pub pipeline: u32,
+    /// Who closes: `server`, `client` or `rst`.
+    pub close: &'static str,
+    /// The request's method.
+    pub method: String,
+    /// The size of the request's body.
+    pub body_bytes: u64,
+    /// The time for one request.
+    pub timeout_s: f64,
+    /// The CPU of each thread; empty when they are not pinned.
+    pub cpus: Vec<usize>,
+}
+
+/// The box.
+#[derive(Clone, Debug, Serialize)]
+pub struct Host {
+    /// The kernel's release.
+    pub kernel: String,
+    /// The processor's name.
+    pub cpu_model: String,
+    /// Processors that this process may use.
+    pub cpus: usize,
+}
+
+/// Counts of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// Started.
+    pub started: u64,
+    /// Complete, and verified.
+    pub ok: u64,
+    /// Ended in any other way.
+    pub failed: u64,
+    /// Not ended when the run was over.
+    pub in_flight: u64,
+}
+
+/// Counts of connections.
+#[derive(Clone, Debug, Serialize)]
+pub struct Connections {
+    /// Established.
+    pub opened: u64,
+    /// Attempts that did not get that far.
+    pub failed: u64,
+    /// Who keeps TIME_WAIT: `server`, `client` or `nobody`.
+    pub time_wait_owner: &'static str,
+}
+
+/// Counts of bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Bytes {
+    /// Received.
+    pub read: u64,
+    /// Handed to the kernel.
+    pub written: u64,
+}
+
+/// Rates.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Rate {
+    /// Requests that ended well.
+    pub requests_per_s: f64,
+    /// Connections established.
+    pub connections_per_s: f64,
+}
+
+/// One kind of failure in one phase.
+#[derive(Clone, Debug, Serialize)]
+pub struct Error {
+    /// How far the request had come.
+    pub phase: &'static str,
+    /// The errno's name, or a word of the vocabulary.
+    pub kind: String,
+    /// How many requests.
+    pub count: u64,
+    /// When it happened first, in seconds after the start.
+    pub first_s: f64,
+    /// When it happened last.
+    pub last_s: f64,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// The latencies, each with its own histogram.
+#[derive(Clone, Debug, Serialize)]
+pub struct LatencySet {
+    /// Open to established.
+    pub connect: Latency,
+    /// Request handed to the kernel to first response byte.
+    pub first_byte: Latency,
+    /// Request handed to the kernel to last response byte.
+    pub service: Latency,
+    /// Opening the connection to last response byte; on a reused connection as `service`.
+    pub total: Latency,
+    /// Only in paced runs.
+    pub uncorrected: Option<Latency>,
+}
+
+/// One latency.
+#[derive(Clone, Debug, Serialize)]
+pub struct Latency {
+    /// How many.
+    pub count: u64,
+    /// The shortest; 0 when there is none, as in all the others.
+    pub min_us: u64,
+    /// The mean.
+    pub mean_us: f64,
+    /// The standard deviation.
+    pub stdev_us: f64,
+    /// The median.
+    pub p50_us: u64,
+    /// 75% are not longer.
+    pub p75_us: u64,
+    /// 90% are not longer.
+    pub p90_us: u64,
+    /// 95% are not longer.
+    pub p95_us: u64,
+    /// 99% are not longer.
+    pub p99_us: u64,
+    /// 99.9% are not longer.
+    pub p99_9_us: u64,
+    /// 99.99% are not longer.
+    pub p99_99_us: u64,
+    /// The longest.
+    pub max_us: u64,
+    /// The whole histogram in microseconds: HdrHistogram V2, deflated, base64.
+    pub hdr: String,
+}
+
+/// What the generator used.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Generator {
+    /// Worker threads.
+    pub threads: u32,
+    /// CPU time of the worker threads in user mode.
+    pub cpu_user_s: f64,
+    /// CPU time of the worker threads in the kernel, which on loopback includes the server's half
+    /// of every packet.
+    pub cpu_sys_s: f64,
+    /// CPU time of both kinds per request that ended.
+    pub cpu_us_per_request: f64,
+    /// CPU time over wall time of the busiest thread.
+    pub busy_ratio: f64,
+    /// Whether the generator, not the server, was the limit.
+    pub saturated: bool,
+}
+
+/// What the kernel and the counters say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kernel {
+    /// Sentences with a cure, worst first.
+    pub findings: Vec<crate::findings::Finding>,
+}
+
+/// One second of the run, or what was left of one at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Second {
+    /// The end of the second, after the start.
+    pub t_s: f64,
+    /// Requests that ended in it.
+    pub requests: u64,
+    /// Requests that ended well in it.
+    pub ok: u64,
+    /// Requests that failed in it.
+    pub failed: u64,
+    /// Connections established in it.
+    pub connections: u64,
+    /// The median of `total`.
+    pub p50_us: u64,
+    /// The 99th percentile of `total`.
+    pub p99_us: u64,
+    /// The longest `total`.
+    pub max_us: u64,
+    /// Requests under way at its end.
+    pub in_flight: u64,
+}

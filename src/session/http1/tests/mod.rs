@@ -1,0 +1,165 @@
+//! What bytes mean, and that it does not matter how they are cut.
+//!
+//! A case is the bytes with a `|` where an exchange ends (or where it is found out that it never
+//! will), an `@` at the end where the peer closes, and the events in words. It is played in one
+//! piece, in every two pieces, by the byte, with and without skipping bodies unseen, and on a
+//! worker that has seen it all before.
+
+mod framing;
+mod limits;
+mod properties;
+
+use super::*;
+
+/// Counts of what was done, for the tests that are about the amount of work.
+pub(super) mod work {
+    use std::cell::Cell;
+    thread_local! {
+        pub static PARSES: Cell<u64> = const { Cell::new(0) };
+        pub static SEARCHED: Cell<u64> = const { Cell::new(0) };
+    }
+}
+
+fn shared(method: &str) -> Shared {
+    let request = Request {
+        method: method.into(),
+        target: "/".into(),
+        host: "h".into(),
+        headers: Vec::new(),
+        body: Arc::new([]),
+    };
+    let reuse = Reuse { pipeline: 1, keeps: true, announces_close: true };
+    Shared::new(RequestBlock::new(&request, reuse))
+}
+
+/// The events of a connection, each with the number of bytes up to there. It ends at the first
+/// [`Event::Broken`]; a [`Event::More`] at its end says that an answer is under way.
+type Transcript = Vec<(u64, Event)>;
+
+/// Plays `pieces` to a session. With `skips`, what may be skipped is, as a driver would do it.
+fn play<'a>(
+    shared: &mut Shared,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    skips: bool,
+    closes: bool,
+) -> Transcript {
+    let mut session = Http1::new(shared);
+    let (mut events, mut at) = (Vec::new(), 0_u64);
+    let mut under_way = false;
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            let opaque = if skips { session.opaque() } else { 0 };
+            let progress = if opaque > 0 {
+                let consumed = piece.len().min(usize::try_from(opaque).unwrap_or(usize::MAX));
+                Progress { consumed, event: session.skipped(consumed as u64) }
+            } else {
+                session.received(shared, piece)
+            };
+            assert!(progress.consumed <= piece.len());
+            at += progress.consumed as u64;
+            piece = &piece[progress.consumed..];
+            under_way = progress.event == Event::More;
+            match progress.event {
+                Event::More => assert!(piece.is_empty() || skips),
+                Event::Done(_) => events.push((at, progress.event)),
+                Event::Broken(_) => {
+                    events.push((at, progress.event));
+                    return events;
+                }
+            }
+        }
+    }
+    if closes {
+        events.push((at, session.ended()));
+    } else if under_way {
+        events.push((at, Event::More));
+    }
+    events
+}
+
+fn word(event: Event) -> String {
+    match event {
+        Event::More => "more".into(),
+        Event::Broken(kind) => kind.to_string(),
+        Event::Done(Answer { status, verdict, reusable }) => {
+            let verdict = verdict.map_or_else(|kind| format!(" {kind}"), |()| String::new());
+            format!("{status}{verdict}{}", if reusable { "" } else { " last" })
+        }
+    }
+}
+
+fn check(name: &str, method: &str, marked: &str, expected: &[&str]) {
+    let (marked, closes) =
+        marked.strip_suffix('@').map_or((marked, false), |without| (without, true));
+    let text = marked.replace('|', "");
+    let bytes = text.as_bytes();
+    let parts: Vec<&str> = marked.split('|').collect();
+    let mut ends: Vec<u64> = Vec::new();
+    for part in &parts[..parts.len() - 1] {
+        ends.push(ends.last().unwrap_or(&0) + part.len() as u64);
+    }
+    let mut worn = shared(method);
+    let whole = play(&mut worn, [bytes], false, closes);
+    assert_eq!(whole.iter().map(|&(_, event)| word(event)).collect::<Vec<_>>(), expected, "{name}");
+    let found = whole.iter().filter(|(_, event)| *event != Event::More).map(|&(at, _)| at);
+    assert_eq!(found.collect::<Vec<_>>(), ends, "{name}: where the events are");
+
+    for skips in [false, true] {
+        for cut in 0..=bytes.len() {
+            let (front, back) = bytes.split_at(cut);
+            let fresh = play(&mut shared(method), [front, back], skips, closes);
+            assert_eq!(fresh, whole, "{name}: cut at {cut}, skips {skips}");
+            let again = play(&mut worn, [front, back], skips, closes);
+            assert_eq!(again, whole, "{name}: again, cut at {cut}, skips {skips}");
+        }
+        for shared in [&mut shared(method), &mut worn] {
+            let dripped = play(shared, bytes.chunks(1), skips, closes);
+            assert_eq!(dripped, whole, "{name}: by the byte, skips {skips}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_goes_out_piece_by_piece() {
+    let request = Request {
+        method: "GET".into(),
+        target: "/".into(),
+        host: "h".into(),
+        headers: Vec::new(),
+        body: Arc::new([]),
+    };
+    let reuse = Reuse { pipeline: 3, keeps: true, announces_close: true };
+    let shared = Shared::new(RequestBlock::new(&request, reuse));
+    let constant = Http1::constant(&shared);
+    let mut session = Http1::new(&shared);
+    assert!(session.outgoing(&shared).is_empty());
+    session.begin(2, true);
+    let batch = session.outgoing(&shared).to_vec();
+    assert!(constant.as_ptr_range().contains(&session.outgoing(&shared).as_ptr()));
+    assert!(batch.ends_with(b"Connection: close\r\n\r\n"));
+    session.sent(10);
+    assert_eq!(session.outgoing(&shared), &batch[10..]);
+    session.sent(batch.len() - 10);
+    assert!(session.outgoing(&shared).is_empty());
+    session.begin(3, false);
+    session.sent(1);
+    session.reset();
+    assert!(session.outgoing(&shared).is_empty(), "what was half sent is forgotten");
+    session.begin(1, true);
+    assert!(batch.ends_with(session.outgoing(&shared)));
+}
+
+#[test]
+fn a_new_connection_forgets_what_was_half_received() {
+    let mut shared = shared("GET");
+    for half in ["HTTP/1.1 2", "HTTP/1.1 200 OK\r\n\r\nabc", "\r", "HTTP/1.1 100 C\r\n\r\n"] {
+        let mut session = Http1::new(&shared);
+        session.begin(1, false);
+        assert_eq!(session.received(&mut shared, half.as_bytes()).event, Event::More);
+        session.reset();
+        session.begin(1, false);
+        let whole = b"HTTP/1.1 204 N\r\n\r\n";
+        let progress = session.received(&mut shared, whole);
+        assert_eq!((progress.consumed, word(progress.event)), (whole.len(), "204".into()));
+    }
+}

@@ -1,0 +1,345 @@
+//! One thread's numbers: counters, errors and latency histograms. Owned by its worker, never
+//! shared; merged when the run is over.
+//!
+//! `started = ok + failed + in_flight` holds at every moment: `in_flight` is not counted but
+//! follows from the other three, and the worker checks it against its slots.
+
+use crate::failure::Failure;
+use hdrhistogram::Histogram;
+
+/// Latencies are recorded in microseconds up to one hour; a longer one counts as an hour.
+const LATENCY_US_MAX: u64 = 3_600_000_000;
+
+/// Three significant digits: a bucket is at most 0.1% wide.
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// An empty histogram of the shape that all latencies have.
+pub fn latency_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, SIGNIFICANT_DIGITS)
+        .expect("the bounds are constants and valid")
+}
+
+/// Nanoseconds to the microseconds of a histogram, to the nearest.
+fn record(histogram: &mut Histogram<u64>, latency_ns: u64, count: u64) {
+    histogram.saturating_record_n((latency_ns + 500) / 1000, count);
+}
+
+/// What only ever grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests started.
+    pub started: u64,
+    /// Requests with a complete response that passed verification.
+    pub ok: u64,
+    /// Requests that ended in any other way.
+    pub failed: u64,
+    /// Connections established.
+    pub connections_opened: u64,
+    /// Attempts at a connection that did not get that far.
+    pub connections_failed: u64,
+    /// Bytes received, heads included.
+    pub bytes_read: u64,
+    /// Bytes handed to the kernel.
+    pub bytes_written: u64,
+    /// Kept connections that the peer closed without a word while it owed nothing; a request that
+    /// crossed its FIN was sent once more.
+    pub closed_idle: u64,
+    /// Connections ended because bytes came that no request had asked for.
+    pub surplus: u64,
+    /// Connections that the peer was asked to close and did not.
+    pub not_closed_by_peer: u64,
+    /// Completions of connections that were gone already.
+    pub stale: u64,
+    /// Times that the completion queue was full.
+    pub overflows: u64,
+    /// Times that the worker went to the kernel.
+    pub turns: u64,
+}
+
+impl Counters {
+    /// Requests that have started and not ended.
+    pub fn in_flight(&self) -> u64 {
+        self.started - self.ok - self.failed
+    }
+
+    fn fields(&mut self) -> [&mut u64; 13] {
+        let Counters {
+            started,
+            ok,
+            failed,
+            connections_opened,
+            connections_failed,
+            bytes_read,
+            bytes_written,
+            closed_idle,
+            surplus,
+            not_closed_by_peer,
+            stale,
+            overflows,
+            turns,
+        } = self;
+        [
+            started,
+            ok,
+            failed,
+            connections_opened,
+            connections_failed,
+            bytes_read,
+            bytes_written,
+            closed_idle,
+            surplus,
+            not_closed_by_peer,
+            stale,
+            overflows,
+            turns,
+        ]
+    }
+
+    /// Adds another's counts.
+    pub fn add(&mut self, mut other: Counters) {
+        for (sum, more) in self.fields().into_iter().zip(other.fields()) {
+            *sum += *more;
+        }
+    }
+
+    /// What has come since an earlier state.
+    pub fn since(&self, mut earlier: Counters) -> Counters {
+        let mut delta = *self;
+        for (left, before) in delta.fields().into_iter().zip(earlier.fields()) {
+            *left -= *before;
+        }
+        delta
+    }
+}
+
+/// All failures of one kind in one phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorEntry {
+    /// Phase and kind.
+    pub failure: Failure,
+    /// How many requests.
+    pub count: u64,
+    /// When the first and the last one happened, on the driver's clock.
+    pub first_ns: u64,
+    /// See `first_ns`.
+    pub last_ns: u64,
+}
+
+/// The times of one complete response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latencies {
+    /// Request handed to the kernel to first byte.
+    pub first_byte_ns: u64,
+    /// Request handed to the kernel to last byte.
+    pub service_ns: u64,
+    /// Opening the connection (or handing over the request, on a reused one) to last byte.
+    pub total_ns: u64,
+}
+
+/// One thread's numbers.
+#[derive(Debug)]
+pub struct Tally {
+    /// What only grows.
+    pub counters: Counters,
+    /// Responses by status code, 0 to 999.
+    pub statuses: Box<[u64; 1000]>,
+    /// Failures, each kind once, in the order of their first appearance.
+    pub errors: Vec<ErrorEntry>,
+    /// Established connections by the number of the address they went to.
+    pub opened_by_address: Vec<u64>,
+    /// Open to established.
+    pub connect: Histogram<u64>,
+    /// Request handed over to first response byte.
+    pub first_byte: Histogram<u64>,
+    /// Request handed over to last response byte.
+    pub service: Histogram<u64>,
+    /// Whole request, without the current interval.
+    pub total: Histogram<u64>,
+    /// Whole request, since the last [`Tally::close_interval`].
+    interval: Histogram<u64>,
+    /// Equal times in a row, counted and not yet recorded: the answers of a pipelined batch come
+    /// in one receive, and recording them one by one would be the dearest part of them.
+    unrecorded: (Latencies, u64),
+    /// When the last request ended.
+    pub last_end_ns: u64,
+}
+
+impl Tally {
+    /// Nothing counted yet, for a target with so many addresses.
+    pub fn new(addresses: usize) -> Tally {
+        Tally {
+            counters: Counters::default(),
+            statuses: vec![0; 1000].try_into().expect("the length is the array's"),
+            errors: Vec::with_capacity(64),
+            opened_by_address: vec![0; addresses],
+            connect: latency_histogram(),
+            first_byte: latency_histogram(),
+            service: latency_histogram(),
+            total: latency_histogram(),
+            interval: latency_histogram(),
+            unrecorded: (Latencies::default(), 0),
+            last_end_ns: 0,
+        }
+    }
+
+    /// Requests have started.
+    pub fn start(&mut self, requests: u32) {
+        self.counters.started += u64::from(requests);
+    }
+
+    /// A connection to the target's address number `address` is established.
+    pub fn connected(&mut self, address: usize, connect_ns: u64) {
+        self.counters.connections_opened += 1;
+        self.opened_by_address[address] += 1;
+        record(&mut self.connect, connect_ns, 1);
+    }
+
+    /// A complete response has come; whether it is the one that was wanted is told apart.
+    #[inline]
+    pub fn respond(&mut self, status: u16, latencies: Latencies) {
+        if let Some(count) = self.statuses.get_mut(usize::from(status)) {
+            *count += 1;
+        }
+        if self.unrecorded.0 == latencies {
+            self.unrecorded.1 += 1;
+        } else {
+            self.record_pending();
+            self.unrecorded = (latencies, 1);
+        }
+    }
+
+    fn record_pending(&mut self) {
+        let (latencies, count) = self.unrecorded;
+        if count > 0 {
+            record(&mut self.first_byte, latencies.first_byte_ns, count);
+            record(&mut self.service, latencies.service_ns, count);
+            record(&mut self.interval, latencies.total_ns, count);
+        }
+        self.unrecorded.1 = 0;
+    }
+
+    /// A request has ended well.
+    #[inline]
+    pub fn succeed(&mut self, now_ns: u64) {
+        self.counters.ok += 1;
+        self.last_end_ns = now_ns;
+    }
+
+    /// Requests have ended with a failure.
+    pub fn fail(&mut self, failure: Failure, requests: u32, now_ns: u64) {
+        if requests == 0 {
+            return;
+        }
+        let count = u64::from(requests);
+        self.counters.failed += count;
+        self.last_end_ns = now_ns;
+        let known = self.errors.iter_mut().find(|entry| entry.failure == failure);
+        match known {
+            Some(entry) => {
+                entry.count += count;
+                entry.last_ns = now_ns;
+            }
+            None => {
+                self.errors.push(ErrorEntry { failure, count, first_ns: now_ns, last_ns: now_ns });
+            }
+        }
+    }
+
+    /// Ends an interval: its histogram of `total` is handed out and `spare` takes its place.
+    pub fn close_interval(&mut self, mut spare: Histogram<u64>) -> Histogram<u64> {
+        self.record_pending();
+        spare.reset();
+        let interval = std::mem::replace(&mut self.interval, spare);
+        self.total.add(&interval).expect("all histograms have the same bounds");
+        interval
+    }
+
+    /// Adds another thread's numbers, whose intervals must be closed, to these.
+    pub fn merge(&mut self, other: &Tally) {
+        self.counters.add(other.counters);
+        for (sum, more) in self.statuses.iter_mut().zip(other.statuses.iter()) {
+            *sum += more;
+        }
+        for entry in &other.errors {
+            match self.errors.iter_mut().find(|known| known.failure == entry.failure) {
+                Some(known) => {
+                    known.count += entry.count;
+                    known.first_ns = known.first_ns.min(entry.first_ns);
+                    known.last_ns = known.last_ns.max(entry.last_ns);
+                }
+                None => self.errors.push(*entry),
+            }
+        }
+        for (sum, more) in self.opened_by_address.iter_mut().zip(&other.opened_by_address) {
+            *sum += more;
+        }
+        for (sum, more) in [
+            (&mut self.connect, &other.connect),
+            (&mut self.first_byte, &other.first_byte),
+            (&mut self.service, &other.service),
+            (&mut self.total, &other.total),
+        ] {
+            sum.add(more).expect("all histograms have the same bounds");
+        }
+        self.last_end_ns = self.last_end_ns.max(other.last_end_ns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{Kind, Phase};
+
+    const LATENCIES: Latencies =
+        Latencies { first_byte_ns: 10_000, service_ns: 20_000, total_ns: 30_000 };
+
+    fn busy_tally() -> Tally {
+        let mut tally = Tally::new(2);
+        tally.start(4);
+        tally.connected(1, 5_000);
+        tally.respond(200, LATENCIES);
+        tally.succeed(100);
+        tally.fail(Failure::errno(Phase::Connect, libc::ECONNREFUSED), 2, 200);
+        tally
+    }
+
+    #[test]
+    fn every_failure_has_exactly_one_entry() {
+        let mut tally = busy_tally();
+        tally.fail(Failure::response(Kind::Eof), 1, 300);
+        let entries: u64 = tally.errors.iter().map(|entry| entry.count).sum();
+        assert_eq!(entries, tally.counters.failed);
+        assert_eq!(tally.counters.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_merge_counts_both() {
+        let (mut one, mut two) = (busy_tally(), busy_tally());
+        one.close_interval(latency_histogram());
+        two.close_interval(latency_histogram());
+        one.merge(&two);
+        assert_eq!(one.counters.started, 8);
+        assert_eq!(one.errors.len(), 1);
+        assert_eq!(one.errors[0].count, 4);
+        assert_eq!(one.statuses[200], 2);
+        assert_eq!(one.opened_by_address, [0, 2]);
+        assert_eq!((one.total.len(), one.service.len(), one.connect.len()), (2, 2, 2));
+    }
+
+    #[test]
+    fn intervals_add_up_to_the_total() {
+        let mut tally = busy_tally();
+        let first = tally.close_interval(latency_histogram());
+        tally.respond(404, LATENCIES);
+        let second = tally.close_interval(first.clone());
+        assert_eq!((first.len(), second.len(), tally.total.len()), (1, 1, 2));
+    }
+
+    #[test]
+    fn counters_since_an_earlier_state_are_the_difference() {
+        let earlier = busy_tally().counters;
+        let mut later = earlier;
+        later.add(earlier);
+        assert_eq!(later.since(earlier), earlier);
+    }
+}

@@ -1,0 +1,262 @@
+//! The program against the bundled server: counts that equal the server's own, on every tier.
+
+mod support;
+
+use serde_json::Value;
+use std::process::Command;
+use std::time::Duration;
+use support::{errors, findings, measure, ringshot, server};
+
+const TIERS: [&str; 3] = ["direct", "plain", "basic"];
+
+/// Whether this kernel has a tier; says so when a test is skipped for it.
+fn has(tier: &str, document: &Value) -> bool {
+    let found = document["ring_tier"].as_str().expect("a tier");
+    if found != tier {
+        eprintln!("skipped: this kernel has no tier {tier}, only {found}");
+    }
+    found == tier
+}
+
+#[test]
+fn counts_equal_the_servers_own_in_every_mode_on_every_tier() {
+    // The last connection of a slot need not be used up: up to 15 more than the quotient.
+    let modes = [
+        ("", 3000..=3000, "server"),
+        ("--close client", 3000..=3000, "client"),
+        ("--close rst", 3000..=3000, "nobody"),
+        ("-k", 16..=16, "client"),
+        ("-r 7", 429..=444, "server"),
+        ("-r 7 --close rst", 429..=444, "nobody"),
+        ("-p 8", 16..=16, "client"),
+        ("-r 16 -p 8", 188..=203, "server"),
+    ];
+    for tier in TIERS {
+        for (flags, connections, owner) in modes.clone() {
+            let server = server();
+            let url = format!("http://{}/", server.addr());
+            let flags = format!("{url} -c 16 -t 2 -n 3000 --ring-tier {tier} {flags}");
+            let document = measure(&flags);
+            if !has(tier, &document) {
+                break;
+            }
+            let count = |pointer: &str| document.pointer(pointer).and_then(Value::as_u64);
+            assert_eq!(count("/requests/ok"), Some(3000), "{flags}: {:?}", errors(&document));
+            assert_eq!(count("/requests/started"), Some(3000), "{flags}");
+            let opened = count("/connections/opened").expect("a count");
+            assert!(connections.contains(&opened), "{flags}: {opened} connections");
+            assert_eq!(document["connections"]["time_wait_owner"], owner, "{flags}");
+            assert_eq!(document["status"]["200"], 3000, "{flags}");
+            assert_eq!(findings(&document), [""; 0], "{flags}");
+            let stats = server.stats();
+            assert_eq!(stats.connections, opened, "{flags}");
+            assert_eq!(stats.requests, 3000, "{flags}");
+            assert_eq!(Some(stats.bytes_in), count("/bytes/written"), "{flags}");
+            assert_eq!(Some(stats.bytes_out), count("/bytes/read"), "{flags}");
+        }
+    }
+}
+
+#[test]
+fn bodies_of_every_kind_and_size_are_whole() {
+    for tier in TIERS {
+        let server = server();
+        let cases = [
+            ("/bytes/0", "-k"),
+            ("/bytes/5000000", "-k"),
+            ("/bytes/100000", "-p 4"),
+            ("/chunked/300000", "-k"),
+            ("/chunked/10", "-p 4"),
+            ("/bytes/70000", ""),
+            ("/close", "-k"),
+            ("/", "-m HEAD -k"),
+            ("/bytes/1000", "-m HEAD -p 4"),
+            ("/status/204", "-k"),
+            ("/status/304", "-k"),
+            ("/echo", "-k -b hello"),
+        ];
+        for (path, flags) in cases {
+            let url = format!("http://{}{path}", server.addr());
+            let document = measure(&format!("{url} -c 4 -t 1 -n 40 --ring-tier {tier} {flags}"));
+            let ok = document.pointer("/requests/ok").and_then(Value::as_u64);
+            assert_eq!(ok, Some(40), "{path} {flags} {tier}: {:?}", errors(&document));
+            assert_eq!(findings(&document), [""; 0], "{path} {flags}");
+        }
+    }
+}
+
+#[test]
+fn a_large_request_body_arrives_whole() {
+    let body = vec![b'x'; 3_000_000];
+    let path = std::env::temp_dir().join(format!("ringshot-body-{}", std::process::id()));
+    std::fs::write(&path, &body).expect("a file");
+    for tier in TIERS {
+        let server = server();
+        let url = format!("http://{}/echo", server.addr());
+        let file = path.display();
+        let document =
+            measure(&format!("{url} -c 2 -t 1 -n 6 --ring-tier {tier} --body-file {file}"));
+        assert_eq!(document["requests"]["ok"], 6, "{:?}", errors(&document));
+        assert!(document.pointer("/bytes/read").and_then(Value::as_u64) > Some(6 * 3_000_000));
+    }
+    std::fs::remove_file(&path).expect("removed");
+}
+
+#[test]
+fn a_status_outside_200_to_399_fails_verification_and_is_still_timed() {
+    let server = server();
+    let ran = ringshot(&format!("http://{}/status/503 -n 20 -c 2 --json -", server.addr()));
+    assert_eq!(ran.code, Some(4), "nothing succeeded");
+    let document = ran.document();
+    assert_eq!(errors(&document), [("verify/status".to_owned(), 20)]);
+    assert_eq!(document["status"]["503"], 20);
+    assert_eq!(document["latency"]["service"]["count"], 20);
+}
+
+#[test]
+fn a_delay_is_measured_as_it_is() {
+    let server = server();
+    let url = format!("http://{}/delay/20", server.addr());
+    let document = measure(&format!("{url} -c 4 -t 1 -n 100"));
+    let service = |key: &str| document["latency"]["service"][key].as_u64().expect("a latency");
+    assert!(service("min_us") >= 20_000, "{}", service("min_us"));
+    // How close the median comes is measured by hand (see the README); this machine may be busy.
+    assert!(service("p50_us") < 40_000, "{}", service("p50_us"));
+}
+
+#[test]
+fn the_time_ends_a_run_at_once() {
+    let server = server();
+    let url = format!("http://{}/delay/10000", server.addr());
+    let ran = ringshot(&format!("{url} -c 4 -d 300ms --json -"));
+    assert_eq!(ran.code, Some(4), "nothing succeeded");
+    let document = ran.document();
+    support::assert_consistent(&document);
+    assert_eq!(document["requests"]["in_flight"], 4);
+    let duration_s = document["duration_s"].as_f64().expect("a number");
+    assert!((0.3..0.6).contains(&duration_s), "{duration_s}");
+}
+
+#[test]
+fn without_a_url_the_bundled_server_is_measured() {
+    let ran = ringshot("-d 500ms -c 8");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("bundled server"), "{}", ran.stderr);
+    for line in ["Requests/sec:", "Transfer/sec:"] {
+        assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn every_address_of_a_name_is_a_candidate() {
+    // localhost is ::1 first on most machines, and the server is only on 127.0.0.1.
+    let server = server();
+    let document = measure(&format!("http://localhost:{}/ -c 8 -n 200", server.addr().port()));
+    assert_eq!(document["requests"]["ok"], 200, "{:?}", errors(&document));
+    assert_eq!(document["target"]["address"], server.addr().to_string());
+    assert_eq!(server.stats().connections, 200);
+}
+
+#[test]
+fn ipv6_works() {
+    let listen = "[::1]:0".parse().expect("an address");
+    let config = bench_server::Config { listen, threads: 1, ..Default::default() };
+    let server = match bench_server::Server::start(config) {
+        Ok(server) => server,
+        Err(error) => return eprintln!("skipped: no IPv6 here: {error}"),
+    };
+    for tier in TIERS {
+        let url = format!("http://{}/", server.addr());
+        let document = measure(&format!("{url} -c 4 -n 100 --ring-tier {tier}"));
+        assert_eq!(document["requests"]["ok"], 100);
+    }
+}
+
+#[test]
+fn a_password_is_sent_and_never_shown() {
+    let server = server();
+    let url = format!("http://user:hunter2@{}/", server.addr());
+    let ran = ringshot(&format!("{url} -n 10 --json -"));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("hunter2"));
+    // The header makes the requests longer than they are without.
+    let plain = measure(&format!("http://{}/ -n 10", server.addr()));
+    let written = |document: &Value| document["bytes"]["written"].as_u64().expect("a count");
+    assert_eq!(written(&ran.document()) - written(&plain), 10 * 39);
+}
+
+#[test]
+fn more_connections_than_descriptors_are_refused_with_the_numbers() {
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_ringshot");
+    command.args(["-c", &format!("ulimit -n 100; exec {program} http://127.0.0.1:9/ -c 200 -t 1")]);
+    let ran = support::run_command(command);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("need 232") && ran.stderr.contains("100 are allowed"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("ulimit"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_document_file_is_written_beside_the_summary() {
+    let server = server();
+    let path = std::env::temp_dir().join(format!("ringshot-json-{}", std::process::id()));
+    let ran = ringshot(&format!("http://{}/ -n 10 --json {}", server.addr(), path.display()));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("Requests/sec:"));
+    let text = std::fs::read_to_string(&path).expect("the document");
+    let document: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(document["schema"], "ringshot.run/1");
+    std::fs::remove_file(&path).expect("removed");
+
+    let ran = ringshot(&format!("http://{}/ -n 10 --json /nonexistent/x.json", server.addr()));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("/nonexistent/x.json"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "", "refused before the run");
+}
+
+#[test]
+fn bad_input_is_one_line_and_exit_2() {
+    let cases = [
+        ("https://127.0.0.1/", "scheme https"),
+        ("http://127.0.0.1:70000/", "1-65535"),
+        ("-c 0", "--connections 0"),
+        ("-d -5s", "--duration -5s"),
+        ("--timeout 0", "--timeout 0"),
+        ("--body-file /nonexistent", "--body-file /nonexistent"),
+        ("--no-such-flag", "--no-such-flag"),
+        ("-b a --body-file b", "--body"),
+    ];
+    for (arguments, expected) in cases {
+        let ran = ringshot(arguments);
+        assert_eq!(ran.code, Some(2), "{arguments}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{arguments}: {}", ran.stderr);
+        assert_eq!(ran.stderr.trim().lines().count(), 1, "{arguments}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_signal_ends_the_run_with_a_report() {
+    let server = server();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut command = support::command(&format!("http://{}/ -d 30s --json -", server.addr()));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+        let child = command.spawn().expect("the program starts");
+        std::thread::sleep(Duration::from_millis(700));
+        let sent = std::time::Instant::now();
+        let target = child.id().to_string();
+        let kill = Command::new("kill").args([&format!("-{signal}"), &target]).status();
+        assert!(kill.expect("kill").success());
+        let output = child.wait_with_output().expect("output");
+        assert!(sent.elapsed() < Duration::from_secs(1), "{:?}", sent.elapsed());
+        assert_eq!(output.status.code(), Some(code));
+        let document: Value = serde_json::from_slice(&output.stdout).expect("the document");
+        support::assert_consistent(&document);
+        assert_eq!(document["interrupted"], true);
+        assert!(document["requests"]["ok"].as_u64() > Some(0));
+    }
+}

@@ -1,0 +1,132 @@
+//! What the end-to-end tests share: running the program, and the two kinds of server.
+#![allow(dead_code)] // each test file uses a part of it
+
+pub mod faults;
+
+use bench_server::{Backend, Config, Server};
+use serde_json::Value;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than any run of these tests takes; what is still there then has hung.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a run of the program left behind.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The result document on standard output.
+    pub fn document(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error} in {:?}\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// The program, with arguments as a shell would split them.
+pub fn command(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringshot"));
+    command.args(arguments.split_whitespace());
+    command
+}
+
+/// Runs a command to its end, within [`PATIENCE`].
+pub fn run_command(mut command: Command) -> Ran {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    let id = child.id();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let Ok(output) = receiver.recv_timeout(PATIENCE) else {
+        let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
+        panic!("hung: {command:?}");
+    };
+    let Output { status, stdout, stderr } = output.expect("output");
+    Ran {
+        code: status.code(),
+        stdout: String::from_utf8(stdout).expect("UTF-8"),
+        stderr: String::from_utf8(stderr).expect("UTF-8"),
+    }
+}
+
+/// Runs the program to its end.
+pub fn ringshot(arguments: &str) -> Ran {
+    run_command(command(arguments))
+}
+
+/// Runs the program, which must end well, and returns its result document; checks what holds for
+/// every document.
+pub fn measure(arguments: &str) -> Value {
+    let ran = ringshot(&format!("{arguments} --json -"));
+    assert_eq!(ran.code, Some(0), "{arguments}: {}", ran.stderr);
+    let document = ran.document();
+    assert_consistent(&document);
+    document
+}
+
+/// What holds for every document.
+pub fn assert_consistent(document: &Value) {
+    let count = |pointer: &str| {
+        document.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("{pointer}"))
+    };
+    assert_eq!(
+        count("/requests/started"),
+        count("/requests/ok") + count("/requests/failed") + count("/requests/in_flight"),
+        "the identity"
+    );
+    let errors = document["errors"].as_array().expect("errors");
+    let listed: u64 = errors.iter().map(|error| error["count"].as_u64().expect("a count")).sum();
+    assert_eq!(listed, count("/requests/failed"), "one entry for each failure: {errors:?}");
+    let rows = document["series"].as_array().expect("series");
+    for (key, total) in [("ok", "/requests/ok"), ("failed", "/requests/failed")] {
+        let sum: u64 = rows.iter().map(|row| row[key].as_u64().expect("a count")).sum();
+        assert_eq!(sum, count(total), "the series adds up: {key}");
+    }
+    assert_eq!(count("/latency/connect/count"), count("/connections/opened"));
+    let statuses: u64 = document["status"]
+        .as_object()
+        .expect("status")
+        .values()
+        .map(|count| count.as_u64().expect("a count"))
+        .sum();
+    assert_eq!(count("/latency/total/count"), statuses);
+}
+
+/// `phase/kind` of each error and its count.
+pub fn errors(document: &Value) -> Vec<(String, u64)> {
+    let entry = |error: &Value| {
+        let text = |key: &str| error[key].as_str().expect("text").to_owned();
+        (format!("{}/{}", text("phase"), text("kind")), error["count"].as_u64().expect("a count"))
+    };
+    document["errors"].as_array().expect("errors").iter().map(entry).collect()
+}
+
+/// The ids of the findings, without the one that depends on how busy this machine is.
+pub fn findings(document: &Value) -> Vec<String> {
+    let findings = document.pointer("/kernel/findings").and_then(Value::as_array);
+    findings
+        .expect("findings")
+        .iter()
+        .map(|finding| finding["id"].as_str().expect("an id").to_owned())
+        .filter(|id| id != "generator_saturated")
+        .collect()
+}
+
+/// The bundled server, in this process.
+pub fn server() -> Server {
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    Server::start(Config { listen, threads: 1, cpus: None, backend: Backend::Hyper })
+        .expect("a server")
+}
+
+/// Waits until a condition holds.
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(5);
+    while !condition() {
+        assert!(Instant::now() < give_up, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

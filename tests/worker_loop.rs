@@ -1,0 +1,590 @@
+//! The whole loop (worker, connection, session, pace, tally) over a scripted driver: completions
+//! that come late, in another order, short, broken, twice, for somebody else, or never.
+//!
+//! The driver itself asserts what a kernel would punish: no slot is opened or closed while an
+//! operation is under way on it, and there is one receive and one send at a time.
+
+use proptest::prelude::*;
+use ringshot::connection::{CloseMode, Policy};
+use ringshot::driver::script::{Reply, ScriptDriver, Verb};
+use ringshot::driver::{Op, Slot};
+use ringshot::failure::{Failure, Kind, Phase};
+use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::tally::Tally;
+use ringshot::worker::{Outcome, Task, Worker};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+const US: u64 = 1_000;
+const MS: u64 = 1_000_000;
+const S: u64 = 1_000_000_000;
+
+fn policy() -> Policy {
+    Policy {
+        requests_per_connection: Some(1),
+        pipeline: 1,
+        close: CloseMode::Client,
+        timeout_ns: 100 * MS,
+        discard_from_bytes: 4096,
+    }
+}
+
+fn task(slots: u32, quota: u64, policy: Policy) -> Task {
+    Task {
+        slots,
+        quota: Some(quota),
+        // Virtual time: an hour that only passes when nothing else happens.
+        duration_ns: Some(3600 * S),
+        addresses: 1,
+        policy,
+        interval_ns: S,
+    }
+}
+
+fn shared(policy: &Policy) -> Shared {
+    let request = Request {
+        method: "GET".into(),
+        target: "/".into(),
+        host: "test".into(),
+        headers: Vec::new(),
+        body: Arc::new([]),
+    };
+    let announces_close = policy.close == CloseMode::Server;
+    let keeps = !announces_close || policy.requests_per_connection != Some(1);
+    let reuse = Reuse { pipeline: policy.pipeline, keeps, announces_close };
+    Shared::new(RequestBlock::new(&request, reuse))
+}
+
+fn run(task: Task, script: impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>)) -> Outcome {
+    run_over(task.clone(), ScriptDriver::new(task.slots, script))
+}
+
+fn run_over<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)>(
+    task: Task,
+    driver: ScriptDriver<F>,
+) -> Outcome {
+    let shared = shared(&task.policy);
+    let stop = AtomicBool::new(false);
+    let worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
+    let outcome = worker.run(None).expect("a script does not break");
+    assert_identity(&outcome.tally);
+    outcome
+}
+
+fn assert_identity(tally: &Tally) {
+    let counters = &tally.counters;
+    assert_eq!(counters.started, counters.ok + counters.failed + counters.in_flight());
+    let entries: u64 = tally.errors.iter().map(|entry| entry.count).sum();
+    assert_eq!(entries, counters.failed, "every failed request has exactly one entry");
+}
+
+/// All of the quota has been started and has ended.
+fn assert_all_ended(outcome: &Outcome, quota: u64) {
+    assert_eq!(outcome.tally.counters.started, quota);
+    assert_eq!(outcome.tally.counters.in_flight(), 0);
+}
+
+fn only_failure(outcome: &Outcome) -> Failure {
+    assert_eq!(outcome.tally.errors.len(), 1, "{:?}", outcome.tally.errors);
+    outcome.tally.errors[0].failure
+}
+
+fn answer() -> Arc<[u8]> {
+    ANSWER.into()
+}
+
+/// A server that does everything right.
+fn healthy(_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>) {
+    match verb {
+        Verb::Open(_) => replies.push(Reply::new(10 * US, Op::Connect, Ok(0))),
+        Verb::Receive(_) => replies.push(Reply::bytes(20 * US, answer())),
+        Verb::Send(_) | Verb::Close | Verb::Cancel(_) => {}
+    }
+}
+
+/// The first `count` receives (or opens) go wrong, the later ones go right.
+fn failing_first(
+    count: usize,
+    op: Op,
+    mut wrong: impl FnMut(&mut Vec<Reply>),
+) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
+    let mut left = count;
+    move |slot, verb, replies| {
+        let hit =
+            matches!((verb, op), (Verb::Open(_), Op::Connect) | (Verb::Receive(_), Op::Receive));
+        if hit && left > 0 {
+            left -= 1;
+            wrong(replies);
+        } else {
+            healthy(slot, verb, replies);
+        }
+    }
+}
+
+#[test]
+fn a_healthy_server_answers_everything() {
+    let outcome = run(task(4, 1000, policy()), healthy);
+    assert_all_ended(&outcome, 1000);
+    let counters = outcome.tally.counters;
+    assert_eq!((counters.ok, counters.connections_opened), (1000, 1000));
+    assert_eq!(counters.bytes_read, 1000 * ANSWER.len() as u64);
+    // 1000 exchanges of 30 us on 4 slots, on the script's clock.
+    assert_eq!(outcome.end_ns - outcome.begin_ns, 250 * 30 * US);
+    assert_eq!(outcome.tally.service.max(), 20);
+    assert_eq!(outcome.tally.total.max(), 30);
+    assert_eq!(outcome.tally.connect.max(), 10);
+}
+
+#[test]
+fn keep_alive_opens_one_connection_per_slot() {
+    let keep = Policy { requests_per_connection: None, ..policy() };
+    let outcome = run(task(4, 1000, keep), healthy);
+    assert_all_ended(&outcome, 1000);
+    assert_eq!(outcome.tally.counters.connections_opened, 4);
+    // On a reused connection the whole request takes as long as its service.
+    assert_eq!(outcome.tally.total.value_at_percentile(50.0), 20);
+}
+
+#[test]
+fn requests_per_connection_are_counted_out() {
+    let seven = Policy { requests_per_connection: Some(7), ..policy() };
+    let outcome = run(task(1, 70, seven), healthy);
+    assert_eq!(outcome.tally.counters.connections_opened, 10);
+}
+
+#[test]
+fn a_pipelined_batch_is_answered_in_pieces_of_any_size() {
+    let batch = Policy { requests_per_connection: None, pipeline: 5, ..policy() };
+    // 5 answers in receives of 17 bytes.
+    let stream: Vec<u8> = ANSWER.repeat(1000);
+    let mut at = 0;
+    let script = move |_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+        Verb::Open(_) => replies.push(Reply::new(US, Op::Connect, Ok(0))),
+        Verb::Receive(_) => {
+            // Never more than what is owed: the batch ends at a multiple of five answers.
+            let batch_end = (at / (5 * ANSWER.len()) + 1) * 5 * ANSWER.len();
+            let end = (at + 17).min(batch_end);
+            replies.push(Reply::bytes(US, stream[at..end].into()));
+            at = end;
+        }
+        _ => {}
+    };
+    let outcome = run(task(1, 250, batch), script);
+    assert_all_ended(&outcome, 250);
+    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.connections_opened), (250, 1));
+}
+
+#[test]
+fn a_refused_connection_rests_and_tries_again() {
+    let script = failing_first(3, Op::Connect, |replies| {
+        replies.push(Reply::new(US, Op::Connect, Err(libc::ECONNREFUSED)));
+    });
+    let outcome = run(task(1, 10, policy()), script);
+    assert_all_ended(&outcome, 10);
+    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (7, 3));
+    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::ECONNREFUSED));
+    assert_eq!(outcome.tally.counters.connections_failed, 3);
+    // It rested for 1, 2 and 4 ms.
+    assert!(outcome.end_ns - outcome.begin_ns >= 7 * MS);
+    assert!(outcome.end_ns - outcome.begin_ns < 8 * MS);
+}
+
+#[test]
+fn a_server_that_is_never_there_ends_nothing_but_the_requests() {
+    let outcome = run(task(3, 30, policy()), |_, verb, replies| {
+        if let Verb::Open(_) = verb {
+            replies.push(Reply::new(US, Op::Connect, Err(libc::ECONNREFUSED)));
+        }
+    });
+    assert_all_ended(&outcome, 30);
+    assert_eq!(outcome.tally.counters.failed, 30);
+}
+
+#[test]
+fn every_step_of_opening_names_its_phase() {
+    let cases = [
+        (Op::Socket, libc::EMFILE, Phase::Socket),
+        (Op::Option, libc::ENOPROTOOPT, Phase::Socket),
+        (Op::Bind, libc::EADDRINUSE, Phase::Bind),
+        (Op::Connect, libc::ENETUNREACH, Phase::Connect),
+    ];
+    for (op, errno, phase) in cases {
+        let script = failing_first(1, Op::Connect, |replies| {
+            replies.push(Reply::new(US, op, Err(errno)));
+        });
+        let outcome = run(task(2, 10, policy()), script);
+        assert_all_ended(&outcome, 10);
+        assert_eq!(only_failure(&outcome), Failure::errno(phase, errno));
+    }
+}
+
+#[test]
+fn what_can_happen_to_an_answer_fails_one_request_and_no_slot() {
+    type Wrong = fn(&mut Vec<Reply>);
+    let cases: [(&str, Wrong, Failure); 5] = [
+        (
+            "reset",
+            |replies| replies.push(Reply::new(US, Op::Receive, Err(libc::ECONNRESET))),
+            Failure::errno(Phase::Receive, libc::ECONNRESET),
+        ),
+        (
+            "eof",
+            |replies| replies.push(Reply::bytes(US, Arc::new([]))),
+            Failure::response(Kind::Eof),
+        ),
+        (
+            "garbage",
+            |replies| replies.push(Reply::bytes(US, b"SSH-2.0-x\r\n"[..].into())),
+            Failure::response(Kind::Malformed),
+        ),
+        // Never answered: the deadline cancels it.
+        ("silence", |_| {}, Failure::response(Kind::Timeout)),
+        (
+            "status",
+            |replies| {
+                let bytes = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n";
+                replies.push(Reply::bytes(US, bytes[..].into()));
+            },
+            Failure { phase: Phase::Verify, kind: Kind::Status },
+        ),
+    ];
+    for (name, wrong, expected) in cases {
+        let outcome = run(task(2, 50, policy()), failing_first(5, Op::Receive, wrong));
+        assert_all_ended(&outcome, 50);
+        assert_eq!(only_failure(&outcome), expected, "{name}");
+        assert_eq!(outcome.tally.counters.failed, 5, "{name}");
+    }
+}
+
+#[test]
+fn a_handshake_without_an_answer_times_out() {
+    let outcome = run(task(2, 20, policy()), failing_first(2, Op::Connect, |_| {}));
+    assert_all_ended(&outcome, 20);
+    let timeout = Failure { phase: Phase::Connect, kind: Kind::Timeout };
+    assert_eq!((only_failure(&outcome), outcome.tally.counters.failed), (timeout, 2));
+}
+
+#[test]
+fn a_kernel_that_ignores_a_cancellation_is_asked_again() {
+    // The first receive is never answered, and neither is its first cancellation.
+    let mut cancels = 0;
+    let mut ignored = false;
+    let outcome = run(task(1, 5, policy()), |slot, verb, replies| match verb {
+        Verb::Receive(_) if !ignored => ignored = true,
+        Verb::Cancel(_) => cancels += 1,
+        verb => healthy(slot, verb, replies),
+    });
+    assert_all_ended(&outcome, 5);
+    assert_eq!((outcome.tally.counters.failed, cancels), (1, 1));
+}
+
+#[test]
+fn a_failed_send_is_named_when_no_answer_comes() {
+    let mut first = true;
+    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+        Verb::Send(_) if std::mem::take(&mut first) => {
+            replies.push(Reply::new(US, Op::Send, Err(libc::EPIPE)));
+            replies.push(Reply::new(2 * US, Op::Receive, Err(libc::ECONNRESET)));
+        }
+        Verb::Receive(_) if replies.is_empty() => healthy(slot, verb, replies),
+        verb => healthy(slot, verb, replies),
+    };
+    let outcome = run(task(1, 5, policy()), script);
+    assert_all_ended(&outcome, 5);
+    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Send, libc::EPIPE));
+    // The healthy answer to the receive that had been reset already came for nobody.
+    assert_eq!(outcome.tally.counters.stale, 1);
+}
+
+#[test]
+fn an_answer_that_came_before_the_send_failed_counts() {
+    let mut first = true;
+    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+        if matches!(verb, Verb::Send(_)) && std::mem::take(&mut first) {
+            replies.push(Reply::new(US, Op::Send, Err(libc::EPIPE)));
+        }
+        healthy(slot, verb, replies);
+    };
+    let outcome = run(task(1, 5, policy()), script);
+    assert_eq!(outcome.tally.counters.ok, 5);
+}
+
+#[test]
+fn completions_of_earlier_connections_are_counted_and_ignored() {
+    let script = |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+        healthy(slot, verb, replies);
+        if let Verb::Open(_) = verb {
+            let earlier = Slot { generation: slot.generation.wrapping_sub(1), ..slot };
+            let foreign = Slot { index: 99, generation: 0 };
+            for stranger in [earlier, foreign] {
+                replies.push(Reply {
+                    slot: Some(stranger),
+                    ..Reply::new(US, Op::Receive, Err(libc::ECONNRESET))
+                });
+            }
+        }
+    };
+    // Places enough for the stranger.
+    let outcome = run_over(task(2, 10, policy()), ScriptDriver::new(100, script));
+    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (10, 0));
+    assert_eq!(outcome.tally.counters.stale, 20);
+}
+
+#[test]
+fn confirmed_sends_hold_a_slot_until_they_are_answered() {
+    let script = |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+        healthy(slot, verb, replies);
+        if let Verb::Send(bytes) = verb {
+            // Told of long after the answer.
+            replies.push(Reply::new(MS, Op::Send, Ok(bytes.len())));
+        }
+    };
+    let outcome = run_over(task(2, 10, policy()), ScriptDriver::new(2, script).confirm_sends());
+    assert_all_ended(&outcome, 10);
+    assert_eq!(outcome.tally.counters.ok, 10);
+}
+
+#[test]
+fn the_peer_is_waited_for_when_it_is_to_close_but_not_for_ever() {
+    let server = Policy { close: CloseMode::Server, ..policy() };
+    let mut receives = HashSet::new();
+    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+        // The second receive of a connection is the one for the FIN, which never comes.
+        Verb::Receive(_) if !receives.insert((slot.index, slot.generation)) => {}
+        verb => healthy(slot, verb, replies),
+    };
+    let outcome = run(task(1, 3, server), script);
+    assert_all_ended(&outcome, 3);
+    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.not_closed_by_peer), (3, 3));
+    // The run ends with the last answer, not with the last wait.
+    assert!(outcome.end_ns - outcome.begin_ns < 600 * MS);
+}
+
+#[test]
+fn a_reused_connection_that_was_closed_while_idle_is_replaced_without_a_failure() {
+    let keep = Policy { requests_per_connection: None, ..policy() };
+    // Every connection answers once, then closes without a word.
+    let mut answered = HashSet::new();
+    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+        Verb::Receive(_) if !answered.insert((slot.index, slot.generation)) => {
+            replies.push(Reply::bytes(US, Arc::new([])));
+        }
+        verb => healthy(slot, verb, replies),
+    };
+    let outcome = run(task(2, 20, keep), script);
+    assert_all_ended(&outcome, 20);
+    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (20, 0));
+    assert_eq!(outcome.tally.counters.closed_idle, 18);
+}
+
+#[test]
+fn unanswered_requests_of_a_batch_fail_each() {
+    let batch = Policy { requests_per_connection: None, pipeline: 4, ..policy() };
+    let mut receives = 0;
+    let outcome = run(task(1, 8, batch), |slot, verb, replies| match verb {
+        Verb::Receive(_) => {
+            receives += 1;
+            match receives {
+                1 => replies.push(Reply::bytes(US, ANSWER.repeat(3).into())),
+                2 => replies.push(Reply::bytes(US, Arc::new([]))),
+                _ => replies.push(Reply::bytes(US, ANSWER.repeat(4).into())),
+            }
+        }
+        verb => healthy(slot, verb, replies),
+    });
+    assert_all_ended(&outcome, 8);
+    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (7, 1));
+    assert_eq!(only_failure(&outcome), Failure::response(Kind::Eof));
+}
+
+#[test]
+fn bytes_that_nobody_asked_for_end_the_connection_and_are_no_answer() {
+    let keep = Policy { requests_per_connection: None, ..policy() };
+    let twice = run(task(1, 10, keep), |slot, verb, replies| match verb {
+        Verb::Receive(_) => replies.push(Reply::bytes(US, ANSWER.repeat(2).into())),
+        verb => healthy(slot, verb, replies),
+    });
+    assert_eq!((twice.tally.counters.ok, twice.tally.counters.surplus), (10, 10));
+    assert_eq!(twice.tally.counters.connections_opened, 10);
+
+    // The second answer lies in the socket when the first one is read.
+    let mut receives = 0;
+    let later = run(task(1, 10, keep), |slot, verb, replies| match verb {
+        Verb::Receive(_) => {
+            receives += 1;
+            let more = receives % 2 == 1;
+            replies.push(Reply { more, ..Reply::bytes(US, answer()) });
+        }
+        verb => healthy(slot, verb, replies),
+    });
+    assert_eq!((later.tally.counters.ok, later.tally.counters.failed), (10, 0));
+    // The last answer of the run is not looked behind.
+    assert_eq!(later.tally.counters.surplus, 9);
+}
+
+#[test]
+fn the_first_address_that_accepts_is_used() {
+    let mut opened = Vec::new();
+    let outcome =
+        run(Task { addresses: 3, ..task(4, 40, policy()) }, |slot, verb, replies| match verb {
+            Verb::Open(address) => {
+                opened.push(address);
+                let result = if address == 2 { Ok(0) } else { Err(libc::ECONNREFUSED) };
+                replies.push(Reply::new(US, Op::Connect, result));
+            }
+            verb => healthy(slot, verb, replies),
+        });
+    assert_all_ended(&outcome, 40);
+    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (40, 0));
+    assert_eq!(outcome.tally.opened_by_address, [0, 0, 40]);
+    // One slot has found out for all.
+    assert_eq!(opened.iter().filter(|&&address| address != 2).count(), 2);
+    assert_eq!(outcome.tally.counters.connections_failed, 2);
+}
+
+#[test]
+fn an_address_that_is_silent_leaves_time_for_the_next_one() {
+    let outcome = run(Task { addresses: 2, ..task(2, 10, policy()) }, |slot, verb, replies| {
+        if !matches!(verb, Verb::Open(0)) {
+            healthy(slot, verb, replies);
+        }
+    });
+    assert_all_ended(&outcome, 10);
+    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (10, 0));
+}
+
+#[test]
+fn when_no_address_accepts_requests_fail_with_the_last_errno() {
+    let outcome = run(Task { addresses: 2, ..task(2, 6, policy()) }, |_, verb, replies| {
+        if let Verb::Open(address) = verb {
+            let errno = [libc::ENETUNREACH, libc::ECONNREFUSED][address];
+            replies.push(Reply::new(US, Op::Connect, Err(errno)));
+        }
+    });
+    assert_all_ended(&outcome, 6);
+    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::ECONNREFUSED));
+}
+
+#[test]
+fn the_end_of_the_time_leaves_requests_in_flight() {
+    let limited = Task { quota: None, duration_ns: Some(10 * MS), ..task(3, 1, policy()) };
+    let outcome = run(limited, |slot, verb, replies| match verb {
+        Verb::Receive(_) => {}
+        verb => healthy(slot, verb, replies),
+    });
+    assert_eq!(outcome.tally.counters.in_flight(), 3);
+    assert_eq!(outcome.end_ns - outcome.begin_ns, 10 * MS);
+}
+
+/// What may befall one operation.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Fine,
+    Late(u64),
+    Reset,
+    Eof,
+    Short(usize),
+    Garbage,
+    Silence,
+    Refused,
+    Stranger,
+    SendFails,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        6 => Just(Fate::Fine),
+        2 => (1..80 * MS).prop_map(Fate::Late),
+        1 => Just(Fate::Reset),
+        1 => Just(Fate::Eof),
+        2 => (1..ANSWER.len()).prop_map(Fate::Short),
+        1 => Just(Fate::Garbage),
+        1 => Just(Fate::Silence),
+        1 => Just(Fate::Refused),
+        1 => Just(Fate::Stranger),
+        1 => Just(Fate::SendFails),
+    ]
+}
+
+/// A server that deals out fates until they are used up, then is healthy.
+fn fateful(fates: Vec<Fate>) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
+    let mut fates = fates.into_iter();
+    let mut half_read = std::collections::HashMap::new();
+    move |slot, verb, replies| {
+        if matches!(verb, Verb::Close | Verb::Cancel(_)) {
+            return;
+        }
+        let fate = fates.next().unwrap_or(Fate::Fine);
+        let late_ns = if let Fate::Late(ns) = fate { ns } else { 10 * US };
+        match verb {
+            Verb::Open(_) => match fate {
+                Fate::Silence => {}
+                Fate::Refused => {
+                    replies.push(Reply::new(US, Op::Connect, Err(libc::ECONNREFUSED)));
+                }
+                _ => replies.push(Reply::new(late_ns, Op::Connect, Ok(0))),
+            },
+            Verb::Send(_) => {
+                half_read.remove(&slot.index);
+                if let Fate::SendFails = fate {
+                    replies.push(Reply::new(US, Op::Send, Err(libc::ECONNRESET)));
+                }
+            }
+            Verb::Receive(_) => {
+                let from = half_read.remove(&slot.index).unwrap_or(0);
+                match fate {
+                    Fate::Silence => {}
+                    Fate::Reset | Fate::Refused => {
+                        replies.push(Reply::new(US, Op::Receive, Err(libc::ECONNRESET)));
+                    }
+                    Fate::Eof => replies.push(Reply::bytes(US, Arc::new([]))),
+                    Fate::Garbage => replies.push(Reply::bytes(US, b"\0\x01garbage"[..].into())),
+                    Fate::Short(end) if end > from => {
+                        half_read.insert(slot.index, end);
+                        replies.push(Reply::bytes(late_ns, ANSWER[from..end].into()));
+                    }
+                    fate => {
+                        replies.push(Reply::bytes(late_ns, ANSWER[from..].into()));
+                        if let Fate::Stranger = fate {
+                            let generation = slot.generation.wrapping_sub(1) & Slot::GENERATION_MAX;
+                            let stranger = Some(Slot { generation, ..slot });
+                            let reply = Reply::new(0, Op::Receive, Err(libc::ECONNRESET));
+                            replies.push(Reply { slot: stranger, ..reply });
+                        }
+                    }
+                }
+            }
+            Verb::Close | Verb::Cancel(_) => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Whatever happens to however many operations: the run ends, all requests have ended, and
+    /// once the server is well again every slot works.
+    #[test]
+    fn every_slot_recovers(
+        fates in proptest::collection::vec(fate(), 0..200),
+        slots in 1u32..6,
+        mode in 0usize..3,
+        per_connection in proptest::option::of(1u64..4),
+    ) {
+        let close = [CloseMode::Server, CloseMode::Client, CloseMode::Rst][mode];
+        let chaotic = Policy { close, requests_per_connection: per_connection, ..policy() };
+        let quota = 400;
+        let faults = fates.len() as u64;
+        let outcome = run(task(slots, quota, chaotic), fateful(fates));
+        assert_all_ended(&outcome, quota);
+        let counters = outcome.tally.counters;
+        prop_assert!(counters.failed <= faults, "{counters:?}");
+        prop_assert!(counters.ok >= quota - faults, "{counters:?}");
+    }
+}
