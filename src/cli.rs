@@ -16,7 +16,8 @@ use clap::Parser;
                   4 nothing succeeded; 130, 143 interrupted (with a report)."
 )]
 pub struct Cli {
-    /// What to measure: http://host[:port]/path
+    /// What to measure
+    #[arg(value_name = "URL", help = "What to measure: http://host[:port]/path")]
     pub url: Option<String>,
 
     /// Concurrent connections, over all threads
