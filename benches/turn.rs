@@ -5,6 +5,7 @@ use divan::{Bencher, black_box};
 use ringshot::connection::{CloseMode, Policy};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Op, Slot, Token};
+use ringshot::ports::Rotation;
 use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
 use ringshot::tally::{Latencies, Tally};
 use ringshot::worker::{Task, Worker};
@@ -48,7 +49,7 @@ fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
     bencher.counter(divan::counter::ItemsCount::new(1000usize)).bench_local(|| {
         let answer = answer.clone();
         let script = move |_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
-            Verb::Open(_) => replies.push(Reply::new(1000, Op::Connect, Ok(0))),
+            Verb::Open(..) => replies.push(Reply::new(1000, Op::Connect, Ok(0))),
             Verb::Receive(_) => replies.push(Reply::bytes(1000, answer.clone())),
             _ => {}
         };
@@ -57,6 +58,7 @@ fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
             quota: Some(1000),
             duration_ns: None,
             addresses: 1,
+            ports: Rotation::kernel(),
             policy,
             interval_ns: 1_000_000_000,
         };

@@ -1,7 +1,7 @@
 //! What was typed: the flags and their help texts, nothing else. What they mean is decided in
 //! [`crate::plan`], which also words the errors, so most values arrive here as text.
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 /// Opens new HTTP connections over io_uring, as fast as the box can, and says what stopped it.
 ///
@@ -12,10 +12,36 @@ use clap::Parser;
     version,
     max_term_width = 100,
     allow_negative_numbers = true,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    override_usage = "ringshot [OPTIONS] [URL]\n       ringshot doctor [OPTIONS] [URL]\n       \
+                      ringshot tune show|apply|revert [OPTIONS]",
     after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 a stated limit was broken; \
                   4 nothing succeeded; 130, 143 interrupted (with a report)."
 )]
 pub struct Cli {
+    /// Something else than a run
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// A run
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What ringshot does beside running.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// What on this box would limit such a run, and the cure; exit code 3 when something would
+    ///
+    /// Takes the flags of a run and runs nothing.
+    #[command(allow_negative_numbers = true, max_term_width = 100)]
+    Doctor(RunArgs),
+}
+
+/// The flags of a run.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
     /// What to measure
     #[arg(value_name = "URL", help = "What to measure: http://host[:port]/path")]
     pub url: Option<String>,
@@ -72,6 +98,16 @@ pub struct Cli {
     /// The time for one request, connecting included
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub timeout: String,
+
+    /// Source addresses: a list, or a prefix such as 10.0.0.0/28 of which all that are on this box
+    /// are used in turn; each has its own ports [default: the one that the route has]
+    #[arg(long, value_name = "LIST|CIDR")]
+    pub source_ip: Option<String>,
+
+    /// Who chooses source ports: auto (ringshot in rotation where this side will own TIME_WAIT or
+    /// hold many connections, else the kernel), kernel, or LOW-HIGH (ringshot, only these)
+    #[arg(long, value_name = "WHO", default_value = "auto", allow_hyphen_values = true)]
+    pub source_ports: String,
 
     /// Where to pin the threads: a list such as 0,2-3, or none [default: the first allowed CPUs;
     /// with the bundled server the second half of them]

@@ -20,7 +20,9 @@ pub mod session;
 
 pub mod failure;
 pub mod pace;
+pub mod ports;
 pub mod tally;
 
 pub mod findings;
+pub mod kernel;
 pub mod report;

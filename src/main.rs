@@ -1,9 +1,10 @@
 //! The story of a run: parse, plan, preflight, run, report, exit code.
 
 use clap::Parser;
-use ringshot::cli::Cli;
+use ringshot::cli::{Cli, Command};
 use ringshot::driver::uring::{self, Features};
-use ringshot::plan::{Endpoint, JsonOutput, Plan};
+use ringshot::plan::{Endpoint, JsonOutput, Plan, UsageError};
+use ringshot::ports::{PortSpace, Ports};
 use ringshot::preflight::cpus::{Cpus, Placement};
 use ringshot::preflight::{self, descriptors};
 use ringshot::report::assemble::Circumstances;
@@ -25,38 +26,35 @@ const NOTHING_SUCCEEDED: u8 = 4;
 const SIGNALLED: u8 = 128;
 
 fn main() -> ExitCode {
-    let command: Vec<String> =
+    let words: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let plan = match parse(&command) {
-        Ok(plan) => plan,
-        Err(code) => return code,
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(code) => return ExitCode::from(code),
     };
-    match measure(&plan) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("ringshot: {error}");
-            ExitCode::from(COULD_NOT_RUN)
-        }
-    }
+    let done = match &cli.command {
+        None => Plan::new(&cli.run, &words).map_err(Into::into).and_then(|plan| measure(&plan)),
+        Some(Command::Doctor(_args)) => todo!(),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("ringshot: {error}");
+        if error.is::<UsageError>() { USAGE } else { COULD_NOT_RUN }
+    }))
 }
 
-fn parse(command: &[String]) -> Result<Plan, ExitCode> {
-    let cli = Cli::try_parse().map_err(|error| {
+fn parse() -> Result<Cli, u8> {
+    Cli::try_parse().map_err(|error| {
         if !error.use_stderr() {
             // --help or --version; a closed pipe is no failure of ours.
             let _ = error.print();
-            return ExitCode::SUCCESS;
+            return 0;
         }
         // The first paragraph says what is wrong; usage is in --help.
         let text = error.to_string();
         let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         let words: Vec<&str> = what.split_whitespace().collect();
         eprintln!("ringshot: {} (see --help)", words.join(" "));
-        ExitCode::from(USAGE)
-    })?;
-    Plan::new(&cli, command).map_err(|error| {
-        eprintln!("ringshot: {error}");
-        ExitCode::from(USAGE)
+        USAGE
     })
 }
 
@@ -127,8 +125,20 @@ fn load(
     endpoint: &Endpoint,
     features: Features,
 ) -> Result<Load, Box<dyn Error>> {
+    let addresses = preflight::resolve(endpoint)?;
+    let given = plan.source_ips.resolve()?;
+    let space = PortSpace::detect();
+    let ports = Ports::decide(
+        &plan.source_ports,
+        given,
+        &addresses,
+        &plan.policy,
+        plan.connections,
+        &space,
+    )?;
     Ok(Load {
-        addresses: preflight::resolve(endpoint)?,
+        addresses,
+        ports,
         connections: plan.connections,
         threads: placement.threads,
         cpus: placement.workers.clone(),

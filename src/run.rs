@@ -3,6 +3,7 @@
 
 use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::{self, Features, SocketOption, Tier, Unavailable, UringDriver};
+use crate::ports::Ports;
 use crate::report::Second;
 use crate::session::Session;
 use crate::tally::{Counters, Tally, latency_histogram};
@@ -40,9 +41,11 @@ pub struct Load {
     pub duration: Option<Duration>,
     /// The limit of requests.
     pub requests: Option<u64>,
+    /// Where connections come from.
+    pub ports: Ports,
     /// How connections behave.
     pub policy: Policy,
-    /// What is set on every socket.
+    /// What is set on every socket, beside what the choice of ports needs.
     pub socket_options: Vec<SocketOption>,
     /// The size of a slot's receive buffer.
     pub receive_buffer_bytes: usize,
@@ -58,6 +61,7 @@ impl Load {
     /// When there is no ring.
     pub fn new(addresses: Vec<SocketAddr>) -> Result<Load, Unavailable> {
         Ok(Load {
+            ports: Ports::kernel(addresses.len()),
             addresses,
             connections: 16,
             threads: 1,
@@ -221,7 +225,7 @@ impl Seat<'_> {
             features: load.features,
             slots,
             addresses: load.addresses.clone(),
-            options: load.socket_options.clone(),
+            options: [load.socket_options.clone(), load.ports.socket_options()].concat(),
             constant: S::constant(&shared),
             receive_buffer_bytes: load.receive_buffer_bytes,
             epoch: self.epoch,
@@ -232,6 +236,7 @@ impl Seat<'_> {
                 quota: load.requests.map(share),
                 duration_ns: load.duration.map(|duration| duration.as_nanos() as u64),
                 addresses: load.addresses.len(),
+                ports: load.ports.rotation(self.index, load.threads as usize),
                 policy: load.policy,
                 interval_ns: INTERVAL.as_nanos() as u64,
             };

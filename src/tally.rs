@@ -48,6 +48,12 @@ pub struct Counters {
     pub surplus: u64,
     /// Connections that the peer was asked to close and did not.
     pub not_closed_by_peer: u64,
+    /// Source ports passed over because somebody listens or is bound there.
+    pub ports_in_use: u64,
+    /// Source ports passed over because their last connection was not in TIME_WAIT yet.
+    pub ports_closing: u64,
+    /// Time from open to established, summed over all connections.
+    pub connect_ns: u64,
     /// Completions of connections that were gone already.
     pub stale: u64,
     /// Times that the completion queue was full.
@@ -62,7 +68,7 @@ impl Counters {
         self.started - self.ok - self.failed
     }
 
-    fn fields(&mut self) -> [&mut u64; 13] {
+    fn fields(&mut self) -> [&mut u64; 16] {
         let Counters {
             started,
             ok,
@@ -74,6 +80,9 @@ impl Counters {
             closed_idle,
             surplus,
             not_closed_by_peer,
+            ports_in_use,
+            ports_closing,
+            connect_ns,
             stale,
             overflows,
             turns,
@@ -89,6 +98,9 @@ impl Counters {
             closed_idle,
             surplus,
             not_closed_by_peer,
+            ports_in_use,
+            ports_closing,
+            connect_ns,
             stale,
             overflows,
             turns,
@@ -190,6 +202,7 @@ impl Tally {
     /// A connection to the target's address number `address` is established.
     pub fn connected(&mut self, address: usize, connect_ns: u64) {
         self.counters.connections_opened += 1;
+        self.counters.connect_ns += connect_ns;
         self.opened_by_address[address] += 1;
         record(&mut self.connect, connect_ns, 1);
     }

@@ -13,6 +13,7 @@
 use crate::connection::{Connection, Policy, Route, Step, Surroundings};
 use crate::driver::{Completion, Demand, Driver, Op, Patience, Token};
 use crate::pace::{self, Pace};
+use crate::ports::Rotation;
 use crate::session::Session;
 use crate::tally::{Counters, Tally, latency_histogram};
 use hdrhistogram::Histogram;
@@ -47,6 +48,8 @@ pub struct Task {
     pub duration_ns: Option<u64>,
     /// How many addresses the target has.
     pub addresses: usize,
+    /// Where connections come from.
+    pub ports: Rotation,
     /// How connections behave.
     pub policy: Policy,
     /// How often an interval leaves.
@@ -97,6 +100,7 @@ pub struct Worker<'a, D: Driver, S: Session> {
     shared: S::Shared,
     pace: Pace,
     route: Route,
+    ports: Rotation,
     tally: Tally,
     task: Task,
     stop: &'a AtomicBool,
@@ -119,6 +123,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             shared,
             pace: Pace::closed_loop(task.slots, task.quota),
             route: Route::new(task.addresses),
+            ports: task.ports.clone(),
             tally: Tally::new(task.addresses),
             task,
             stop,
@@ -222,6 +227,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             shared: &mut self.shared,
             pace: &mut self.pace,
             route: &mut self.route,
+            ports: &mut self.ports,
             tally: &mut self.tally,
             now_ns: self.now_ns,
         };
@@ -302,8 +308,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             let granted = self.pace.take(1);
             self.tally.start(granted);
         }
-        let address = connection.open(&self.task.policy, &mut self.route, self.now_ns);
-        self.driver.open(connection.slot(), address);
+        let (address, source) =
+            connection.open(&self.task.policy, &mut self.route, &mut self.ports, self.now_ns);
+        self.driver.open(connection.slot(), address, source);
     }
 
     fn start_due(&mut self) {
@@ -331,6 +338,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 shared: &mut self.shared,
                 pace: &mut self.pace,
                 route: &mut self.route,
+                ports: &mut self.ports,
                 tally: &mut self.tally,
                 now_ns: self.now_ns,
             };

@@ -9,6 +9,7 @@ use ringshot::connection::{CloseMode, Policy};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Op, Slot};
 use ringshot::failure::{Failure, Kind, Phase};
+use ringshot::ports::{Method, Ports, Rotation};
 use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
 use ringshot::tally::Tally;
 use ringshot::worker::{Outcome, Task, Worker};
@@ -38,6 +39,7 @@ fn task(slots: u32, quota: u64, policy: Policy) -> Task {
         // Virtual time: an hour that only passes when nothing else happens.
         duration_ns: Some(3600 * S),
         addresses: 1,
+        ports: Rotation::kernel(),
         policy,
         interval_ns: S,
     }
@@ -98,7 +100,7 @@ fn answer() -> Arc<[u8]> {
 /// A server that does everything right.
 fn healthy(_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>) {
     match verb {
-        Verb::Open(_) => replies.push(Reply::new(10 * US, Op::Connect, Ok(0))),
+        Verb::Open(..) => replies.push(Reply::new(10 * US, Op::Connect, Ok(0))),
         Verb::Receive(_) => replies.push(Reply::bytes(20 * US, answer())),
         Verb::Send(_) | Verb::Close | Verb::Cancel(_) => {}
     }
@@ -113,7 +115,7 @@ fn failing_first(
     let mut left = count;
     move |slot, verb, replies| {
         let hit =
-            matches!((verb, op), (Verb::Open(_), Op::Connect) | (Verb::Receive(_), Op::Receive));
+            matches!((verb, op), (Verb::Open(..), Op::Connect) | (Verb::Receive(_), Op::Receive));
         if hit && left > 0 {
             left -= 1;
             wrong(replies);
@@ -121,6 +123,93 @@ fn failing_first(
             healthy(slot, verb, replies);
         }
     }
+}
+
+/// A rotation over so many ports of 127.0.0.1.
+fn rotation(ports: u16) -> Rotation {
+    let ports = Ports {
+        method: Method::Rotation,
+        usable: (40_000..40_000 + ports).collect(),
+        sources: vec![vec!["127.0.0.1".parse().unwrap()]],
+        ..Ports::kernel(1)
+    };
+    ports.rotation(0, 1)
+}
+
+#[test]
+fn a_taken_port_is_passed_over_and_is_no_failure() {
+    let mut opened = Vec::new();
+    let task = Task { ports: rotation(100), ..task(2, 300, policy()) };
+    let outcome = run(task, |slot, verb, replies| match verb {
+        // Somebody listens on every seventh, and every fifth is not in TIME_WAIT yet.
+        Verb::Open(_, source) => {
+            let port = source.expect("a source").port();
+            let taken = match (port % 7, port % 5) {
+                (0, _) => Some((Op::Bind, libc::EADDRINUSE)),
+                (_, 0) => Some((Op::Connect, libc::EADDRNOTAVAIL)),
+                _ => None,
+            };
+            match taken {
+                Some((op, errno)) => replies.push(Reply::new(US, op, Err(errno))),
+                None => {
+                    opened.push(port);
+                    healthy(slot, verb, replies);
+                }
+            }
+        }
+        _ => healthy(slot, verb, replies),
+    });
+    assert_all_ended(&outcome, 300);
+    let counters = outcome.tally.counters;
+    assert_eq!((counters.ok, counters.failed, counters.connections_failed), (300, 0, 0));
+    assert!(counters.ports_in_use > 30 && counters.ports_closing > 30, "{counters:?}");
+    // A connection that had to try again took that much longer.
+    assert_eq!(outcome.tally.connect.min(), 10);
+    assert!(outcome.tally.connect.max() >= 11, "{}", outcome.tally.connect.max());
+    let first_lap: HashSet<_> = opened[..60].iter().collect();
+    assert_eq!(first_lap.len(), 60, "no port comes twice before all have had their turn");
+}
+
+#[test]
+fn when_every_port_is_taken_the_request_fails_within_one_lap() {
+    let task = Task { ports: rotation(10), ..task(1, 3, policy()) };
+    let mut opens = 0;
+    let outcome = run(task, |_, verb, replies| {
+        if let Verb::Open(..) = verb {
+            opens += 1;
+            replies.push(Reply::new(US, Op::Bind, Err(libc::EADDRINUSE)));
+        }
+    });
+    assert_all_ended(&outcome, 3);
+    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Bind, libc::EADDRINUSE));
+    assert_eq!((opens, outcome.tally.counters.connections_failed), (33, 3));
+}
+
+#[test]
+fn the_kernels_own_choice_is_not_questioned() {
+    let mut opens = 0;
+    let outcome = run(task(1, 3, policy()), |_, verb, replies| {
+        if let Verb::Open(_, source) = verb {
+            assert_eq!(source, None);
+            opens += 1;
+            replies.push(Reply::new(US, Op::Connect, Err(libc::EADDRNOTAVAIL)));
+        }
+    });
+    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::EADDRNOTAVAIL));
+    assert_eq!(opens, 3);
+}
+
+#[test]
+fn trying_ports_ends_with_the_time_for_the_request() {
+    let policy = Policy { timeout_ns: 20 * MS, ..policy() };
+    let task = Task { ports: rotation(1000), ..task(1, 1, policy) };
+    let outcome = run(task, |_, verb, replies| {
+        if let Verb::Open(..) = verb {
+            replies.push(Reply::new(MS, Op::Connect, Err(libc::EADDRNOTAVAIL)));
+        }
+    });
+    assert_all_ended(&outcome, 1);
+    assert!(outcome.end_ns - outcome.begin_ns < 30 * MS);
 }
 
 #[test]
@@ -161,7 +250,7 @@ fn a_pipelined_batch_is_answered_in_pieces_of_any_size() {
     let stream: Vec<u8> = ANSWER.repeat(1000);
     let mut at = 0;
     let script = move |_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
-        Verb::Open(_) => replies.push(Reply::new(US, Op::Connect, Ok(0))),
+        Verb::Open(..) => replies.push(Reply::new(US, Op::Connect, Ok(0))),
         Verb::Receive(_) => {
             // Never more than what is owed: the batch ends at a multiple of five answers.
             let batch_end = (at / (5 * ANSWER.len()) + 1) * 5 * ANSWER.len();
@@ -194,7 +283,7 @@ fn a_refused_connection_rests_and_tries_again() {
 #[test]
 fn a_server_that_is_never_there_ends_nothing_but_the_requests() {
     let outcome = run(task(3, 30, policy()), |_, verb, replies| {
-        if let Verb::Open(_) = verb {
+        if let Verb::Open(..) = verb {
             replies.push(Reply::new(US, Op::Connect, Err(libc::ECONNREFUSED)));
         }
     });
@@ -315,7 +404,7 @@ fn an_answer_that_came_before_the_send_failed_counts() {
 fn completions_of_earlier_connections_are_counted_and_ignored() {
     let script = |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
         healthy(slot, verb, replies);
-        if let Verb::Open(_) = verb {
+        if let Verb::Open(..) = verb {
             let earlier = Slot { generation: slot.generation.wrapping_sub(1), ..slot };
             let foreign = Slot { index: 99, generation: 0 };
             for stranger in [earlier, foreign] {
@@ -429,7 +518,7 @@ fn the_first_address_that_accepts_is_used() {
     let mut opened = Vec::new();
     let outcome =
         run(Task { addresses: 3, ..task(4, 40, policy()) }, |slot, verb, replies| match verb {
-            Verb::Open(address) => {
+            Verb::Open(address, _) => {
                 opened.push(address);
                 let result = if address == 2 { Ok(0) } else { Err(libc::ECONNREFUSED) };
                 replies.push(Reply::new(US, Op::Connect, result));
@@ -447,7 +536,7 @@ fn the_first_address_that_accepts_is_used() {
 #[test]
 fn an_address_that_is_silent_leaves_time_for_the_next_one() {
     let outcome = run(Task { addresses: 2, ..task(2, 10, policy()) }, |slot, verb, replies| {
-        if !matches!(verb, Verb::Open(0)) {
+        if !matches!(verb, Verb::Open(0, _)) {
             healthy(slot, verb, replies);
         }
     });
@@ -458,7 +547,7 @@ fn an_address_that_is_silent_leaves_time_for_the_next_one() {
 #[test]
 fn when_no_address_accepts_requests_fail_with_the_last_errno() {
     let outcome = run(Task { addresses: 2, ..task(2, 6, policy()) }, |_, verb, replies| {
-        if let Verb::Open(address) = verb {
+        if let Verb::Open(address, _) = verb {
             let errno = [libc::ENETUNREACH, libc::ECONNREFUSED][address];
             replies.push(Reply::new(US, Op::Connect, Err(errno)));
         }
@@ -519,7 +608,7 @@ fn fateful(fates: Vec<Fate>) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
         let fate = fates.next().unwrap_or(Fate::Fine);
         let late_ns = if let Fate::Late(ns) = fate { ns } else { 10 * US };
         match verb {
-            Verb::Open(_) => match fate {
+            Verb::Open(..) => match fate {
                 Fate::Silence => {}
                 Fate::Refused => {
                     replies.push(Reply::new(US, Op::Connect, Err(libc::ECONNREFUSED)));

@@ -13,6 +13,7 @@ pub mod script;
 pub mod uring;
 
 use std::io;
+use std::net::SocketAddr;
 
 /// The right to use one of the driver's places, for one connection: the index of the slot and the
 /// generation of the connection in it.
@@ -146,9 +147,10 @@ pub trait Driver {
     /// Monotonic nanoseconds since the start of the run.
     fn now_ns(&self) -> u64;
 
-    /// Opens a connection to the target's address number `address`. Exactly one completion
-    /// follows: [`Op::Connect`], or the operation that failed before it.
-    fn open(&mut self, slot: Slot, address: usize);
+    /// Opens a connection to the target's address number `address`, from `source` if there is one
+    /// (port 0 leaves the port to the kernel). Exactly one completion follows: [`Op::Connect`], or
+    /// the operation that failed before it.
+    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>);
 
     /// Hands bytes to the socket. A completion follows when the handover says so or when sending
     /// fails.

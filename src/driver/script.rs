@@ -8,13 +8,14 @@ use super::{Completion, Demand, Driver, Handover, Op, Patience, Slot, Token};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What the worker has asked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Verb<'a> {
-    /// Open a connection to this address.
-    Open(usize),
+    /// Open a connection to this address, from there.
+    Open(usize, Option<SocketAddr>),
     /// Send these bytes.
     Send(&'a [u8]),
     /// Receive.
@@ -166,10 +167,10 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
         self.now_ns
     }
 
-    fn open(&mut self, slot: Slot, address: usize) {
+    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
         self.assert_quiet(slot);
         self.begin(slot, Op::Connect);
-        self.ask(slot, Verb::Open(address));
+        self.ask(slot, Verb::Open(address, source));
     }
 
     fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {

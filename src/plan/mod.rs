@@ -3,9 +3,10 @@
 mod parse;
 mod url;
 
-use crate::cli::Cli;
+use crate::cli::RunArgs;
 use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::{SocketOption, Tier};
+use crate::ports::{PortChoice, SourceList};
 use crate::session::http1;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +68,10 @@ pub struct Plan {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body, empty for none.
     pub body: Arc<[u8]>,
+    /// The source addresses that were asked for.
+    pub source_ips: SourceList,
+    /// Who chooses source ports.
+    pub source_ports: PortChoice,
     /// Where to pin.
     pub cpus: CpuChoice,
     /// Where the result document goes.
@@ -91,7 +96,7 @@ impl Plan {
     ///
     /// # Errors
     /// The first value that cannot be used, with the flag's name and the accepted form.
-    pub fn new(cli: &Cli, command: &[String]) -> Result<Plan, UsageError> {
+    pub fn new(cli: &RunArgs, command: &[String]) -> Result<Plan, UsageError> {
         let pipeline = parse::optional_count("--pipeline", cli.pipeline.as_deref())?;
         let per_connection = parse::optional_count(
             "--requests-per-connection",
@@ -134,6 +139,11 @@ impl Plan {
                 .map(|text| parse::header(text))
                 .collect::<Result<_, _>>()?,
             body,
+            source_ips: match &cli.source_ip {
+                Some(text) => SourceList::parse(text)?,
+                None => SourceList::default(),
+            },
+            source_ports: parse::source_ports(&cli.source_ports)?,
             cpus: parse::cpus(cli.cpus.as_deref())?,
             json: cli.json.as_deref().map(|text| match text {
                 "-" => JsonOutput::Stdout,
@@ -224,7 +234,7 @@ fn receive_buffer_bytes(pipeline: u32) -> usize {
 }
 
 /// The body, and whether one was given at all.
-fn body(cli: &Cli) -> Result<(Arc<[u8]>, bool), UsageError> {
+fn body(cli: &RunArgs) -> Result<(Arc<[u8]>, bool), UsageError> {
     match (&cli.body, &cli.body_file) {
         (Some(text), _) => Ok((text.as_bytes().into(), true)),
         (None, Some(path)) => match std::fs::read(path) {

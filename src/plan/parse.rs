@@ -3,6 +3,7 @@
 use super::{CpuChoice, UsageError};
 use crate::connection::CloseMode;
 use crate::driver::uring::Tier;
+use crate::ports::PortChoice;
 use std::time::Duration;
 
 /// Longer than anybody waits, short enough for every sum of nanoseconds.
@@ -128,4 +129,23 @@ pub(super) fn cpus(text: Option<&str>) -> Result<CpuChoice, UsageError> {
         }
     }
     Ok(CpuChoice::List(list))
+}
+
+/// `auto`, `kernel` or `LOW-HIGH`.
+pub(super) fn source_ports(text: &str) -> Result<PortChoice, UsageError> {
+    const FLAG: &str = "--source-ports";
+    match text {
+        "auto" => return Ok(PortChoice::Auto),
+        "kernel" => return Ok(PortChoice::Kernel),
+        _ => {}
+    }
+    let ends = text.split_once('-').map(|(low, high)| (low.parse::<u16>(), high.parse::<u16>()));
+    match ends {
+        Some((Ok(0), Ok(_))) => refuse(FLAG, text, "ports begin at 1"),
+        Some((Ok(low), Ok(high))) if low <= high => Ok(PortChoice::Within(low..=high)),
+        Some((Ok(low), Ok(high))) => {
+            refuse(FLAG, text, &format!("the range is reversed; did you mean {high}-{low}?"))
+        }
+        _ => refuse(FLAG, text, "give auto, kernel or a range such as 40000-49999 within 1-65535"),
+    }
 }

@@ -1,10 +1,11 @@
 use super::*;
+use crate::cli::Cli;
 use clap::Parser;
 
 fn plan(arguments: &[&str]) -> Result<Plan, UsageError> {
     let cli = Cli::try_parse_from(std::iter::once(&"ringshot").chain(arguments))
         .unwrap_or_else(|error| panic!("{error}"));
-    Plan::new(&cli, &[])
+    Plan::new(&cli.run, &[])
 }
 
 #[test]
@@ -45,7 +46,17 @@ fn a_number_of_requests_lifts_the_limit_of_time() {
 
 #[test]
 fn values_that_cannot_be_used_name_the_flag_and_the_form() {
-    let cases: [(&[&str], &str); 24] = [
+    let cases: [(&[&str], &str); 31] = [
+        (
+            &["--source-ports", "5000-4000"],
+            "--source-ports 5000-4000: the range is reversed; did you",
+        ),
+        (&["--source-ports", "0-10"], "--source-ports 0-10: ports begin at 1"),
+        (&["--source-ports", "5000-"], "--source-ports 5000-: give auto, kernel or a range"),
+        (&["--source-ports", "-"], "--source-ports -: give auto"),
+        (&["--source-ports", "1-65536"], "--source-ports 1-65536: give auto"),
+        (&["--source-ports", ""], "--source-ports : give auto"),
+        (&["--source-ip", "nowhere"], "--source-ip nowhere: give addresses"),
         (&["-c", "0"], "--connections 0: give a whole number"),
         (&["-c", "-4"], "--connections -4: give"),
         (&["-c", "many"], "--connections many: give"),

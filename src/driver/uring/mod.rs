@@ -4,23 +4,23 @@
 //! the other slots, and no other system call:
 //!
 //! ```text
-//!   SOCKET  SETSOCKOPT..  CONNECT │ SEND  RECV │ RECV (the peer's FIN) │ CLOSE
-//!   └──── open ─────────────────┘   └ exchange ┘                          and the next SOCKET
+//!   SOCKET SETSOCKOPT.. [BIND] CONNECT │ SEND  RECV │ RECV (the peer's FIN) │ CLOSE
+//!   └──── open ─────────────────────┘   └ exchange ┘                          and the next SOCKET
 //! ```
 //!
-//! Socket, options and connect are *not* linked: with a direct descriptor each is done while the
-//! batch is submitted, before the next one is looked at, so the order holds by itself and the
-//! round through the kernel's task list that every link costs is saved. Successes that tell
-//! nothing new post no completion.
+//! Successes that tell nothing new post no completion.
 
 #![allow(unsafe_code)]
 
 mod memory;
+mod open;
 pub mod tier;
 
 use super::{Completion, Demand, Driver, Handover, Op, Patience, Slot, Token};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use memory::Memory;
+pub use open::SocketOption;
+use open::Source;
 use socket2::SockAddr;
 use std::io;
 use std::net::SocketAddr;
@@ -35,35 +35,6 @@ const RECVSEND_POLL_FIRST: u16 = 1;
 /// Sends up to this size fit into the emptiest socket buffer that Linux hands out, so nobody needs
 /// to be told that they are done.
 const QUIET_SEND_BYTES_MAX: usize = 8 * 1024;
-
-/// Entries pushed for one `open` beside the options.
-const OPEN_ENTRIES: usize = 2;
-
-/// A socket option, set on every connection before it is opened.
-#[derive(Clone, Copy, Debug)]
-pub struct SocketOption {
-    level: libc::c_int,
-    name: libc::c_int,
-    value: OptionValue,
-}
-
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-struct OptionValue([libc::c_int; 2], usize);
-
-impl SocketOption {
-    /// An option that takes one integer.
-    pub fn int(level: libc::c_int, name: libc::c_int, value: libc::c_int) -> SocketOption {
-        SocketOption { level, name, value: OptionValue([value, 0], size_of::<libc::c_int>()) }
-    }
-
-    /// `SO_LINGER` with zero seconds: closing sends a reset.
-    pub fn reset_on_close() -> SocketOption {
-        // struct linger { int l_onoff; int l_linger; }
-        let value = OptionValue([1, 0], size_of::<libc::linger>());
-        SocketOption { level: libc::SOL_SOCKET, name: libc::SO_LINGER, value }
-    }
-}
 
 /// What a driver is built from.
 #[derive(Clone, Debug)]
@@ -93,6 +64,8 @@ struct Place {
     address: u32,
     /// The step of `open` that failed before connect was reached, and its errno.
     failed_early: Option<(Op, i32)>,
+    /// A source is to be bound.
+    binds: bool,
     /// The socket had more when it was last read: do not wait for a wake-up first.
     more: bool,
     /// A send of which only a failure is told.
@@ -108,6 +81,8 @@ pub struct UringDriver {
     config: Config,
     addresses: Vec<SockAddr>,
     places: Vec<Place>,
+    /// Where each slot's connection comes from. The kernel copies it when it takes the entry.
+    sources: Vec<Source>,
     memory: Memory,
     /// Operations whose completion has not come yet.
     outstanding: u64,
@@ -138,6 +113,7 @@ impl UringDriver {
             generation: 0,
             address: 0,
             failed_early: None,
+            binds: false,
             more: false,
             quiet_send: false,
         };
@@ -145,6 +121,7 @@ impl UringDriver {
             ring,
             addresses: config.addresses.iter().map(|&address| address.into()).collect(),
             places: vec![place; slots as usize],
+            sources: vec![Source::default(); slots as usize],
             memory: Memory::new(slots as usize, config.receive_buffer_bytes),
             config,
             outstanding: 0,
@@ -196,68 +173,6 @@ impl UringDriver {
         }
     }
 
-    /// Queues the options and the connect for a socket that exists or is about to.
-    fn push_connect(&mut self, slot: Slot) {
-        let fd = self.places[slot.index as usize].fd;
-        if self.config.features.options_in_ring {
-            for index in 0..self.config.options.len() {
-                let option = &self.config.options[index];
-                let (level, name) = (option.level as u32, option.name as u32);
-                let value = (&raw const option.value.0).cast();
-                let len = option.value.1 as u32;
-                let entry = match self.is_direct() {
-                    true => {
-                        opcode::SetSockOpt::new(types::Fixed(slot.index), level, name, value, len)
-                            .build()
-                    }
-                    false => {
-                        opcode::SetSockOpt::new(types::Fd(fd), level, name, value, len).build()
-                    }
-                };
-                let token = Token { op: Op::Option, slot };
-                self.push(&entry.user_data(token.to_bits()).flags(self.quiet()));
-            }
-        }
-        let address = &self.addresses[self.places[slot.index as usize].address as usize];
-        let (name, len) = (address.as_ptr().cast(), address.len());
-        let entry = match self.is_direct() {
-            true => opcode::Connect::new(types::Fixed(slot.index), name, len).build(),
-            false => opcode::Connect::new(types::Fd(fd), name, len).build(),
-        };
-        self.push(&entry.user_data(Token { op: Op::Connect, slot }.to_bits()));
-    }
-
-    /// For kernels without a socket operation: socket(2) and setsockopt(2).
-    fn open_by_system_call(&mut self, slot: Slot, domain: libc::c_int) {
-        let place = &mut self.places[slot.index as usize];
-        // SAFETY: no pointers.
-        let fd = unsafe { libc::socket(domain, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
-        if fd < 0 {
-            place.failed_early = Some((Op::Socket, last_errno()));
-        } else {
-            place.fd = fd;
-            self.set_options_by_system_call(slot);
-        }
-        // Even a socket that does not exist is "connected": the completion carries the failure.
-        self.push_connect(slot);
-    }
-
-    fn set_options_by_system_call(&mut self, slot: Slot) {
-        if self.config.features.options_in_ring {
-            return;
-        }
-        let place = &mut self.places[slot.index as usize];
-        for option in &self.config.options {
-            let value = (&raw const option.value.0).cast();
-            let len = option.value.1 as libc::socklen_t;
-            // SAFETY: `value` points to `len` bytes.
-            let set = unsafe { libc::setsockopt(place.fd, option.level, option.name, value, len) };
-            if set != 0 {
-                place.failed_early.get_or_insert((Op::Option, last_errno()));
-            }
-        }
-    }
-
     /// Translates what the kernel posted, keeping to itself what only concerns the driver.
     fn harvest(&mut self, completions: &mut Vec<Completion>) {
         let queue = self.ring.completion();
@@ -279,14 +194,15 @@ impl UringDriver {
                     continue;
                 }
                 Op::Socket if self.config.features.tier != Tier::Direct => {}
-                // The connect that was queued behind it fails too, and tells.
-                Op::Socket | Op::Option | Op::Bind => {
+                // The bind or connect that was queued behind it fails too, and tells.
+                Op::Socket | Op::Option => {
                     if current && result < 0 {
                         place.failed_early.get_or_insert((token.op, errno));
                     }
                     continue;
                 }
-                Op::Connect => {
+                // A bind only posts when it has failed, and then the connect behind it does not.
+                Op::Bind | Op::Connect => {
                     if current && let Some((op, first_errno)) = place.failed_early.take() {
                         (token.op, errno) = (op, first_errno);
                     }
@@ -313,14 +229,6 @@ impl UringDriver {
         }
     }
 
-    /// Connects the plain sockets that the ring has made meanwhile.
-    fn connect_new_sockets(&mut self) {
-        while let Some(slot) = self.unconnected.pop() {
-            self.set_options_by_system_call(slot);
-            self.push_connect(slot);
-        }
-    }
-
     fn enter(&mut self, patience: Patience) -> io::Result<()> {
         let timeout = types::Timespec::from(Duration::from_nanos(patience.timeout_ns));
         let mut args = types::SubmitArgs::new().timespec(&timeout);
@@ -343,49 +251,13 @@ impl UringDriver {
     }
 }
 
-fn last_errno() -> i32 {
-    io::Error::last_os_error().raw_os_error().unwrap_or(0)
-}
-
 impl Driver for UringDriver {
     fn now_ns(&self) -> u64 {
         self.config.epoch.elapsed().as_nanos() as u64
     }
 
-    fn open(&mut self, slot: Slot, address: usize) {
-        let domain = match self.config.addresses[address] {
-            SocketAddr::V4(_) => libc::AF_INET,
-            SocketAddr::V6(_) => libc::AF_INET6,
-        };
-        let place = &mut self.places[slot.index as usize];
-        debug_assert_eq!(place.fd, NO_SOCKET, "the slot still has a socket");
-        *place = Place {
-            fd: NO_SOCKET,
-            generation: slot.generation,
-            address: address as u32,
-            failed_early: None,
-            more: false,
-            quiet_send: false,
-        };
-        self.outstanding += 1;
-        let token = Token { op: Op::Socket, slot }.to_bits();
-        match self.config.features.tier {
-            Tier::Direct => {
-                place.fd = DIRECT_SOCKET;
-                // All of it in one batch: the order of submission is what orders it.
-                self.reserve(OPEN_ENTRIES + self.config.options.len());
-                let at = types::DestinationSlot::try_from_slot_target(slot.index).ok();
-                let entry = opcode::Socket::new(domain, libc::SOCK_STREAM, 0).file_index(at);
-                self.push(&entry.build().user_data(token).flags(self.quiet()));
-                self.push_connect(slot);
-            }
-            Tier::Plain => {
-                let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
-                let entry = opcode::Socket::new(domain, kind, 0).build();
-                self.push(&entry.user_data(token));
-            }
-            Tier::Basic => self.open_by_system_call(slot, domain),
-        }
+    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+        self.open_socket(slot, address, source);
     }
 
     fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {

@@ -56,7 +56,7 @@ fn next(driver: &mut UringDriver) -> Completion {
 fn opened(features: Features, options: &[SocketOption]) -> (UringDriver, TcpStream) {
     let (listener, address) = listener();
     let mut driver = driver(features, &[address], options);
-    driver.open(SLOT, 0);
+    driver.open(SLOT, 0, None);
     let done = next(&mut driver);
     assert_eq!(done.token, Token { op: Op::Connect, slot: SLOT });
     assert_eq!(done.result.expect("established"), 0);
@@ -124,7 +124,7 @@ fn a_refused_connection_is_one_completion_with_its_errno() {
         let mut driver = driver(features, &[address], &[SocketOption::reset_on_close()]);
         for generation in 0..3 {
             let slot = Slot { generation, ..SLOT };
-            driver.open(slot, 0);
+            driver.open(slot, 0, None);
             let done = next(&mut driver);
             assert_eq!(done.token, Token { op: Op::Connect, slot });
             let errno = done.result.expect_err("refused").raw_os_error();
@@ -135,13 +135,86 @@ fn a_refused_connection_is_one_completion_with_its_errno() {
     }
 }
 
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    listener().1.port()
+}
+
+fn reuse() -> SocketOption {
+    SocketOption::int(libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
+}
+
+/// Each tier as it is, and as on a kernel that cannot bind in the ring.
+fn ways_to_bind() -> Vec<Features> {
+    let all = tiers().into_iter();
+    all.flat_map(|features| match features.tier {
+        Tier::Plain => vec![features, Features { bind_in_ring: false, ..features }],
+        _ => vec![features],
+    })
+    .collect()
+}
+
+#[test]
+fn a_connection_comes_from_where_it_was_told_to() {
+    for features in ways_to_bind() {
+        let (listener, address) = listener();
+        let mut driver = driver(features, &[address], &[reuse()]);
+        // The same source twice: the second takes the first one's TIME_WAIT over.
+        let source = SocketAddr::from(([127, 0, 0, 7], free_port()));
+        for generation in 0..2 {
+            let slot = Slot { generation, ..SLOT };
+            driver.open(slot, 0, Some(source));
+            next(&mut driver).result.unwrap_or_else(|error| panic!("{error} {features:?}"));
+            let (mut peer, from) = listener.accept().expect("a connection");
+            assert_eq!(from, source, "{features:?}");
+            driver.close(slot);
+            driver.turn(Patience { timeout_ns: 1, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+            assert_eq!(peer.read(&mut [0u8; 1]).expect("the end"), 0);
+        }
+    }
+}
+
+#[test]
+fn a_connection_comes_from_an_ipv6_source_too() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return eprintln!("skipped: no IPv6 here");
+    };
+    for features in ways_to_bind() {
+        let mut driver = driver(features, &[listener.local_addr().expect("bound")], &[reuse()]);
+        let source: SocketAddr = format!("[::1]:{}", free_port()).parse().expect("an address");
+        driver.open(SLOT, 0, Some(source));
+        next(&mut driver).result.expect("established");
+        assert_eq!(listener.accept().expect("a connection").1, source, "{features:?}");
+    }
+}
+
+#[test]
+fn a_source_that_is_taken_fails_the_bind_and_connects_nobody() {
+    for features in ways_to_bind() {
+        let (listener, address) = listener();
+        listener.set_nonblocking(true).expect("set");
+        let mut driver = driver(features, &[address], &[reuse()]);
+        // Somebody listens there: the target itself.
+        driver.open(SLOT, 0, Some(address));
+        let done = next(&mut driver);
+        assert_eq!(done.token.op, Op::Bind, "{features:?}");
+        let errno = done.result.expect_err("in use").raw_os_error();
+        assert_eq!(errno, Some(libc::EADDRINUSE), "{features:?}");
+        driver.close(SLOT);
+        driver.turn(Patience { timeout_ns: 1, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+        assert_eq!(driver.outstanding, 0, "{features:?}");
+        let nobody = listener.accept().expect_err("nobody has connected");
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock, "{features:?}");
+    }
+}
+
 #[test]
 fn an_option_that_fails_is_named_once() {
     for features in tiers() {
         let (_listener, address) = listener();
         let unknown = SocketOption::int(libc::IPPROTO_TCP, 9999, 1);
         let mut driver = driver(features, &[address], &[unknown, unknown]);
-        driver.open(SLOT, 0);
+        driver.open(SLOT, 0, None);
         let done = next(&mut driver);
         assert_eq!(done.token.op, Op::Option, "{features:?}");
         let errno = done.result.expect_err("no such option").raw_os_error();
@@ -182,7 +255,7 @@ fn a_slot_is_used_again_and_again() {
         let mut driver = driver(features, &[address], &[]);
         for generation in 0..50 {
             let slot = Slot { index: generation % 4, generation };
-            driver.open(slot, 0);
+            driver.open(slot, 0, None);
             let done = next(&mut driver);
             assert_eq!(done.token.slot, slot);
             done.result.expect("established");

@@ -2,8 +2,8 @@
 //!
 //! | tier | since | descriptors | what is in the ring |
 //! |---|---|---|---|
-//! | `direct` | 6.13 | direct | socket, options and connect as one chain; send, receive, close |
-//! | `plain` | 6.1 | plain | socket, connect, send, receive, close; options from 6.7 on |
+//! | `direct` | 6.13 | direct | socket, options, bind and connect together; send, receive, close |
+//! | `plain` | 6.1 | plain | socket, connect, send, receive, close; options from 6.7 on, bind from 6.11 on |
 //! | `basic` | 5.15 | plain | connect, send, receive, close; the socket is made by socket(2) |
 
 #![allow(unsafe_code)]
@@ -45,6 +45,8 @@ pub struct Features {
     pub tier: Tier,
     /// `setsockopt` works in the ring (6.7).
     pub options_in_ring: bool,
+    /// `bind` works in the ring (6.11).
+    pub bind_in_ring: bool,
     /// A wait can ask for several completions and settle for one after a while (6.12).
     pub minimum_wait: bool,
 }
@@ -137,12 +139,15 @@ fn try_tier(tier: Tier) -> io::Result<Features> {
         && ring.params().is_feature_ext_arg()
         && (skips || tier == Tier::Basic);
     let options_in_ring = tier >= Tier::Plain && options_work_in_ring(&mut ring);
-    let direct_ready = || options_in_ring && direct_files_are_released_at_once().unwrap_or(false);
+    // A direct descriptor can be bound in the ring or not at all.
+    let bind_in_ring = tier >= Tier::Plain && probe.is_supported(opcode::Bind::CODE);
+    let direct_ready =
+        || options_in_ring && bind_in_ring && direct_files_are_released_at_once().unwrap_or(false);
     if !complete || (tier == Tier::Direct && !direct_ready()) {
         return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
     }
     let minimum_wait = tier >= Tier::Plain && ring.params().is_feature_min_timeout();
-    Ok(Features { tier, options_in_ring, minimum_wait })
+    Ok(Features { tier, options_in_ring, bind_in_ring, minimum_wait })
 }
 
 /// Sets an option of a real socket through the ring: the operation is a sub-command that the

@@ -14,12 +14,19 @@
 //! there by completions, silence leads there by the deadline. A slot leaves `Closing` only when the
 //! kernel has answered every operation, because until then it may still write to the buffer.
 
+mod outstanding;
+mod route;
+
 use crate::driver::{Demand, Op, Slot};
 use crate::failure::{Failure, Kind, Phase};
 use crate::pace::Pace;
+use crate::ports::Rotation;
 use crate::session::{Answer, Event, Session};
 use crate::tally::{Latencies, Tally};
+pub use outstanding::Outstanding;
+pub use route::Route;
 use std::io;
+use std::net::SocketAddr;
 
 /// How long a peer that was asked to close may take for it once its answer is whole.
 const LINGER_NS: u64 = 200_000_000;
@@ -50,48 +57,6 @@ pub struct Policy {
     pub discard_from_bytes: u64,
 }
 
-/// Which of the target's addresses to use: the first that accepts.
-#[derive(Debug)]
-pub struct Route {
-    addresses: usize,
-    current: usize,
-    settled: bool,
-    /// A connection is under way that will tell whether the current address accepts.
-    scouting: bool,
-}
-
-impl Route {
-    /// All of a target's addresses are candidates, in this order.
-    pub fn new(addresses: usize) -> Route {
-        Route { addresses, current: 0, settled: addresses <= 1, scouting: false }
-    }
-
-    /// Whether a connection may be opened: always once an address has accepted, before that one
-    /// at a time.
-    pub fn may_open(&self) -> bool {
-        self.settled || !self.scouting
-    }
-
-    fn settle(&mut self, address: usize) {
-        (self.settled, self.current) = (true, address);
-    }
-
-    /// Goes on to the next candidate; `false` when this was the last one, or none is needed.
-    fn advance(&mut self) -> bool {
-        if self.settled {
-            return false;
-        }
-        self.current = (self.current + 1) % self.addresses;
-        self.scouting = false;
-        self.current != 0
-    }
-
-    /// How long one attempt may take, so that every candidate gets its turn within the timeout.
-    fn attempt_ns(&self, timeout_ns: u64) -> u64 {
-        if self.settled { timeout_ns } else { timeout_ns / self.addresses as u64 }
-    }
-}
-
 /// What a connection needs of its worker.
 pub struct Surroundings<'a, S: Session> {
     /// The rules.
@@ -102,6 +67,8 @@ pub struct Surroundings<'a, S: Session> {
     pub pace: &'a mut Pace,
     /// Where to connect to.
     pub route: &'a mut Route,
+    /// Where to connect from.
+    pub ports: &'a mut Rotation,
     /// Where it is all counted.
     pub tally: &'a mut Tally,
     /// The time of this turn.
@@ -138,47 +105,6 @@ enum State {
     Closing,
 }
 
-/// The operations that the kernel has not answered yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outstanding(u8);
-
-impl Outstanding {
-    const OPS: [Op; 3] = [Op::Connect, Op::Send, Op::Receive];
-
-    fn bit(op: Op) -> u8 {
-        match op {
-            Op::Socket | Op::Option | Op::Bind | Op::Connect => 1,
-            Op::Send => 2,
-            Op::Receive => 4,
-            Op::Close | Op::Cancel => 0,
-        }
-    }
-
-    fn insert(&mut self, op: Op) {
-        self.0 |= Self::bit(op);
-    }
-
-    /// Whether it was there.
-    fn remove(&mut self, op: Op) -> bool {
-        let had = self.contains(op);
-        self.0 &= !Self::bit(op);
-        had
-    }
-
-    fn contains(self, op: Op) -> bool {
-        self.0 & Self::bit(op) != 0
-    }
-
-    fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// One by one; an `open` under way counts as its connect.
-    pub fn iter(self) -> impl Iterator<Item = Op> {
-        Self::OPS.into_iter().filter(move |&op| self.contains(op))
-    }
-}
-
 /// One slot and the connection in it.
 #[derive(Debug)]
 pub struct Connection<S> {
@@ -196,6 +122,8 @@ pub struct Connection<S> {
     rested: bool,
     /// A request that was started and has to be sent on a new connection.
     carried: bool,
+    /// Pairs of source address and port that were taken when this connection tried them.
+    skipped: u32,
     /// The number of the address that this connection goes to.
     address: u32,
     /// Requests handed over at once, and how many of them the peer has not answered.
@@ -232,6 +160,7 @@ impl<S: Session> Connection<S> {
             exhausted: false,
             rested: false,
             carried: false,
+            skipped: 0,
             address: 0,
             batch: 0,
             owed: 0,
@@ -303,8 +232,15 @@ impl<S: Session> Connection<S> {
         if self.discarding { Demand::Discard(opaque) } else { Demand::Read }
     }
 
-    /// Begins a connection for one started request; returns the number of the address to open.
-    pub fn open(&mut self, policy: &Policy, route: &mut Route, now_ns: u64) -> usize {
+    /// Begins a connection for one started request; returns the number of the address to open, and
+    /// where to open it from.
+    pub fn open(
+        &mut self,
+        policy: &Policy,
+        route: &mut Route,
+        ports: &mut Rotation,
+        now_ns: u64,
+    ) -> (usize, Option<SocketAddr>) {
         debug_assert_eq!(self.state, State::Idle);
         debug_assert!(self.outstanding.is_empty());
         self.session.reset();
@@ -313,15 +249,18 @@ impl<S: Session> Connection<S> {
         self.outstanding.insert(Op::Connect);
         self.carried = false;
         self.rested = false;
-        route.scouting = !route.settled;
         self.exhausted = false;
         self.answer_begun = false;
-        self.address = route.current as u32;
+        let address = route.begin();
+        self.address = address as u32;
         (self.answered, self.begun) = (0, 0);
-        self.opened_ns = now_ns;
-        self.deadline_ns = now_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
+        // Trying another port goes on with the same connection: its time has begun already.
+        if self.skipped == 0 {
+            self.opened_ns = now_ns;
+        }
+        self.deadline_ns = self.opened_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
         self.send_failure = None;
-        route.current
+        (address, ports.next(address))
     }
 
     /// The driver took `taken` bytes over; `confirmed` when a completion will follow.
@@ -423,6 +362,7 @@ impl<S: Session> Connection<S> {
             return self.not_opened(Failure::errno(phase, errno(&error)), around);
         }
         let address = self.address as usize;
+        self.skipped = 0;
         around.route.settle(address);
         around.tally.connected(address, around.now_ns - self.opened_ns);
         let extra = self.batch_size(around.policy).saturating_sub(1);
@@ -433,6 +373,12 @@ impl<S: Session> Connection<S> {
     }
 
     fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<'_, S>) -> Step {
+        if self.may_try_another_port(failure, around) {
+            self.skipped += 1;
+            self.carried = true;
+            return self.close();
+        }
+        self.skipped = 0;
         around.tally.counters.connections_failed += 1;
         if around.route.advance() {
             self.carried = true;
@@ -440,6 +386,25 @@ impl<S: Session> Connection<S> {
         }
         self.owed = 1;
         self.fail(failure, around)
+    }
+
+    /// Whether only the source that we chose was taken: by somebody who listens or is bound there,
+    /// or by an earlier connection that is not in TIME_WAIT yet. Counts it.
+    fn may_try_another_port(&self, failure: Failure, around: &mut Surroundings<'_, S>) -> bool {
+        if self.skipped as usize >= around.ports.tries(self.address as usize) {
+            return false;
+        }
+        match (failure.phase, failure.kind) {
+            (Phase::Bind, Kind::Errno(libc::EADDRINUSE)) => {
+                around.tally.counters.ports_in_use += 1;
+                true
+            }
+            (Phase::Connect, Kind::Errno(libc::EADDRNOTAVAIL | libc::EADDRINUSE)) => {
+                around.tally.counters.ports_closing += 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn sent(&mut self, result: io::Result<usize>) -> Step {
@@ -639,6 +604,3 @@ impl<S: Session> Connection<S> {
 fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
-
-#[cfg(test)]
-mod tests;

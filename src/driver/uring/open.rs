@@ -1,0 +1,298 @@
+//! Opening a connection: socket, options, source, connect.
+//!
+//! With a direct descriptor all of it goes into the ring together. Socket, options and connect are
+//! *not* linked: each is done while the batch is submitted, before the next one is looked at, so
+//! the order holds by itself and the round through the kernel's task list that every link costs is
+//! saved. Only bind and connect are a link, because a connect after a failed bind would go out
+//! from a port that nobody has chosen. (A head of a link that posts no success takes the rest of
+//! the link along in silence when it fails: its own completion is then the only one.)
+//!
+//! With a plain descriptor the number must be known first: the socket is made in one turn, and the
+//! rest follows in the next.
+
+use super::{DIRECT_SOCKET, NO_SOCKET, Place, UringDriver};
+use crate::driver::uring::Tier;
+use crate::driver::{Op, Slot, Token};
+use io_uring::{opcode, squeue, types};
+use socket2::{Domain, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// Entries pushed for one `open` beside the options: socket, bind, connect.
+const OPEN_ENTRIES: usize = 3;
+
+/// A socket option, set on every connection before it is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOption {
+    level: libc::c_int,
+    name: libc::c_int,
+    value: OptionValue,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct OptionValue([libc::c_int; 2], usize);
+
+impl SocketOption {
+    /// An option that takes one integer.
+    pub fn int(level: libc::c_int, name: libc::c_int, value: libc::c_int) -> SocketOption {
+        SocketOption { level, name, value: OptionValue([value, 0], size_of::<libc::c_int>()) }
+    }
+
+    /// Whether this kernel takes it, on an IPv4 socket.
+    pub fn works(&self) -> bool {
+        let Ok(socket) = socket2::Socket::new(Domain::IPV4, Type::STREAM, None) else {
+            return false;
+        };
+        self.set(socket.as_raw_fd()).is_ok()
+    }
+
+    fn set(&self, fd: RawFd) -> io::Result<()> {
+        let value = (&raw const self.value.0).cast();
+        let len = self.value.1 as libc::socklen_t;
+        // SAFETY: `value` points to `len` bytes.
+        match unsafe { libc::setsockopt(fd, self.level, self.name, value, len) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// `SO_LINGER` with zero seconds: closing sends a reset.
+    pub fn reset_on_close() -> SocketOption {
+        // struct linger { int l_onoff; int l_linger; }
+        let value = OptionValue([1, 0], size_of::<libc::linger>());
+        SocketOption { level: libc::SOL_SOCKET, name: libc::SO_LINGER, value }
+    }
+}
+
+/// An address as the kernel reads it: as small as it can be, because there is one a slot.
+#[derive(Clone, Copy)]
+pub(super) union Source {
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+impl Default for Source {
+    fn default() -> Source {
+        // SAFETY: all zeros are a valid address of either kind.
+        unsafe { std::mem::zeroed() }
+    }
+}
+
+impl Source {
+    /// `towards` has the scope of a link-local address, which an address alone lacks.
+    fn new(address: SocketAddr, towards: SocketAddr) -> Source {
+        let mut source = Source::default();
+        match (address, towards) {
+            (SocketAddr::V4(address), _) => {
+                source.v4 = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: address.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
+                    sin_zero: [0; 8],
+                };
+            }
+            (SocketAddr::V6(address), towards) => {
+                let scope = match towards {
+                    SocketAddr::V6(towards) if address.ip().is_unicast_link_local() => {
+                        towards.scope_id()
+                    }
+                    _ => 0,
+                };
+                source.v6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: address.port().to_be(),
+                    sin6_flowinfo: 0,
+                    sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                    sin6_scope_id: scope,
+                };
+            }
+        }
+        source
+    }
+
+    fn pointer(&self) -> *const libc::sockaddr {
+        (&raw const *self).cast()
+    }
+
+    fn len(&self) -> libc::socklen_t {
+        // SAFETY: the family is at the same place in both, and always set or zero.
+        let family = libc::c_int::from(unsafe { self.v4.sin_family });
+        match family {
+            libc::AF_INET6 => size_of::<libc::sockaddr_in6>() as libc::socklen_t,
+            _ => size_of::<libc::sockaddr_in>() as libc::socklen_t,
+        }
+    }
+}
+
+impl UringDriver {
+    pub(super) fn open_socket(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+        let index = slot.index as usize;
+        let target = self.config.addresses[address];
+        let domain = match target {
+            SocketAddr::V4(_) => libc::AF_INET,
+            SocketAddr::V6(_) => libc::AF_INET6,
+        };
+        debug_assert_eq!(self.places[index].fd, NO_SOCKET, "the slot still has a socket");
+        self.places[index] = Place {
+            fd: NO_SOCKET,
+            generation: slot.generation,
+            address: address as u32,
+            failed_early: None,
+            binds: source.is_some(),
+            more: false,
+            quiet_send: false,
+        };
+        if let Some(source) = source {
+            self.sources[index] = Source::new(source, target);
+        }
+        self.outstanding += 1;
+        let token = Token { op: Op::Socket, slot }.to_bits();
+        match self.config.features.tier {
+            Tier::Direct => {
+                self.places[index].fd = DIRECT_SOCKET;
+                // All of it in one batch: the order of submission is what orders it.
+                self.reserve(OPEN_ENTRIES + self.config.options.len());
+                let at = types::DestinationSlot::try_from_slot_target(slot.index).ok();
+                let entry = opcode::Socket::new(domain, libc::SOCK_STREAM, 0).file_index(at);
+                self.push(&entry.build().user_data(token).flags(self.quiet()));
+                self.push_rest(slot);
+            }
+            Tier::Plain => {
+                let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+                let entry = opcode::Socket::new(domain, kind, 0).build();
+                self.push(&entry.user_data(token));
+            }
+            Tier::Basic => self.open_by_system_call(slot, domain),
+        }
+    }
+
+    /// Queues options, source and connect for a socket that exists or is about to.
+    fn push_rest(&mut self, slot: Slot) {
+        if self.config.features.options_in_ring {
+            self.push_options(slot);
+        }
+        if self.places[slot.index as usize].binds && self.config.features.bind_in_ring {
+            self.push_bind(slot);
+        }
+        self.push_connect(slot);
+    }
+
+    fn push_options(&mut self, slot: Slot) {
+        let fd = self.places[slot.index as usize].fd;
+        for index in 0..self.config.options.len() {
+            let option = &self.config.options[index];
+            let (level, name) = (option.level as u32, option.name as u32);
+            let value = (&raw const option.value.0).cast();
+            let len = option.value.1 as u32;
+            let entry = match self.is_direct() {
+                true => {
+                    let fd = types::Fixed(slot.index);
+                    opcode::SetSockOpt::new(fd, level, name, value, len).build()
+                }
+                false => opcode::SetSockOpt::new(types::Fd(fd), level, name, value, len).build(),
+            };
+            let token = Token { op: Op::Option, slot };
+            self.push(&entry.user_data(token.to_bits()).flags(self.quiet()));
+        }
+    }
+
+    /// The head of a link: the connect behind it only runs when the source is bound.
+    fn push_bind(&mut self, slot: Slot) {
+        let fd = self.places[slot.index as usize].fd;
+        let source = &self.sources[slot.index as usize];
+        let (name, len) = (source.pointer(), source.len());
+        let entry = match self.is_direct() {
+            true => opcode::Bind::new(types::Fixed(slot.index), name, len).build(),
+            false => opcode::Bind::new(types::Fd(fd), name, len).build(),
+        };
+        let token = Token { op: Op::Bind, slot }.to_bits();
+        let flags = self.quiet() | squeue::Flags::IO_LINK;
+        self.push(&entry.user_data(token).flags(flags));
+    }
+
+    fn push_connect(&mut self, slot: Slot) {
+        let place = self.places[slot.index as usize];
+        let address = &self.addresses[place.address as usize];
+        let (name, len) = (address.as_ptr().cast(), address.len());
+        let entry = match self.is_direct() {
+            true => opcode::Connect::new(types::Fixed(slot.index), name, len).build(),
+            false => opcode::Connect::new(types::Fd(place.fd), name, len).build(),
+        };
+        self.push(&entry.user_data(Token { op: Op::Connect, slot }.to_bits()));
+    }
+
+    /// For kernels without a socket operation: socket(2) and the rest.
+    fn open_by_system_call(&mut self, slot: Slot, domain: libc::c_int) {
+        let place = &mut self.places[slot.index as usize];
+        // SAFETY: no pointers.
+        let fd = unsafe { libc::socket(domain, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+        if fd < 0 {
+            place.failed_early = Some((Op::Socket, last_errno()));
+        } else {
+            place.fd = fd;
+        }
+        self.prepare_and_connect(slot);
+    }
+
+    /// Connects the plain sockets that the ring has made meanwhile.
+    pub(super) fn connect_new_sockets(&mut self) {
+        while let Some(slot) = self.unconnected.pop() {
+            // A link must not be torn apart by a full queue.
+            self.reserve(OPEN_ENTRIES + self.config.options.len());
+            self.prepare_and_connect(slot);
+        }
+    }
+
+    /// Does by system calls what this ring cannot, and leaves the rest to it.
+    fn prepare_and_connect(&mut self, slot: Slot) {
+        let binds = self.places[slot.index as usize].binds && !self.config.features.bind_in_ring;
+        // A bind needs the options first, and the ring comes later than a system call.
+        if binds || !self.config.features.options_in_ring {
+            self.set_options_by_system_call(slot);
+        }
+        if binds {
+            self.bind_by_system_call(slot);
+        }
+        if self.places[slot.index as usize].failed_early.is_some() {
+            // Must not reach anybody: connecting no socket at all carries the failure back.
+            return self.push_no_connect(slot);
+        }
+        match binds {
+            true => self.push_connect(slot),
+            false => self.push_rest(slot),
+        }
+    }
+
+    /// A completion for an `open` that has failed already.
+    fn push_no_connect(&mut self, slot: Slot) {
+        let address = &self.addresses[0];
+        let (name, len) = (address.as_ptr().cast(), address.len());
+        let entry = opcode::Connect::new(types::Fd(NO_SOCKET), name, len).build();
+        self.push(&entry.user_data(Token { op: Op::Connect, slot }.to_bits()));
+    }
+
+    fn set_options_by_system_call(&mut self, slot: Slot) {
+        let place = &mut self.places[slot.index as usize];
+        for option in &self.config.options {
+            if let Err(error) = option.set(place.fd) {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                place.failed_early.get_or_insert((Op::Option, errno));
+            }
+        }
+    }
+
+    fn bind_by_system_call(&mut self, slot: Slot) {
+        let place = &mut self.places[slot.index as usize];
+        let source = &self.sources[slot.index as usize];
+        // SAFETY: the source is an address of that length.
+        if unsafe { libc::bind(place.fd, source.pointer(), source.len()) } != 0 {
+            place.failed_early.get_or_insert((Op::Bind, last_errno()));
+        }
+    }
+}
+
+fn last_errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}

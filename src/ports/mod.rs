@@ -1,0 +1,286 @@
+//! Source addresses and source ports: who owns which 4-tuple, and the next one in O(1).
+//!
+//! A connection is (source address, source port, target address, target port). One source address
+//! has about 28,000 ports towards one target, and whoever closes first keeps each of them in
+//! TIME_WAIT for 60 s. Left to itself, `connect()` searches for a free port among them, one by
+//! one, until it gives up with EADDRNOTAVAIL. With the port chosen here (SO_REUSEADDR and bind
+//! before connect) there is no search, and the kernel takes a 4-tuple in TIME_WAIT over at once,
+//! as long as TCP timestamps are on.
+//!
+//! ```text
+//!   all pairs      (40000, a) (40000, b) (40001, a) (40001, b) (40002, a) ...
+//!   worker 0 of 2      ^                     ^                     ^
+//!   worker 1 of 2                 ^                     ^
+//! ```
+
+mod addresses;
+mod rotation;
+
+use crate::connection::{CloseMode, Policy};
+use crate::driver::uring::SocketOption;
+use crate::kernel::sysctl;
+use crate::plan::UsageError;
+pub use addresses::{SourceList, route_source};
+pub use rotation::Rotation;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// What was asked for with `--source-ports`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortChoice {
+    /// What is best for the plan.
+    Auto,
+    /// The kernel's own choice, whatever comes of it.
+    Kernel,
+    /// Only these.
+    Within(RangeInclusive<u16>),
+}
+
+/// Who chooses the source port of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The kernel, when it connects.
+    Kernel,
+    /// The kernel, within the given range (IP_LOCAL_PORT_RANGE, since 6.3).
+    KernelWithin,
+    /// Each worker, in turn, among the pairs of port and address that are its own.
+    Rotation,
+}
+
+impl Method {
+    /// The word used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Kernel => "kernel",
+            Method::KernelWithin => "kernel_within",
+            Method::Rotation => "rotation",
+        }
+    }
+}
+
+/// What this box lets us choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortSpace {
+    /// `net.ipv4.ip_local_port_range`.
+    pub local_range: RangeInclusive<u16>,
+    /// `net.ipv4.ip_local_reserved_ports`.
+    pub reserved: Vec<RangeInclusive<u16>>,
+    /// The first port that anybody may bind; below it a privilege is needed, and 0 means that this
+    /// process has it.
+    pub first_unprivileged: u16,
+    /// Whether the kernel takes IP_LOCAL_PORT_RANGE.
+    pub range_per_socket: bool,
+}
+
+impl PortSpace {
+    /// Asks the kernel.
+    pub fn detect() -> PortSpace {
+        let unprivileged = sysctl::number("net.ipv4.ip_unprivileged_port_start");
+        let root = nix::unistd::geteuid().is_root();
+        PortSpace {
+            local_range: sysctl::local_port_range(),
+            reserved: sysctl::reserved_ports(),
+            first_unprivileged: if root { 0 } else { unprivileged.unwrap_or(1024) as u16 },
+            range_per_socket: local_port_range(&(40000..=40000)).works(),
+        }
+    }
+}
+
+/// Who connects from where: the decision for a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Who chooses.
+    pub method: Method,
+    /// Why, as the end of a sentence.
+    pub why: &'static str,
+    /// The range from which ports are chosen.
+    pub range: RangeInclusive<u16>,
+    /// The ports of that range that are not reserved.
+    pub usable: Arc<[u16]>,
+    /// How many are left out because they are reserved, or the target's own.
+    pub reserved: u32,
+    /// The source addresses that were asked for; none for the one that the route has.
+    pub given: Vec<IpAddr>,
+    /// The source addresses towards each of the target's addresses. Empty for an address that
+    /// there is no route to.
+    pub sources: Vec<Vec<IpAddr>>,
+}
+
+impl Ports {
+    /// The kernel chooses everything.
+    pub fn kernel(targets: usize) -> Ports {
+        Ports {
+            method: Method::Kernel,
+            why: "as asked",
+            range: 1..=u16::MAX,
+            usable: Arc::new([]),
+            reserved: 0,
+            given: Vec::new(),
+            sources: vec![Vec::new(); targets],
+        }
+    }
+
+    /// Decides for a plan.
+    ///
+    /// # Errors
+    /// A range without a port that can be used.
+    pub fn decide(
+        choice: &PortChoice,
+        given: Vec<IpAddr>,
+        targets: &[SocketAddr],
+        policy: &Policy,
+        connections: u32,
+        space: &PortSpace,
+    ) -> Result<Ports, UsageError> {
+        let sources: Vec<Vec<IpAddr>> = targets
+            .iter()
+            .map(|target| match given.is_empty() {
+                true => route_source(*target).into_iter().collect(),
+                false => given.iter().copied().filter(|ip| same_family(*ip, *target)).collect(),
+            })
+            .collect();
+        let range = match choice {
+            PortChoice::Within(range) => range.clone(),
+            _ => space.local_range.clone(),
+        };
+        // From the target's own address and port a connection would connect to itself.
+        let own = |port: u16| {
+            targets.iter().zip(&sources).any(|(t, from)| t.port() == port && from.contains(&t.ip()))
+        };
+        let reserved = |port: u16| space.reserved.iter().any(|range| range.contains(&port));
+        let usable: Arc<[u16]> =
+            range.clone().filter(|&port| !reserved(port) && !own(port)).collect();
+        if let PortChoice::Within(range) = choice {
+            check_range(range, &usable, space)?;
+        }
+        let fewest = sources.iter().map(Vec::len).filter(|&n| n > 0).min().unwrap_or(1);
+        let pairs = usable.len() * fewest;
+        let (method, why) = method(choice, policy, connections, pairs, space);
+        let left_out = range.clone().count() - usable.len();
+        Ok(Ports { method, why, range, usable, reserved: left_out as u32, given, sources })
+    }
+
+    /// What has to be set on every socket for it.
+    pub fn socket_options(&self) -> Vec<SocketOption> {
+        match self.method {
+            // A port may be bound again while an earlier connection of it is in TIME_WAIT.
+            Method::Rotation => {
+                vec![SocketOption::int(libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)]
+            }
+            Method::Kernel | Method::KernelWithin => {
+                let mut options = Vec::new();
+                if self.method == Method::KernelWithin {
+                    options.push(local_port_range(&self.range));
+                }
+                // Binding an address would reserve a port against every target; with this option
+                // the port is chosen by connect, for this target only.
+                if !self.given.is_empty() {
+                    let name = libc::IP_BIND_ADDRESS_NO_PORT;
+                    options.push(SocketOption::int(libc::IPPROTO_IP, name, 1));
+                }
+                options
+            }
+        }
+    }
+
+    /// How many connections to the target's address number `address` can exist at a time; with the
+    /// kernel's choice, at most as many.
+    pub fn pairs(&self, address: usize) -> u64 {
+        let sources = self.sources.get(address).map_or(1, |sources| sources.len().max(1));
+        self.usable.len() as u64 * sources as u64
+    }
+
+    /// The pairs of one of `workers` workers.
+    pub fn rotation(&self, worker: usize, workers: usize) -> Rotation {
+        let sources = match (self.method, self.given.is_empty()) {
+            (Method::Kernel | Method::KernelWithin, true) => Vec::new(),
+            _ => self.sources.clone(),
+        };
+        let ports = match self.method {
+            Method::Rotation => self.usable.clone(),
+            Method::Kernel | Method::KernelWithin => Arc::new([]) as Arc<[u16]>,
+        };
+        Rotation::new(ports, sources, worker, workers)
+    }
+}
+
+/// Who is to choose, and why.
+fn method(
+    choice: &PortChoice,
+    policy: &Policy,
+    connections: u32,
+    pairs: usize,
+    space: &PortSpace,
+) -> (Method, &'static str) {
+    let churn = policy.requests_per_connection.is_some();
+    let owns_time_wait = churn && policy.close == CloseMode::Client;
+    // The kernel searches the odd half of the ports only when the even half is taken.
+    let many = connections as usize * 2 > pairs;
+    match choice {
+        PortChoice::Kernel => (Method::Kernel, "as asked (--source-ports kernel)"),
+        PortChoice::Within(_) if owns_time_wait => {
+            (Method::Rotation, "as asked, and TIME_WAIT will be on this side")
+        }
+        PortChoice::Within(range) => {
+            let inside = space.local_range.contains(range.start())
+                && space.local_range.contains(range.end());
+            match space.range_per_socket && inside && !many {
+                true => (Method::KernelWithin, "as asked"),
+                false => (Method::Rotation, "as asked"),
+            }
+        }
+        PortChoice::Auto if owns_time_wait => {
+            (Method::Rotation, "because TIME_WAIT will be on this side")
+        }
+        PortChoice::Auto if many => {
+            (Method::Rotation, "because the kernel would have to search among so many connections")
+        }
+        PortChoice::Auto => (
+            Method::Kernel,
+            match policy.close {
+                CloseMode::Rst => "because a reset leaves no TIME_WAIT",
+                _ if !churn => "because connections are kept",
+                _ => "because TIME_WAIT will be on the server",
+            },
+        ),
+    }
+}
+
+fn check_range(
+    range: &RangeInclusive<u16>,
+    usable: &[u16],
+    space: &PortSpace,
+) -> Result<(), UsageError> {
+    let refuse = |why: &str| {
+        Err(UsageError(format!("--source-ports {}-{}: {why}", range.start(), range.end())))
+    };
+    if usable.is_empty() {
+        return refuse(
+            "every port of it is reserved (sysctl net.ipv4.ip_local_reserved_ports) or the \
+             target's own; give another range",
+        );
+    }
+    if *range.start() < space.first_unprivileged {
+        return refuse(&format!(
+            "ports below {0} need root; give a range from {0} on",
+            space.first_unprivileged
+        ));
+    }
+    Ok(())
+}
+
+fn same_family(ip: IpAddr, target: SocketAddr) -> bool {
+    ip.is_ipv4() == target.is_ipv4()
+}
+
+/// IP_LOCAL_PORT_RANGE: the lower bound in the low half of a word, the upper one in the high half.
+fn local_port_range(range: &RangeInclusive<u16>) -> SocketOption {
+    /// `linux/in.h`; since 6.3.
+    const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
+    let word = u32::from(*range.end()) << 16 | u32::from(*range.start());
+    SocketOption::int(libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, word.cast_signed())
+}
+
+#[cfg(test)]
+mod tests;
