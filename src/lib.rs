@@ -22,5 +22,7 @@ pub mod failure;
 pub mod pace;
 pub mod tally;
 
+pub mod kernel;
+
 pub mod findings;
 pub mod report;
