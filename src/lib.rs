@@ -23,6 +23,7 @@ pub mod pace;
 pub mod ports;
 pub mod tally;
 
-pub mod findings;
 pub mod kernel;
+
+pub mod findings;
 pub mod report;

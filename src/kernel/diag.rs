@@ -1,0 +1,285 @@
+//! The dump of all TCP sockets in one state, as ss(8) gets it: sock_diag over netlink.
+//!
+//! ```text
+//!   request { family, state }  ──►  kernel  ──►  datagram: row row row ...   up to 32 KiB each
+//!                                               datagram: row row ... done
+//! ```
+//!
+//! The kernel filters by state and fills the next datagram when the last one was read, so a dump
+//! of any size needs one buffer here and cannot overrun it. It is no snapshot: sockets come and go
+//! while it is under way.
+
+use netlink_packet_core::{
+    DoneBuffer, ErrorBuffer, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR,
+    NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NlasIterator, Parseable,
+};
+use netlink_packet_sock_diag::constants::{
+    AF_INET, AF_INET6, INET_DIAG_SKV6ONLY, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY,
+};
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponseBuffer, InetResponseHeader, SocketId, StateFlags,
+};
+use netlink_packet_sock_diag::message::SockDiagMessage;
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The kernel puts no more than this into one datagram, and as much as the reader has room for.
+const BUFFER_BYTES: usize = 32 * 1024;
+
+/// How often a dump begins that the kernel breaks off for lack of memory.
+const ATTEMPTS: u32 = 4;
+
+/// The kernel answers at once; this is for the case that it never does.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Which sockets.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State {
+    TimeWait,
+    Listen,
+}
+
+/// One socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Its own end. The kernel lists an IPv6 socket that speaks IPv4 among those of IPv6, with an
+    /// IPv4 address inside an IPv6 one; here that is an IPv4 address.
+    pub local: SocketAddr,
+    /// The other end; likewise.
+    pub remote: SocketAddr,
+    /// The interface it is bound to; 0 when to none.
+    pub interface: u32,
+    /// Whether it is an IPv6 socket that does without IPv4; only known of those that listen.
+    pub only_v6: bool,
+    /// Of those that listen: connections in the accept queue.
+    pub queued: u32,
+    /// Of those that listen: how many may be there.
+    pub backlog: u32,
+}
+
+/// Hands every socket of both families that is in this state to `each`, with a total to add to.
+///
+/// # Errors
+/// No netlink here, no `tcp_diag` in this kernel, or an answer that is none.
+pub(super) fn dump<T: Default>(state: State, each: impl Fn(&mut T, Row)) -> io::Result<T> {
+    let mut attempt = 1;
+    loop {
+        let mut total = T::default();
+        let result = [AF_INET, AF_INET6]
+            .into_iter()
+            .try_for_each(|family| dump_family(family, state, |row| each(&mut total, row)));
+        match result {
+            Ok(()) => return Ok(total),
+            // What came before is not the whole: from the start, with a total of its own.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) && attempt < ATTEMPTS => {
+                attempt += 1;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                let why = "this kernel cannot list TCP sockets (modprobe tcp_diag as root)";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A socket of its own for every dump: nothing of an earlier one can be in it.
+fn dump_family(family: u8, state: State, mut each: impl FnMut(Row)) -> io::Result<()> {
+    let socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    // Connected to the kernel, it takes nothing from anybody else.
+    socket.connect(&NetlinkAddress::new(0, 0))?;
+    socket2::SockRef::from(&socket).set_read_timeout(Some(PATIENCE))?;
+    socket.send(&request(family, state), 0)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        // With this flag the length is that of the datagram, even where the buffer is shorter.
+        let bytes = match socket.recv(&mut &mut buffer[..], libc::MSG_TRUNC) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        };
+        let datagram = buffer.get(..bytes).ok_or_else(|| invalid("a datagram was cut off"))?;
+        if walk(datagram, &mut each)? {
+            return Ok(());
+        }
+    }
+}
+
+fn request(family: u8, state: State) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let request = InetRequest {
+        family,
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states: match state {
+            State::TimeWait => StateFlags::TIME_WAIT,
+            State::Listen => StateFlags::LISTEN,
+        },
+        socket_id: SocketId::new_v4(),
+    };
+    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
+
+/// The messages of one datagram; whether the last one was among them.
+///
+/// A message may say that the table changed meanwhile (`NLM_F_DUMP_INTR`). It always does under
+/// load, and a count of what comes and goes is not exact anyway: not looked at.
+fn walk(mut datagram: &[u8], each: &mut impl FnMut(Row)) -> io::Result<bool> {
+    while !datagram.is_empty() {
+        let message = NetlinkBuffer::new_checked(datagram).map_err(invalid)?;
+        let payload = message.payload();
+        match message.message_type() {
+            SOCK_DIAG_BY_FAMILY => each(row(payload)?),
+            NLMSG_DONE if payload.is_empty() => return Ok(true),
+            NLMSG_DONE => {
+                let code = DoneBuffer::new_checked(payload).map_err(invalid)?.code();
+                return if code < 0 { Err(refused(code)) } else { Ok(true) };
+            }
+            NLMSG_ERROR => {
+                let code = ErrorBuffer::new_checked(payload).map_err(invalid)?.code();
+                // Without a code it is a receipt.
+                if let Some(code) = code {
+                    return Err(refused(code.get()));
+                }
+            }
+            NLMSG_OVERRUN => return Err(io::Error::from_raw_os_error(libc::ENOBUFS)),
+            _ => {}
+        }
+        let taken = (message.length() as usize).next_multiple_of(NLMSG_ALIGNTO.into());
+        datagram = datagram.get(taken..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
+/// The fixed part of a row and the one attribute that matters.
+fn row(payload: &[u8]) -> io::Result<Row> {
+    let header = InetResponseHeader::parse(payload).map_err(invalid)?;
+    let attributes = &payload[size_of::<InetResponseBuffer>()..];
+    // Attributes that cannot be read end the list: the row itself is whole.
+    let only_v6 = NlasIterator::new(attributes).map_while(Result::ok).any(|nla| {
+        nla.kind() == INET_DIAG_SKV6ONLY && nla.value().first().is_some_and(|&on| on != 0)
+    });
+    let id = &header.socket_id;
+    Ok(Row {
+        local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
+        remote: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
+        interface: id.interface_id,
+        only_v6,
+        queued: header.recv_queue,
+        backlog: header.send_queue,
+    })
+}
+
+/// The errno behind a netlink code, which is negative.
+fn refused(code: i32) -> io::Error {
+    io::Error::from_raw_os_error(code.saturating_neg())
+}
+
+fn invalid(why: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("sock_diag: {}", why.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::Ipv4Addr;
+
+    /// A message as the kernel writes it: header, payload, padding.
+    fn message(kind: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend([0; 10]);
+        bytes.extend(payload);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    /// A row of a listener on 127.0.0.1:8080, with these attributes.
+    fn listening(family: u8, address: [u8; 16], attributes: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![family, 10, 0, 0];
+        bytes.extend(8080u16.to_be_bytes());
+        bytes.extend([0; 2]);
+        bytes.extend(address);
+        bytes.extend([0; 16 + 4 + 8 + 4]);
+        bytes.extend(3u32.to_ne_bytes());
+        bytes.extend(128u32.to_ne_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(attributes);
+        bytes
+    }
+
+    fn mapped() -> [u8; 16] {
+        Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets()
+    }
+
+    fn walked(datagram: &[u8]) -> io::Result<(Vec<Row>, bool)> {
+        let mut rows = Vec::new();
+        let last = walk(datagram, &mut |row| rows.push(row))?;
+        Ok((rows, last))
+    }
+
+    #[test]
+    fn rows_until_done() {
+        let attributes = [5, 0, 8, 0, 7, 0, 0, 0, 5, 0, 11, 0, 1, 0, 0, 0];
+        let mut datagram =
+            message(SOCK_DIAG_BY_FAMILY, &listening(AF_INET6, mapped(), &attributes));
+        datagram.extend(message(SOCK_DIAG_BY_FAMILY, &listening(AF_INET6, [0; 16], &[])));
+        let (rows, last) = walked(&datagram).unwrap();
+        assert!(!last, "more datagrams follow");
+        assert_eq!(rows[0].local, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!((rows[0].only_v6, rows[0].queued, rows[0].backlog), (true, 3, 128));
+        assert_eq!((rows[1].local, rows[1].only_v6), ("[::]:8080".parse().unwrap(), false));
+
+        datagram.extend(message(NLMSG_DONE, &0i32.to_ne_bytes()));
+        assert_eq!(walked(&datagram).unwrap(), (rows, true));
+        assert_eq!(walked(&message(NLMSG_DONE, &[])).unwrap(), (vec![], true));
+    }
+
+    #[test]
+    fn the_errno_is_kept() {
+        for (kind, payload, expected) in [
+            (NLMSG_ERROR, (-libc::ENOENT).to_ne_bytes().to_vec(), libc::ENOENT),
+            (NLMSG_DONE, (-libc::ENOBUFS).to_ne_bytes().to_vec(), libc::ENOBUFS),
+            (NLMSG_OVERRUN, vec![], libc::ENOBUFS),
+        ] {
+            let error = walked(&message(kind, &payload)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(expected), "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_an_error() {
+        let whole = message(SOCK_DIAG_BY_FAMILY, &listening(AF_INET, [127; 16], &[]));
+        for length in 1..whole.len() {
+            let error = walked(&whole[..length]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{length}");
+        }
+        let short_row = message(SOCK_DIAG_BY_FAMILY, &listening(AF_INET, [127; 16], &[])[..40]);
+        assert_eq!(walked(&short_row).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>()) {
+            let _ = walked(&bytes);
+        }
+
+        #[test]
+        fn nor_do_messages_of_any_content(kind in 0u16..32, payload in any::<Vec<u8>>()) {
+            let _ = walked(&message(kind, &payload));
+        }
+
+        #[test]
+        fn nor_do_attributes(family in 0u8..12, attributes in any::<Vec<u8>>()) {
+            let _ = walked(&message(20, &listening(family, mapped(), &attributes)));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What the kernel says about a run: its own counts, the sockets it still holds, its settings.
+//!
+//! ```text
+//!   /proc/net/netstat, snmp, ...  ──►  counters  ──►  what happened between two snapshots
+//!   sock_diag over netlink        ──►  sockets   ──►  who owns TIME_WAITs, how full a backlog is
+//!   /proc/sys                     ──►  sysctl    ──►  what is allowed
+//! ```
+//!
+//! The kernel counts the connections of the whole network namespace, not only ours: on a box that
+//! does other work a count is an upper bound of what the run caused, and a sentence made from it
+//! has to say so. A few numbers are of the whole machine, whatever the namespace: those of the
+//! per-CPU backlog (`Softnet...`), memory, orphans and open files.
+//!
+//! Nothing here is needed to run. What a kernel or a container does not show is absent, never 0.
+
+pub mod counters;
+mod diag;
+pub mod sockets;
+pub mod sysctl;
+
+pub use counters::{Counters, Snapshot};
+pub use sockets::{Listener, Owner, TimeWait, TimeWaitGroup};

@@ -1,0 +1,241 @@
+//! The sockets that the kernel holds: who owns the TIME_WAITs, and how full a listener is.
+//!
+//! ```text
+//!   client  10.0.0.1:40001  ──────►  10.0.0.2:80  server
+//!           whoever closes first keeps the connection for a minute:
+//!   local = 10.0.0.1:40001, remote = 10.0.0.2:80     the client's: a source port is not free
+//!   local = 10.0.0.2:80,    remote = 10.0.0.1:40001  the server's: memory, no more
+//! ```
+//!
+//! Only sockets of this network namespace are seen: a server on another box, or in a container
+//! of its own, has its TIME_WAITs and its listener there.
+
+use super::diag::{self, Row, State};
+use super::sysctl;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+/// How many destinations that were not asked for are named.
+const STRANGERS_MAX: usize = 8;
+
+/// Which side of its connection a socket is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// The side that connected: its source port is taken, for this destination.
+    Client,
+    /// The side that was connected to.
+    Server,
+    /// Not told: a socket does not remember who connected.
+    Unknown,
+}
+
+/// The TIME_WAIT sockets of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TimeWaitGroup {
+    /// The service: the address that the client connects to.
+    pub destination: SocketAddr,
+    /// Whose side they are on.
+    pub owner: Owner,
+    /// How many.
+    pub count: u64,
+}
+
+/// The TIME_WAIT sockets of this network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TimeWait {
+    /// Largest first: all groups of the targets that have any, and the largest few others.
+    pub by_destination: Vec<TimeWaitGroup>,
+    /// Those in no group.
+    pub others: u64,
+}
+
+impl TimeWait {
+    /// Those that hold a source port for one of the targets.
+    pub fn client_owned(&self) -> u64 {
+        self.owned_by(Owner::Client)
+    }
+
+    /// Those that the targets themselves hold, where these are in this namespace.
+    pub fn server_owned(&self) -> u64 {
+        self.owned_by(Owner::Server)
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.by_destination.iter().map(|group| group.count).sum::<u64>() + self.others
+    }
+
+    fn owned_by(&self, owner: Owner) -> u64 {
+        let groups = self.by_destination.iter().filter(|group| group.owner == owner);
+        groups.map(|group| group.count).sum()
+    }
+}
+
+/// Who owns the TIME_WAIT sockets.
+///
+/// A socket whose other end is a target is the client's, one whose own end is a target is the
+/// server's. For the rest the end with the lower port passes for the service, which is a guess;
+/// whose they are stays [`Owner::Unknown`].
+///
+/// The kernel walks through its whole table and every socket is looked at: for before and after a
+/// run. Measured without optimisation: 28,000 sockets take 0.1 s, of which the kernel's part is
+/// about 13 ms, and 300,000 take 2 s. During a run, [`super::counters::time_wait`] has the sum for
+/// nothing.
+///
+/// # Errors
+/// Where sock_diag is not to be had: a kernel without `tcp_diag`, a filter on system calls.
+pub fn time_wait(targets: &[SocketAddr]) -> io::Result<TimeWait> {
+    let targets = Targets::new(targets);
+    let counts = diag::dump(State::TimeWait, |counts: &mut Counts, row| {
+        *counts.entry(targets.group_of(&row)).or_default() += 1;
+    })?;
+    Ok(largest(counts))
+}
+
+type Counts = HashMap<(SocketAddr, Owner), u64>;
+
+/// The targets in the form that sockets have them in, each with the form that was given.
+struct Targets(HashMap<SocketAddr, SocketAddr>);
+
+impl Targets {
+    fn new(given: &[SocketAddr]) -> Targets {
+        Targets(given.iter().map(|&target| (as_seen(target), target)).collect())
+    }
+
+    fn group_of(&self, row: &Row) -> (SocketAddr, Owner) {
+        if let Some(&target) = self.0.get(&row.remote) {
+            (target, Owner::Client)
+        } else if let Some(&target) = self.0.get(&row.local) {
+            (target, Owner::Server)
+        } else if row.local.port() < row.remote.port() {
+            (row.local, Owner::Unknown)
+        } else {
+            (row.remote, Owner::Unknown)
+        }
+    }
+}
+
+fn largest(counts: Counts) -> TimeWait {
+    let group = |((destination, owner), count)| TimeWaitGroup { destination, owner, count };
+    let mut groups: Vec<TimeWaitGroup> = counts.into_iter().map(group).collect();
+    // Equal ones by address, so that two reports can be compared.
+    groups.sort_unstable_by(|a, b| {
+        b.count.cmp(&a.count).then_with(|| (a.destination, a.owner).cmp(&(b.destination, b.owner)))
+    });
+    let (mut strangers, mut others) = (0, 0);
+    groups.retain(|group| {
+        strangers += usize::from(group.owner == Owner::Unknown);
+        let kept = group.owner != Owner::Unknown || strangers <= STRANGERS_MAX;
+        others += if kept { 0 } else { group.count };
+        kept
+    });
+    TimeWait { by_destination: groups, others }
+}
+
+/// What listens on an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    /// How many connections may wait to be accepted; of several listeners, the smallest.
+    ///
+    /// The kernel takes one more than that.
+    pub backlog: u32,
+    /// How many wait now; of several listeners, all.
+    pub queued: u32,
+    /// How many listeners share the address (`SO_REUSEPORT`).
+    pub count: u32,
+}
+
+/// What would accept connections to this address; `None` when nothing in this network namespace
+/// does, be it that the address is another box's.
+///
+/// As for the kernel, a listener on the very address comes before one on all addresses, and among
+/// these one of IPv4 before one of IPv6 that takes IPv4 too.
+///
+/// # Errors
+/// Where sock_diag is not to be had: a kernel without `tcp_diag`, a filter on system calls.
+pub fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
+    if !is_local(address) {
+        return Ok(None);
+    }
+    let rows = diag::dump(State::Listen, |rows: &mut Vec<Row>, row| {
+        if row.local.port() == address.port() {
+            rows.push(row);
+        }
+    })?;
+    Ok(choose(&rows, address))
+}
+
+fn choose(rows: &[Row], address: SocketAddr) -> Option<Listener> {
+    let wanted = as_seen(address);
+    let scope = match address {
+        SocketAddr::V6(address) => address.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    // How well a listener fits; the best alone are asked by the kernel.
+    let rank = |row: &Row| {
+        let other_link = row.interface != 0 && scope != 0 && row.interface != scope;
+        if row.local.port() != wanted.port() || other_link {
+            return None;
+        }
+        match (row.local.ip(), wanted.ip()) {
+            (own, wanted) if own == wanted => Some(3),
+            (IpAddr::V4(own), IpAddr::V4(_)) if own.is_unspecified() => Some(2),
+            (IpAddr::V6(own), IpAddr::V6(_)) if own.is_unspecified() => Some(2),
+            (IpAddr::V6(own), IpAddr::V4(_)) if own.is_unspecified() && !row.only_v6 => Some(1),
+            _ => None,
+        }
+    };
+    let best = rows.iter().filter_map(rank).max()?;
+    let chosen = rows.iter().filter(|row| rank(row) == Some(best));
+    chosen.map(|row| Listener { backlog: row.backlog, queued: row.queued, count: 1 }).reduce(
+        |sum, one| Listener {
+            backlog: sum.backlog.min(one.backlog),
+            queued: sum.queued.saturating_add(one.queued),
+            count: sum.count + 1,
+        },
+    )
+}
+
+/// An address in the form that a connection to it has: an IPv4 address inside an IPv6 one is an
+/// IPv4 address, a connection to no address in particular goes to loopback, and the scope is the
+/// interface's business.
+fn as_seen(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Whether packets to this address stay here. Nothing is sent to find out.
+fn is_local(address: SocketAddr) -> bool {
+    let seen = as_seen(address);
+    let (any, foreign_too): (IpAddr, _) = match seen.ip() {
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), "net.ipv4.ip_nonlocal_bind"),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED.into(), "net.ipv6.ip_nonlocal_bind"),
+    };
+    // An address of one link means nothing without its scope.
+    let mut own = match address {
+        SocketAddr::V6(scoped) if scoped.scope_id() != 0 => address,
+        _ => seen,
+    };
+    // Towards an own address, that address is the source as well. The port does not matter.
+    let is_own_source = || {
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect(own).ok()?;
+        Some(socket.local_addr().ok()?.ip() == seen.ip())
+    };
+    if seen.ip().is_loopback() || is_own_source() == Some(true) {
+        return true;
+    }
+    // A whole network routed to loopback has another source, but lets itself be bound to.
+    own.set_port(0);
+    sysctl::number(foreign_too) != Some(1) && UdpSocket::bind(own).is_ok()
+}
+
+#[cfg(test)]
+mod tests;
