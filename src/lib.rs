@@ -9,6 +9,7 @@
 pub mod cli;
 pub mod plan;
 pub mod preflight;
+pub mod tuning;
 
 pub mod run;
 pub mod worker;

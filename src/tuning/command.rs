@@ -1,0 +1,314 @@
+//! `ringshot tune`: shows, applies and reverts.
+
+use super::apply::{self, Failure, Planned, Restored};
+use super::catalogue::{Knob, KnobKind, Role, catalogue};
+use super::state::{self, Store};
+use super::system::System;
+use super::{obsolete, show};
+use crate::preflight::Refusal;
+use crate::report::console::style::Style;
+use clap::{Args, Subcommand, ValueEnum};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const DONE: u8 = 0;
+const COULD_NOT: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Shows the kernel settings that limit short connections, sets them for a while, puts them back.
+///
+/// Nothing changes but by `apply` and `revert`, as root, and every change is printed. What is
+/// applied is gone after a restart; the files in kernel-tuning/ are for settings that shall stay.
+#[derive(Clone, Debug, Args)]
+pub struct TuneArgs {
+    /// What to do; `show` if nothing is said.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+
+    /// Where the old values are kept while others are applied
+    #[arg(long, global = true, value_name = "DIR", default_value = state::DIRECTORY)]
+    pub state_dir: PathBuf,
+}
+
+/// What `tune` is to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Action {
+    /// Show what is set, what would suit, what is applied, and useless lines in sysctl files
+    Show {
+        /// Which knobs.
+        #[command(flatten)]
+        selection: Selection,
+
+        /// Reason, rule, risk and kernels of each setting
+        #[arg(long)]
+        explain: bool,
+    },
+    /// Set what differs, all or nothing; the old values are saved first (needs root)
+    Apply {
+        /// Which knobs.
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Put back exactly what `apply` found (needs root)
+    Revert {
+        /// Change no setting, only remove the record: after a restart, or when the network
+        /// namespace no longer exists
+        #[arg(long)]
+        forget: bool,
+    },
+}
+
+/// Which knobs are meant.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Selection {
+    /// What this box is in the test; `client` and `server` include the settings of the host
+    #[arg(long, value_enum, default_value_t)]
+    pub role: Profile,
+
+    /// Only this setting, whatever its role; may be repeated
+    #[arg(long = "knob", value_name = "NAME")]
+    pub knobs: Vec<String>,
+}
+
+/// What the box is in the test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// It opens the connections.
+    #[default]
+    Client,
+    /// It accepts the connections.
+    Server,
+    /// Only what concerns the box as a whole.
+    Host,
+    /// Both sides of the test run here.
+    All,
+}
+
+impl Profile {
+    fn covers(self, knob: &Knob) -> bool {
+        let roles: &[Role] = match self {
+            Profile::Client => &[Role::Client, Role::Host],
+            Profile::Server => &[Role::Server, Role::Host],
+            Profile::Host => &[Role::Host],
+            Profile::All => &[Role::Client, Role::Server, Role::Host],
+        };
+        knob.roles.iter().any(|role| roles.contains(role))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Profile::Client => "client",
+            Profile::Server => "server",
+            Profile::Host => "host",
+            Profile::All => "all",
+        }
+    }
+}
+
+impl Selection {
+    /// The names must be those of knobs.
+    fn check(&self) -> Result<(), Refusal> {
+        match self.knobs.iter().find(|name| catalogue().knob(name).is_none()) {
+            None => Ok(()),
+            Some(name) => Err(Refusal {
+                what: format!("--knob: {name:?} is no setting of the catalogue"),
+                cure: "`ringshot tune show --role all` names them".into(),
+            }),
+        }
+    }
+
+    fn covers(&self, knob: &Knob) -> bool {
+        match self.knobs.is_empty() {
+            true => self.role.covers(knob),
+            false => self.knobs.contains(&knob.name),
+        }
+    }
+
+    /// Named knobs that `apply` could not set would be left out in silence.
+    fn check_applicable(&self) -> Result<(), Refusal> {
+        let named = self.knobs.iter().filter_map(|name| catalogue().knob(name));
+        for knob in named {
+            let name = &knob.name;
+            let (what, cure) = match (knob.kind, &knob.recommended) {
+                (KnobKind::Sysctl, Some(_)) => continue,
+                (KnobKind::Sysctl, None) => ("has no recommended value", knob.rule.clone()),
+                (KnobKind::Limit, _) => (
+                    "is a limit, which tune does not set",
+                    "kernel-tuning/limits.d/60-ringshot.conf in /etc/security/limits.d/".into(),
+                ),
+                (KnobKind::Tool, _) => ("is not a kernel setting", knob.rule.clone()),
+            };
+            return Err(Refusal { what: format!("--knob: {name} {what}"), cure });
+        }
+        Ok(())
+    }
+
+    /// As it is recorded.
+    fn words(&self) -> String {
+        match self.knobs.is_empty() {
+            true => self.role.name().into(),
+            false => self.knobs.join(", "),
+        }
+    }
+
+    /// As it is typed.
+    fn flags(&self) -> String {
+        match self.knobs.is_empty() {
+            true => format!(" --role {}", self.role.name()),
+            false => self.knobs.iter().map(|name| format!(" --knob {name}")).collect(),
+        }
+    }
+}
+
+/// Does what was asked for on this box and returns the exit code: 0 done, 1 not possible, 2 usage.
+pub fn run(args: &TuneArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    run_on(&System::this_box(), args, Style::stdout(), out, err)
+}
+
+fn run_on(
+    system: &System,
+    args: &TuneArgs,
+    style: Style,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    let store = Store::new(&args.state_dir);
+    let default = Action::Show { selection: Selection::default(), explain: false };
+    let action = args.action.as_ref().unwrap_or(&default);
+    let checked = match action {
+        Action::Show { selection, .. } => selection.check(),
+        Action::Apply { selection } => selection.check().and(selection.check_applicable()),
+        Action::Revert { .. } => Ok(()),
+    };
+    if let Err(refusal) = checked {
+        return refuse(&refusal, USAGE, err);
+    }
+    let done = match action {
+        Action::Show { selection, explain } => {
+            // A reader that has gone (`| head`) has read what it wanted.
+            return match show(system, &store, selection, *explain, style, out) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    let cure = "see the message".into();
+                    refuse(&Refusal { what: error.to_string(), cure }, COULD_NOT, err)
+                }
+                _ => DONE,
+            };
+        }
+        Action::Apply { selection } => apply(system, &store, selection, out),
+        Action::Revert { forget: false } => revert(system, &store, out),
+        Action::Revert { forget: true } => {
+            apply::forget(system, &store).map_err(Failure::from).map(|()| {
+                say(out, "the record is removed; no setting was changed");
+            })
+        }
+    };
+    match done {
+        Ok(()) => DONE,
+        Err(failure) => {
+            for change in &failure.written {
+                say(out, &format!("back: {change}"));
+            }
+            refuse(&failure.refusal, COULD_NOT, err)
+        }
+    }
+}
+
+fn show(
+    system: &System,
+    store: &Store,
+    selection: &Selection,
+    explain: bool,
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let state = store.load().map_err(|error| {
+        let text = format!("cannot read {}: {error}", store.path().display());
+        io::Error::new(error.kind(), text)
+    })?;
+    let here = match &state {
+        Some(state) if apply::elsewhere(system, state)?.is_none() => Some(state),
+        _ => None,
+    };
+    let rows = show::rows(system, catalogue(), |knob| selection.covers(knob), here);
+    show::table(&rows, style, out)?;
+    if explain {
+        show::explain(&rows, style, out)?;
+    }
+    match &state {
+        Some(state) => show::applied(system, store, state, style, out)?,
+        None => {
+            let apply = format!("ringshot tune apply{}{}", selection.flags(), store.as_flag());
+            show::advice(&rows, &apply, style, out)?;
+        }
+    }
+    if !explain {
+        let flags = selection.flags();
+        let sentence = format!("Reasons, rules and risks: `ringshot tune show{flags} --explain`.");
+        show::paragraph(&sentence, style, out)?;
+    }
+    show::obsolete(&obsolete::scan(system.root()), style, out)
+}
+
+fn apply(
+    system: &System,
+    store: &Store,
+    selection: &Selection,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let knobs: Vec<&Knob> = catalogue().knobs().filter(|knob| selection.covers(knob)).collect();
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let planned = apply::apply(system, store, &knobs, &selection.words(), now_s)?;
+    let Planned { changes, kept, skipped } = planned;
+    for change in &changes {
+        say(out, &change.to_string());
+    }
+    for (name, why) in &skipped {
+        say(out, &format!("{name}: skipped: {why}"));
+    }
+    if !kept.is_empty() {
+        say(out, &format!("fine as they are: {}", kept.join(", ")));
+    }
+    match changes.len() {
+        0 => say(out, "nothing to change"),
+        count => say(
+            out,
+            &format!(
+                "{count} changed until a restart or `ringshot tune revert{}`; the old values are \
+                 in {}",
+                store.as_flag(),
+                store.path().display()
+            ),
+        ),
+    }
+    Ok(())
+}
+
+fn revert(system: &System, store: &Store, out: &mut dyn Write) -> Result<(), Failure> {
+    for restored in apply::revert(system, store)? {
+        let line = match restored {
+            Restored::Back(change) => change.to_string(),
+            Restored::FromOthers(change) => {
+                format!("{change} (somebody else had changed it since it was applied)")
+            }
+            Restored::Unchanged(name) => format!("{name}: has its old value already"),
+            Restored::Gone(name) => format!("{name}: no longer there, nothing to put back"),
+        };
+        say(out, &line);
+    }
+    say(out, "every setting is as `ringshot tune apply` found it");
+    Ok(())
+}
+
+/// What has been done stays done, whether somebody reads about it or not.
+fn say(out: &mut dyn Write, line: &str) {
+    let _ = writeln!(out, "{line}");
+}
+
+fn refuse(refusal: &Refusal, code: u8, err: &mut dyn Write) -> u8 {
+    say(err, &format!("ringshot: {refusal}"));
+    code
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! A box for tests: a directory with a `/proc/sys` of its own.
+
+use super::state::Store;
+use super::system::{System, path_of};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Removed when dropped.
+pub struct FakeBox {
+    root: PathBuf,
+}
+
+impl FakeBox {
+    pub fn new(sysctls: &[(&str, &str)]) -> FakeBox {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ringshot-tuning-{}-{number}", process::id());
+        let fake = FakeBox { root: std::env::temp_dir().join(name) };
+        fake.file("proc/self/limits", "Max open files            1024    524288    files\n");
+        fake.set("kernel.random.boot_id", "first-boot");
+        fake.enter_namespace("net:[1]");
+        for (name, value) in sysctls {
+            fake.set(name, value);
+        }
+        fake
+    }
+
+    pub fn system(&self) -> System {
+        System::in_directory(&self.root, true)
+    }
+
+    pub fn unprivileged(&self) -> System {
+        System::in_directory(&self.root, false)
+    }
+
+    pub fn store(&self) -> Store {
+        Store::new(&self.state_directory())
+    }
+
+    pub fn state_directory(&self) -> PathBuf {
+        self.root.join("state")
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Writes a file, and the directories above it.
+    pub fn file(&self, path: &str, text: &str) {
+        let path = self.root.join(path);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    }
+
+    pub fn set(&self, name: &str, value: &str) {
+        self.file(&format!("proc/sys/{}", path_of(name)), &format!("{value}\n"));
+    }
+
+    pub fn value(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.sysctl(name)).expect("a value");
+        text.trim_end_matches('\n').into()
+    }
+
+    pub fn remove(&self, name: &str) {
+        fs::remove_file(self.sysctl(name)).expect("removed");
+    }
+
+    /// As sysctls are that belong to another namespace.
+    pub fn read_only(&self, name: &str) {
+        fs::set_permissions(self.sysctl(name), fs::Permissions::from_mode(0o444)).expect("a mode");
+    }
+
+    /// A file that takes every value and keeps none.
+    pub fn swallows_writes(&self, name: &str) {
+        self.link(name, "/dev/null");
+    }
+
+    /// A file that holds a number and refuses large ones, even to root: what a process may set
+    /// there ends at 1000.
+    pub fn refuses_writes(&self, name: &str) {
+        self.link(name, "/proc/self/oom_score_adj");
+    }
+
+    pub fn enter_namespace(&self, namespace: &str) {
+        let link = self.root.join("proc/self/ns/net");
+        fs::create_dir_all(link.parent().expect("a directory")).expect("a directory");
+        let _ = fs::remove_file(&link);
+        symlink(namespace, link).expect("a link");
+    }
+
+    fn link(&self, name: &str, to: &str) {
+        let path = self.sysctl(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        let _ = fs::remove_file(&path);
+        symlink(to, path).expect("a link");
+    }
+
+    fn sysctl(&self, name: &str) -> PathBuf {
+        self.root.join("proc/sys").join(path_of(name))
+    }
+}
+
+impl Drop for FakeBox {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
