@@ -1,6 +1,7 @@
 //! What was typed: the flags and their help texts, nothing else. What they mean is decided in
 //! [`crate::plan`], which also words the errors, so most values arrive here as text.
 
+use crate::tuning::command::TuneArgs;
 use clap::{Args, Parser, Subcommand};
 
 /// Opens new HTTP connections over io_uring, as fast as the box can, and says what stopped it.
@@ -37,6 +38,9 @@ pub enum Command {
     /// Takes the flags of a run and runs nothing.
     #[command(allow_negative_numbers = true, max_term_width = 100)]
     Doctor(RunArgs),
+
+    /// The kernel settings that matter to such loads: show, apply or revert them
+    Tune(TuneArgs),
 }
 
 /// The flags of a run.

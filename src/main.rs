@@ -3,6 +3,7 @@
 use clap::Parser;
 use ringshot::cli::{Cli, Command};
 use ringshot::driver::uring::{self, Features};
+use ringshot::kernel::{Moment, sockets};
 use ringshot::plan::{Endpoint, JsonOutput, Plan, UsageError};
 use ringshot::ports::{PortSpace, Ports};
 use ringshot::preflight::cpus::{Cpus, Placement};
@@ -12,6 +13,7 @@ use ringshot::report::console::{self, Progress, Style};
 use ringshot::report::{Report, json};
 use ringshot::run::{self, Load, Measured};
 use ringshot::session::http1::{Http1, RequestBlock, Shared};
+use ringshot::tuning::command;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::error::Error;
 use std::io;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         None => Plan::new(&cli.run, &words).map_err(Into::into).and_then(|plan| measure(&plan)),
         Some(Command::Doctor(_args)) => todo!(),
+        Some(Command::Tune(args)) => Ok(command::run(args, &mut io::stdout(), &mut io::stderr())),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         eprintln!("ringshot: {error}");
@@ -79,7 +82,10 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
 
     let load = load(plan, &placement, &endpoint, features)?;
     let signals = Signals::catch()?;
+    let before = Moment::now(&load.addresses);
+    let listener = load.addresses.iter().find_map(|&address| sockets::listener(address).ok()?);
     let measured = run_load(plan, &load, &endpoint, &signals.stop)?;
+    let after = Moment::now(&load.addresses);
 
     let report = Report::new(
         &Circumstances {
@@ -88,6 +94,9 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
             load: &load,
             cpus: &cpus,
             interrupted: signals.received().is_some(),
+            before: &before,
+            after: &after,
+            listener,
         },
         &measured,
     );

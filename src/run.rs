@@ -3,6 +3,7 @@
 
 use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::{self, Features, SocketOption, Tier, Unavailable, UringDriver};
+use crate::kernel;
 use crate::ports::Ports;
 use crate::report::Second;
 use crate::session::Session;
@@ -358,8 +359,15 @@ impl Collector {
             p99_us: percentile_us(total, 99.0),
             max_us: total.max(),
             in_flight: counters.in_flight(),
+            connect_mean_us: mean_us(delta.connect_ns, delta.connections_opened),
+            time_wait: kernel::counters::time_wait().unwrap_or(0),
         });
     }
+}
+
+/// A mean in microseconds to one decimal; `None` of nothing.
+fn mean_us(sum_ns: u64, count: u64) -> Option<f64> {
+    (count > 0).then(|| (sum_ns as f64 / count as f64 / 100.0).round() / 10.0)
 }
 
 /// A percentile of a histogram; 0 when it is empty.

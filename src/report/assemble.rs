@@ -2,13 +2,17 @@
 
 use super::*;
 use crate::connection::CloseMode;
-use crate::findings::{self, Facts};
+use crate::findings::{self, Facts, Finding};
+use crate::kernel::TimeWait;
+use crate::kernel::{self, Counters, Listener, Moment};
 use crate::plan::{self, Plan};
+use crate::ports::PortChoice;
 use crate::preflight::cpus::Cpus;
 use crate::run::{Load, Measured, percentile_us};
 use base64::Engine;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use std::net::SocketAddr;
 
 /// Everything beside the numbers that a report names.
 #[derive(Clone, Debug)]
@@ -23,6 +27,12 @@ pub struct Circumstances<'a> {
     pub cpus: &'a Cpus,
     /// Whether a signal ended the run.
     pub interrupted: bool,
+    /// The kernel before the run.
+    pub before: &'a Moment,
+    /// The kernel after the run.
+    pub after: &'a Moment,
+    /// The target's listener, when it is on this box.
+    pub listener: Option<Listener>,
 }
 
 impl Report {
@@ -34,13 +44,8 @@ impl Report {
         let per_s = |count: u64| if duration_s > 0.0 { count as f64 / duration_s } else { 0.0 };
         let bundled = plan.endpoint.is_none();
         let busiest = measured.threads.iter().map(|time| time.busy_ratio()).fold(0.0, f64::max);
-        let facts = Facts {
-            counters,
-            busy_ratio: busiest,
-            threads: load.threads,
-            cpus: around.cpus.parallelism,
-            bundled,
-        };
+        let kernel = around.after.counters.since(&around.before.counters);
+        let found = find(around, measured, &kernel, busiest);
         Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -49,6 +54,7 @@ impl Report {
                 url: around.url.to_owned(),
                 address: address(load, measured),
                 bundled,
+                local: target(load, measured).is_some_and(kernel::is_local),
             },
             plan: summarize(plan, load),
             host: Host::detect(around.cpus),
@@ -67,6 +73,7 @@ impl Report {
                 failed: counters.connections_failed,
                 time_wait_owner: plan::time_wait_owner(&plan.policy),
             },
+            ports: ports(load, measured),
             bytes: Bytes { read: counters.bytes_read, written: counters.bytes_written },
             rate: Rate {
                 requests_per_s: rounded(per_s(counters.ok), 2),
@@ -86,17 +93,97 @@ impl Report {
                 uncorrected: None,
             },
             generator: generator(measured, busiest),
-            kernel: Kernel { findings: findings::find(&facts) },
+            kernel: Kernel {
+                counters: kernel,
+                time_wait: time_wait(around, measured),
+                time_wait_sockets: TimeWaitSockets {
+                    before: around.before.time_wait.clone(),
+                    after: around.after.time_wait.clone(),
+                },
+                findings: found,
+            },
             series: measured.series.clone(),
         }
     }
 }
 
-/// The address with the most connections; the first candidate when there is none.
-fn address(load: &Load, measured: &Measured) -> String {
+/// The number of the address with the most connections; the first candidate when there is none.
+fn most_used(measured: &Measured) -> usize {
     let opened = &measured.tally.opened_by_address;
-    let most = (0..opened.len()).rev().max_by_key(|&index| opened[index]).unwrap_or(0);
-    load.addresses.get(most).map(ToString::to_string).unwrap_or_default()
+    (0..opened.len()).rev().max_by_key(|&index| opened[index]).unwrap_or(0)
+}
+
+fn target(load: &Load, measured: &Measured) -> Option<SocketAddr> {
+    load.addresses.get(most_used(measured)).copied()
+}
+
+fn address(load: &Load, measured: &Measured) -> String {
+    target(load, measured).map(|address| address.to_string()).unwrap_or_default()
+}
+
+fn find(
+    around: &Circumstances<'_>,
+    measured: &Measured,
+    kernel: &Counters,
+    busiest: f64,
+) -> Vec<Finding> {
+    let (load, tally) = (around.load, &measured.tally);
+    let most_used = most_used(measured);
+    let target = target(load, measured);
+    let sources = load.ports.sources.get(most_used).map_or(&[][..], Vec::as_slice);
+    let entered = |owned: fn(&TimeWait) -> u64| {
+        let (before, after) = (around.before.time_wait.as_ref()?, around.after.time_wait.as_ref()?);
+        Some(owned(after).saturating_sub(owned(before)))
+    };
+    let client = entered(TimeWait::client_owned);
+    let gauge = |name| around.after.counters.gauge(name);
+    findings::find(&Facts {
+        counters: &tally.counters,
+        errors: &tally.errors,
+        begin_ns: measured.begin_ns,
+        connect: &tally.connect,
+        series: &measured.series,
+        busy_ratio: busiest,
+        threads: load.threads,
+        connections: load.connections,
+        cpus: around.cpus.parallelism,
+        bundled: around.plan.endpoint.is_none(),
+        policy: &load.policy,
+        ports: &load.ports,
+        pairs: load.ports.pairs(most_used),
+        source: sources.first().map(ToString::to_string),
+        target: address(load, measured),
+        port: target.map_or(0, |target| target.port()),
+        local: target.is_some_and(kernel::is_local),
+        loopback: target.is_some_and(|target| target.is_ipv4() && target.ip().is_loopback()),
+        listener: around.listener,
+        kernel,
+        time_wait_held: around.after.time_wait.as_ref().map(TimeWait::client_owned),
+        time_wait_entered: client.zip(entered(TimeWait::server_owned)),
+        conntrack: gauge("ConntrackCount").zip(gauge("ConntrackMax")),
+    })
+}
+
+fn ports(load: &Load, measured: &Measured) -> PortsSummary {
+    let (ports, counters) = (&load.ports, &measured.tally.counters);
+    let sources = ports.sources.get(most_used(measured)).map_or(&[][..], Vec::as_slice);
+    PortsSummary {
+        method: ports.method.name(),
+        why: ports.why,
+        sources: sources.iter().map(ToString::to_string).collect(),
+        low: *ports.range.start(),
+        high: *ports.range.end(),
+        usable: ports.usable.len() as u32,
+        skipped_reserved: ports.reserved,
+        skipped_in_use: counters.ports_in_use,
+        skipped_closing: counters.ports_closing,
+    }
+}
+
+fn time_wait(around: &Circumstances<'_>, measured: &Measured) -> TimeWaitCounts {
+    let (before, after) = (around.before.time_wait_count, around.after.time_wait_count);
+    let seen = measured.series.iter().map(|row| row.time_wait);
+    TimeWaitCounts { before, peak: seen.chain([before, after]).max().unwrap_or(0), after }
 }
 
 fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
@@ -116,6 +203,12 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
         body_bytes: plan.body.len() as u64,
         timeout_s: load.policy.timeout_ns as f64 / 1e9,
         cpus: load.cpus.clone(),
+        source_ports: match &plan.source_ports {
+            PortChoice::Auto => "auto".into(),
+            PortChoice::Kernel => "kernel".into(),
+            PortChoice::Within(range) => format!("{}-{}", range.start(), range.end()),
+        },
+        source_ip: plan.source_ips.names(),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod assemble;
 pub mod console;
 pub mod json;
 
+use crate::kernel;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -40,6 +41,8 @@ pub struct Report {
     pub requests: Requests,
     /// Connections.
     pub connections: Connections,
+    /// Where connections came from.
+    pub ports: PortsSummary,
     /// Bytes on the connections, heads included.
     pub bytes: Bytes,
     /// Rates over `duration_s`.
@@ -67,6 +70,8 @@ pub struct Target {
     pub address: String,
     /// Whether it is the server that ringshot brings along.
     pub bundled: bool,
+    /// Whether it is on this box.
+    pub local: bool,
 }
 
 /// The plan, as it was understood.
@@ -94,6 +99,33 @@ pub struct PlanSummary {
     pub timeout_s: f64,
     /// The CPU of each thread; empty when they are not pinned.
     pub cpus: Vec<usize>,
+    /// What was asked for: `auto`, `kernel` or `LOW-HIGH`.
+    pub source_ports: String,
+    /// The source addresses and prefixes that were asked for.
+    pub source_ip: Vec<String>,
+}
+
+/// Where connections came from.
+#[derive(Clone, Debug, Serialize)]
+pub struct PortsSummary {
+    /// Who chose the ports: `kernel`, `kernel_within` or `rotation`.
+    pub method: &'static str,
+    /// Why, as the end of a sentence.
+    pub why: &'static str,
+    /// The source addresses towards the target.
+    pub sources: Vec<String>,
+    /// The range that ports were chosen from.
+    pub low: u16,
+    /// See `low`.
+    pub high: u16,
+    /// The ports of it that may be used.
+    pub usable: u32,
+    /// Ports left out because they are reserved, or the target's own.
+    pub skipped_reserved: u32,
+    /// Times that a port was passed over because somebody listens or is bound there.
+    pub skipped_in_use: u64,
+    /// Times that a port was passed over because its last connection was not in TIME_WAIT yet.
+    pub skipped_closing: u64,
 }
 
 /// The box.
@@ -233,8 +265,35 @@ pub struct Generator {
 /// What the kernel and the counters say.
 #[derive(Clone, Debug, Serialize)]
 pub struct Kernel {
+    /// What it counted during the run, in the whole network namespace, by the names that nstat
+    /// uses. A counter that this kernel does not have is not there.
+    pub counters: kernel::Counters,
+    /// Sockets in TIME_WAIT in the whole network namespace.
+    pub time_wait: TimeWaitCounts,
+    /// Where they lead, and who owns them.
+    pub time_wait_sockets: TimeWaitSockets,
     /// Sentences with a cure, worst first.
     pub findings: Vec<crate::findings::Finding>,
+}
+
+/// How many sockets were in TIME_WAIT.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct TimeWaitCounts {
+    /// Before the run.
+    pub before: u64,
+    /// At the end of a second, at most.
+    pub peak: u64,
+    /// After the run.
+    pub after: u64,
+}
+
+/// Which sockets were in TIME_WAIT; null when the kernel does not tell.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TimeWaitSockets {
+    /// Before the run.
+    pub before: Option<kernel::TimeWait>,
+    /// After the run.
+    pub after: Option<kernel::TimeWait>,
 }
 
 /// One second of the run, or what was left of one at its end.
@@ -258,4 +317,8 @@ pub struct Second {
     pub max_us: u64,
     /// Requests under way at its end.
     pub in_flight: u64,
+    /// How long opening a connection took on average; null when none was opened.
+    pub connect_mean_us: Option<f64>,
+    /// Sockets in TIME_WAIT at its end, in the whole network namespace.
+    pub time_wait: u64,
 }

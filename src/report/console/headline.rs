@@ -1,9 +1,11 @@
 //! The top of the page: what was run, and the numbers for which it was.
 
-use super::format::{bytes, count, counted, cpu_list, escape, rate, seconds, shortened, time_us};
+use super::format::{
+    bytes, count, counted, cpu_list, escape, rate, seconds, shortened, time_us, wrapped,
+};
 use super::style::{Role, Style};
 use super::{INDENT, TEXT, row};
-use crate::report::{PlanSummary, Report};
+use crate::report::{PlanSummary, PortsSummary, Report};
 use std::io::{self, Write};
 
 /// The first lines: the request, and how it was repeated.
@@ -31,6 +33,11 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
         for line in style.flow(&pieces, ", ", style.width.saturating_sub(INDENT)) {
             writeln!(out, "{:INDENT$}{line}", "")?;
         }
+    }
+    for line in
+        wrapped(&source_ports(&report.ports, &plan.source_ip), style.width.saturating_sub(INDENT))
+    {
+        writeln!(out, "{:INDENT$}{line}", "")?;
     }
     if report.interrupted {
         let took = seconds(report.duration_s);
@@ -91,6 +98,39 @@ fn mode(plan: &PlanSummary) -> Vec<String> {
     // With plain keep-alive nobody closes before the end of the run.
     let closes = plan.requests_per_connection.map(|_| closes.to_owned());
     [Some(reuse), pipelined, closes].into_iter().flatten().collect()
+}
+
+/// Who chose the source ports, from what, and why; and what was passed over.
+fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
+    let range = format!("{}-{}", ports.low, ports.high);
+    let from = match (ports.sources.as_slice(), asked.is_empty()) {
+        ([], _) => String::new(),
+        ([one], _) => format!(" of {one}"),
+        (many, _) => format!(" of {} addresses", count(many.len() as u64)),
+    };
+    let skipped: Vec<String> = [
+        (u64::from(ports.skipped_reserved), "reserved"),
+        (ports.skipped_in_use, "in use"),
+        (ports.skipped_closing, "still closing"),
+    ]
+    .into_iter()
+    .filter(|&(number, _)| number > 0)
+    .map(|(number, word)| format!("{} {word}", count(number)))
+    .collect();
+    let skipped = match skipped.is_empty() {
+        true => String::new(),
+        false => format!("; passed over: {}", skipped.join(", ")),
+    };
+    match ports.method {
+        "rotation" => {
+            let usable = count(ports.usable.into());
+            format!("source ports: {usable} of {range}{from} in rotation, {}{skipped}", ports.why)
+        }
+        "kernel_within" => {
+            format!("source ports: the kernel's choice within {range}{from}, {}", ports.why)
+        }
+        _ => format!("source ports: the kernel's choice{from}, {}", ports.why),
+    }
 }
 
 fn threads(plan: &PlanSummary) -> String {

@@ -182,6 +182,8 @@ mod tests {
         p99_us: 1_234,
         max_us: 8_410,
         in_flight: 64,
+        connect_mean_us: Some(310.2),
+        time_wait: 12,
     };
 
     #[test]

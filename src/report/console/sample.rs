@@ -1,6 +1,7 @@
 //! Reports for tests: one of a run in which all went well, one in which little did.
 
 use crate::findings::{Finding, Severity};
+use crate::kernel::{Counters, Owner, TimeWait, TimeWaitGroup};
 use crate::report::*;
 
 /// A latency around a median.
@@ -32,6 +33,7 @@ pub fn clean() -> Report {
             url: "http://127.0.0.1:8080/".into(),
             address: "127.0.0.1:8080".into(),
             bundled: false,
+            local: true,
         },
         plan: PlanSummary {
             connections: 64,
@@ -45,6 +47,8 @@ pub fn clean() -> Report {
             body_bytes: 0,
             timeout_s: 10.0,
             cpus: vec![0, 1],
+            source_ports: "auto".into(),
+            source_ip: Vec::new(),
         },
         host: Host { kernel: "6.18.0".into(), cpu_model: "a processor".into(), cpus: 2 },
         engine: "io_uring",
@@ -53,6 +57,17 @@ pub fn clean() -> Report {
         duration_s: 10.000_4,
         requests: Requests { started: 234_564, ok: 234_500, failed: 0, in_flight: 64 },
         connections: Connections { opened: 234_564, failed: 0, time_wait_owner: "server" },
+        ports: PortsSummary {
+            method: "kernel",
+            why: "because TIME_WAIT will be on the server",
+            sources: vec!["127.0.0.1".into()],
+            low: 32768,
+            high: 60999,
+            usable: 28_232,
+            skipped_reserved: 0,
+            skipped_in_use: 0,
+            skipped_closing: 0,
+        },
         bytes: Bytes { read: 29_781_500, written: 14_074_000 },
         rate: Rate { requests_per_s: 23_449.06, connections_per_s: 23_455.46 },
         status: [(200, 234_500)].into(),
@@ -72,7 +87,12 @@ pub fn clean() -> Report {
             busy_ratio: 0.471,
             saturated: false,
         },
-        kernel: Kernel { findings: Vec::new() },
+        kernel: Kernel {
+            counters: Counters([("TcpActiveOpens".to_owned(), 234_564)].into()),
+            time_wait: TimeWaitCounts { before: 3, peak: 131_072, after: 131_072 },
+            time_wait_sockets: TimeWaitSockets::default(),
+            findings: Vec::new(),
+        },
         series: vec![Second {
             t_s: 1.0,
             requests: 23_450,
@@ -83,6 +103,8 @@ pub fn clean() -> Report {
             p99_us: 2_709,
             max_us: 16_770,
             in_flight: 64,
+            connect_mean_us: Some(65.3),
+            time_wait: 23_460,
         }],
     }
 }
@@ -109,6 +131,15 @@ pub fn troubled() -> Report {
     report.duration_s = 3.214;
     report.requests = Requests { started: 100_000, ok: 87_600, failed: 12_345, in_flight: 55 };
     report.connections = Connections { opened: 88_000, failed: 12_000, time_wait_owner: "client" };
+    report.plan.source_ip = vec!["127.0.0.0/28".into()];
+    let group = TimeWaitGroup {
+        destination: "127.0.0.1:8080".parse().expect("an address"),
+        owner: Owner::Client,
+        count: 28_231,
+    };
+    let time_wait = TimeWait { by_destination: vec![group], others: 4 };
+    report.kernel.time_wait_sockets =
+        TimeWaitSockets { before: Some(time_wait.clone()), after: Some(time_wait) };
     report.status = [(200, 87_600), (404, 20), (503, 325)].into();
     report.errors = vec![
         error(

@@ -1,0 +1,55 @@
+//! What to do about a failure; one line, for the table of errors.
+
+use crate::failure::{Failure, Kind, Phase};
+
+/// What to do about a failure; one line, for the table of errors.
+pub fn advice(failure: Failure) -> &'static str {
+    use Kind::{Body, Eof, Errno, Malformed, Status, Timeout, TooLarge};
+    match (failure.phase, failure.kind) {
+        (Phase::Connect, Errno(libc::ECONNREFUSED)) => {
+            "nobody listens there: is the server running, on this address and port?"
+        }
+        (Phase::Connect | Phase::Bind, Errno(libc::EADDRNOTAVAIL)) => {
+            "no source port is free for this target: --close server or rst, more source addresses"
+        }
+        (Phase::Connect, Errno(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
+            "no route to this address: check `ip route get ADDRESS` and firewalls"
+        }
+        (Phase::Connect, Errno(libc::ETIMEDOUT) | Timeout) => {
+            "no answer to the SYN: wrong address, a firewall, or a full accept queue \
+             (`nstat -az TcpExtListenOverflows`)"
+        }
+        (Phase::Connect, Errno(libc::ECONNRESET)) => {
+            "the server reset the handshake: a full accept queue with tcp_abort_on_overflow, \
+             or a proxy in between"
+        }
+        (Phase::Connect, Errno(libc::EACCES | libc::EPERM)) => {
+            "a local firewall or security module forbids it"
+        }
+        (Phase::Socket, Errno(libc::EMFILE | libc::ENFILE)) => {
+            "out of descriptors: ulimit -n, sysctl fs.file-max"
+        }
+        (Phase::Socket, Errno(libc::ENOBUFS | libc::ENOMEM)) => {
+            "out of kernel memory for sockets: fewer connections, sysctl net.ipv4.tcp_mem"
+        }
+        (Phase::Socket, Errno(libc::EAFNOSUPPORT)) => {
+            "this address family is switched off here: use an address of the other one"
+        }
+        (Phase::Send, Errno(libc::EPIPE | libc::ECONNRESET)) => {
+            "the server closed before it had read the request: its log, limits on the request"
+        }
+        (Phase::Receive, Errno(libc::ECONNRESET)) => {
+            "the server reset the connection: it crashed, ran out of workers, or limits clients"
+        }
+        (Phase::Response, Eof) => {
+            "the server closed before the response was whole: its log, its own time limits"
+        }
+        (_, Timeout) => "no whole response in time: the server is overloaded or stuck; --timeout",
+        (_, Malformed) => "not an HTTP/1.1 response: is this the right port? try curl -v",
+        (_, TooLarge) => "a head or line of the response is larger than 64 KiB",
+        (_, Status) => "status outside 200-399: check the URL, the method and the headers",
+        (_, Body) => "the body is not the one that was expected",
+        (_, Eof) => "the server closed the connection",
+        (_, Errno(_)) => "see `man 2 connect`, `man 7 tcp` for this errno",
+    }
+}

@@ -1,0 +1,136 @@
+//! Numbers become sentences with a cure. A clean run has none.
+//!
+//! ```text
+//!   tally, errors, series ─┐
+//!   kernel counters        ├──► Facts ──► generator, ports, network, server ──► worst first
+//!   plan, ports            ─┘
+//! ```
+
+mod advice;
+mod generator;
+mod network;
+mod ports;
+mod server;
+
+use crate::connection::Policy;
+use crate::failure::{Failure, Kind, Phase};
+use crate::kernel::{self, Listener};
+use crate::ports::Ports;
+use crate::report::Second;
+use crate::tally::{Counters, ErrorEntry};
+pub use advice::advice;
+pub use generator::SATURATED_RATIO;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The result is not what it seems.
+    Error,
+    /// Something held the run back, or will.
+    Warning,
+    /// Good to know.
+    Info,
+}
+
+/// A sentence with a cure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The stable name.
+    pub id: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was seen.
+    pub text: String,
+    /// What to do.
+    pub cure: String,
+}
+
+/// What findings are made from.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The counts of the whole run.
+    pub counters: &'a Counters,
+    /// The failures of the whole run, and the start that their times count from.
+    pub errors: &'a [ErrorEntry],
+    /// See `errors`.
+    pub begin_ns: u64,
+    /// `connect` of the whole run.
+    pub connect: &'a Histogram<u64>,
+    /// A row a second.
+    pub series: &'a [Second],
+    /// CPU time over wall time of the busiest worker thread.
+    pub busy_ratio: f64,
+    /// How many worker threads there were.
+    pub threads: u32,
+    /// How many connections at a time.
+    pub connections: u32,
+    /// How many processors this process may use.
+    pub cpus: usize,
+    /// Whether the server runs inside this process.
+    pub bundled: bool,
+    /// How connections behaved.
+    pub policy: &'a Policy,
+    /// Where they came from.
+    pub ports: &'a Ports,
+    /// The pairs of source address and port towards the target.
+    pub pairs: u64,
+    /// The source address that the route has.
+    pub source: Option<String>,
+    /// The target's address and port.
+    pub target: String,
+    /// The target's port.
+    pub port: u16,
+    /// Whether the target is on this box.
+    pub local: bool,
+    /// Whether it is reached over the loopback by a 127.0.0.0/8 address.
+    pub loopback: bool,
+    /// The target's listener, when it is on this box.
+    pub listener: Option<Listener>,
+    /// What the kernel counted meanwhile.
+    pub kernel: &'a kernel::Counters,
+    /// Sockets in TIME_WAIT towards the target on our side, after the run.
+    pub time_wait_held: Option<u64>,
+    /// Sockets that were added to TIME_WAIT towards the target, on our side and on the server's,
+    /// as far as the server is on this box. `None` when the kernel did not tell.
+    pub time_wait_entered: Option<(u64, u64)>,
+    /// Entries in the table of connection tracking, and its limit.
+    pub conntrack: Option<(u64, u64)>,
+}
+
+impl Facts<'_> {
+    /// How many requests failed like this, and how many seconds after the start the first one did.
+    fn failed(&self, phase: Phase, kind: Kind) -> Option<(u64, f64)> {
+        let entry = self.errors.iter().find(|entry| entry.failure == Failure { phase, kind })?;
+        Some((entry.count, entry.first_ns.saturating_sub(self.begin_ns) as f64 / 1e9))
+    }
+}
+
+/// All that is worth saying, worst first.
+pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
+    let rules = [
+        ports::exhausted,
+        ports::slow_search,
+        network::conntrack,
+        network::accept_queue,
+        network::syn_cookies,
+        network::syn_retries,
+        generator::descriptors,
+        generator::overflows,
+        generator::saturated,
+        server::resets,
+        server::not_closed,
+        server::time_wait_other_side,
+        server::surplus,
+        server::closed_idle,
+        generator::other_connections,
+    ];
+    let mut findings: Vec<Finding> = rules.iter().filter_map(|rule| rule(facts)).collect();
+    findings.sort_by_key(|finding| finding.severity);
+    findings
+}
+
+#[cfg(test)]
+mod tests;

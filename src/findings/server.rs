@@ -1,0 +1,139 @@
+//! What the server did that it was not asked for.
+
+use super::{Facts, Finding, Severity};
+use crate::connection::CloseMode;
+use crate::failure::{Kind, Phase};
+use crate::report::console::format::count;
+
+pub(super) fn not_closed(facts: &Facts<'_>) -> Option<Finding> {
+    let count = facts.counters.not_closed_by_peer;
+    (count > 0).then(|| Finding {
+        id: "server_ignores_close",
+        severity: Severity::Warning,
+        text: format!(
+            "the server was asked to close after its response and did not, on {count} of {} \
+             connections: each slot waited 200 ms for it, then closed itself.",
+            facts.counters.connections_opened
+        ),
+        cure: "--close client, which does not wait for the server".into(),
+    })
+}
+
+pub(super) fn surplus(facts: &Facts<'_>) -> Option<Finding> {
+    let count = facts.counters.surplus;
+    (count > 0).then(|| Finding {
+        id: "surplus_bytes",
+        severity: Severity::Error,
+        text: format!(
+            "on {count} connections the server sent bytes that no request had asked for; those \
+             connections were dropped."
+        ),
+        cure: "look at one response with curl -v: a body longer than its Content-Length, or a \
+               body after HEAD, 204 or 304"
+            .into(),
+    })
+}
+
+pub(super) fn closed_idle(facts: &Facts<'_>) -> Option<Finding> {
+    let count = facts.counters.closed_idle;
+    (count > 0).then(|| Finding {
+        id: "server_closes_early",
+        severity: Severity::Info,
+        text: format!(
+            "the server closed {count} kept connections without saying so beforehand; a request \
+             that crossed its FIN was sent once more, on a new connection."
+        ),
+        cure: "the server's keep-alive limits (requests per connection, idle time), or -r with a \
+               number below its limit"
+            .into(),
+    })
+}
+
+/// Failures of ours that a RST caused, and what the kernel says of who sent it.
+pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
+    let phases = [Phase::Connect, Phase::Send, Phase::Receive];
+    let errnos = [libc::ECONNRESET, libc::EPIPE];
+    let failed: u64 = phases
+        .iter()
+        .flat_map(|&phase| errnos.map(|errno| facts.failed(phase, Kind::Errno(errno))))
+        .flatten()
+        .map(|(failed, _)| failed)
+        .sum();
+    if failed == 0 {
+        return None;
+    }
+    let (unread, lingering) =
+        (facts.kernel.get("TcpExtTCPAbortOnClose"), facts.kernel.get("TcpExtTCPAbortOnData"));
+    // A reset of our own (linger 0) is counted as the second one, too.
+    let own = facts.policy.close == CloseMode::Rst;
+    let (who, cure) = match facts.local {
+        true if unread > 0 => (
+            format!(
+                "the server closed sockets with bytes that it had not read (TCPAbortOnClose \
+                 {}), which the kernel turns into a reset",
+                count(unread)
+            ),
+            "let the server read the whole request before it closes; its log, its limits",
+        ),
+        true if lingering > 0 && !own => (
+            format!(
+                "the server closed with SO_LINGER 0, or had closed before the request came \
+                 (TCPAbortOnData {})",
+                count(lingering)
+            ),
+            "the server's log: a crash, a limit on clients or time, or a deliberate reset",
+        ),
+        true => ("the server sent them".into(), "the server's log: a crash, or a limit on clients"),
+        false => (
+            "the server, or a box in between, sent them".into(),
+            "the server's log; `tcpdump 'tcp[tcpflags] & tcp-rst != 0'` on both ends shows on \
+             which side they begin",
+        ),
+    };
+    Some(Finding {
+        id: "connection_resets",
+        severity: Severity::Warning,
+        text: format!("{} requests failed with a reset: {who}.", count(failed)),
+        cure: cure.into(),
+    })
+}
+
+/// TIME_WAIT is not where the plan wanted it.
+pub(super) fn time_wait_other_side(facts: &Facts<'_>) -> Option<Finding> {
+    /// Below this a few closes that crossed could look like a rule.
+    const CONNECTIONS_MIN: u64 = 100;
+    let opened = facts.counters.connections_opened;
+    let (client, server) = facts.time_wait_entered?;
+    if opened < CONNECTIONS_MIN || facts.policy.requests_per_connection.is_none() {
+        return None;
+    }
+    // A port in rotation is in TIME_WAIT once, however often it was used.
+    let expected = opened.min(facts.pairs);
+    let (text, cure) = match facts.policy.close {
+        CloseMode::Client if client < expected / 2 && server > client => (
+            format!(
+                "the server closed first, although --close client asked for the opposite: {} \
+                 sockets in TIME_WAIT are on its side and {} on this one.",
+                count(server),
+                count(client)
+            ),
+            "--close server, which is what happens anyway; or a server that keeps connections \
+             alive",
+        ),
+        CloseMode::Server if client > expected / 2 => (
+            format!(
+                "the server left closing to this side, although it was asked to: {} sockets in \
+                 TIME_WAIT towards it hold source ports here.",
+                count(client)
+            ),
+            "--close client, which lets ports in rotation take TIME_WAIT over; or --close rst",
+        ),
+        _ => return None,
+    };
+    Some(Finding {
+        id: "time_wait_other_side",
+        severity: Severity::Warning,
+        text,
+        cure: cure.into(),
+    })
+}
