@@ -1,7 +1,10 @@
 //! What the end-to-end tests share: running the program, and the two kinds of server.
 #![allow(dead_code)] // each test file uses a part of it
 
+pub mod conntrack;
 pub mod faults;
+pub mod netns;
+pub mod peers;
 
 use bench_server::{Backend, Config, Server};
 use serde_json::Value;
