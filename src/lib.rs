@@ -28,3 +28,5 @@ pub mod kernel;
 
 pub mod findings;
 pub mod report;
+
+pub mod doctor;

@@ -1,19 +1,22 @@
 //! The story of a run: parse, plan, preflight, run, report, exit code.
 
 use clap::Parser;
-use ringshot::cli::{Cli, Command};
-use ringshot::driver::uring::{self, Features};
-use ringshot::kernel::{Moment, sockets};
+use ringshot::cli::{Cli, Command, RunArgs};
+use ringshot::doctor;
+use ringshot::driver::uring;
+use ringshot::kernel::Moment;
 use ringshot::plan::{Endpoint, JsonOutput, Plan, UsageError};
-use ringshot::ports::{PortSpace, Ports};
-use ringshot::preflight::cpus::{Cpus, Placement};
-use ringshot::preflight::{self, descriptors};
+use ringshot::preflight::Refusal;
+use ringshot::preflight::checks::{self, Check, Verdict};
+use ringshot::preflight::cpus::Placement;
+use ringshot::preflight::ground::Ground;
+use ringshot::preflight::host::HostFacts;
 use ringshot::report::assemble::Circumstances;
 use ringshot::report::console::{self, Progress, Style};
 use ringshot::report::{Report, json};
 use ringshot::run::{self, Load, Measured};
 use ringshot::session::http1::{Http1, RequestBlock, Shared};
-use ringshot::tuning::command;
+use ringshot::tuning::command as tune;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::error::Error;
 use std::io;
@@ -34,10 +37,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
+    let plan = |args: &RunArgs| Plan::new(args, &words).map_err(Box::<dyn Error>::from);
     let done = match &cli.command {
-        None => Plan::new(&cli.run, &words).map_err(Into::into).and_then(|plan| measure(&plan)),
-        Some(Command::Doctor(_args)) => todo!(),
-        Some(Command::Tune(args)) => Ok(command::run(args, &mut io::stdout(), &mut io::stderr())),
+        None => plan(&cli.run).and_then(|plan| measure(&plan)),
+        Some(Command::Doctor(args)) => plan(args).and_then(|plan| doctor::run(&plan)),
+        Some(Command::Tune(args)) => Ok(tune::run(args, &mut io::stdout(), &mut io::stderr())),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         eprintln!("ringshot: {error}");
@@ -62,28 +66,23 @@ fn parse() -> Result<Cli, u8> {
 }
 
 fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
-    let features = uring::probe(plan.ring_tier)?;
-    let cpus = Cpus::detect();
-    let bundled = plan.endpoint.is_none();
-    let placement = cpus.place(plan.threads, plan.connections, &plan.cpus, bundled)?;
-    let allowed = descriptors::raise_limit();
-    let needed = descriptors::needed(plan.connections, placement.threads, features.tier, bundled);
-    descriptors::check(needed, allowed, plan.connections)?;
+    let ground = Ground::survey(plan, uring::probe(plan.ring_tier)?)?;
     if let Some(JsonOutput::File(path)) = &plan.json {
         json::check(path)?;
     }
-    for note in &placement.notes {
+    for note in &ground.placement.notes {
         eprintln!("ringshot: {note}");
     }
     let (_server, endpoint) = match &plan.endpoint {
         Some(endpoint) => (None, endpoint.clone()),
-        None => bundled_server(&placement).map(|(server, endpoint)| (Some(server), endpoint))?,
+        None => bundled_server(&ground.placement).map(|(server, at)| (Some(server), at))?,
     };
+    let load = ground.load(plan, &endpoint)?;
+    let host = HostFacts::detect(ground.descriptors, &load.addresses, &load.ports);
+    warn(&ground.examine(plan, &load, &host))?;
 
-    let load = load(plan, &placement, &endpoint, features)?;
     let signals = Signals::catch()?;
     let before = Moment::now(&load.addresses);
-    let listener = load.addresses.iter().find_map(|&address| sockets::listener(address).ok()?);
     let measured = run_load(plan, &load, &endpoint, &signals.stop)?;
     let after = Moment::now(&load.addresses);
 
@@ -92,11 +91,11 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
             plan,
             url: &endpoint.url,
             load: &load,
-            cpus: &cpus,
+            cpus: &ground.cpus,
             interrupted: signals.received().is_some(),
             before: &before,
             after: &after,
-            listener,
+            listener: host.listener,
         },
         &measured,
     );
@@ -128,36 +127,16 @@ fn bundled_server(
     Ok((server, endpoint))
 }
 
-fn load(
-    plan: &Plan,
-    placement: &Placement,
-    endpoint: &Endpoint,
-    features: Features,
-) -> Result<Load, Box<dyn Error>> {
-    let addresses = preflight::resolve(endpoint)?;
-    let given = plan.source_ips.resolve()?;
-    let space = PortSpace::detect();
-    let ports = Ports::decide(
-        &plan.source_ports,
-        given,
-        &addresses,
-        &plan.policy,
-        plan.connections,
-        &space,
-    )?;
-    Ok(Load {
-        addresses,
-        ports,
-        connections: plan.connections,
-        threads: placement.threads,
-        cpus: placement.workers.clone(),
-        duration: plan.duration,
-        requests: plan.requests,
-        policy: plan.policy,
-        socket_options: plan.socket_options(),
-        receive_buffer_bytes: plan.receive_buffer_bytes(),
-        features,
-    })
+/// Says what will limit the run, before it starts; refuses what cannot run.
+fn warn(checks: &[Check]) -> Result<(), Refusal> {
+    checks::refuse(checks)?;
+    for check in checks.iter().filter(|check| check.verdict == Verdict::Limits) {
+        eprintln!(
+            "ringshot: {} ({}): {}\n  cure: {}",
+            check.knob, check.current, check.why, check.cure
+        );
+    }
+    Ok(())
 }
 
 fn run_load(

@@ -69,7 +69,7 @@ fn ports_exhausted() {
         assert!((50..=51).contains(&failed), "{failed}");
         let (ours, _) = namespace.time_wait(server.addr().port());
         assert!((899..=900).contains(&ours), "{ours} in TIME_WAIT");
-        assert_finding(&document, "ports_exhausted", &["port", "900", "127.0.0.1"]);
+        assert_finding(&document, "ports_exhausted", &["port", "127.0.0.1", "time_wait"]);
     });
 }
 
@@ -319,7 +319,7 @@ fn time_wait_other_side_of_a_server_that_never_closes() {
         assert_eq!(number(&document, "/requests/ok"), 300, "{:?}", errors(&document));
         assert_eq!(document["connections"]["time_wait_owner"], "server", "as planned");
         eventually("TIME_WAIT", || namespace.time_wait(peer.address.port()) == (300, 0));
-        assert_finding(&document, "time_wait_other_side", &["time_wait", "client"]);
+        assert_finding(&document, "time_wait_other_side", &["time_wait", "this side"]);
         assert_finding(&document, "server_ignores_close", &["close"]);
     });
 }

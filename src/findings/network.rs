@@ -14,8 +14,7 @@ const SYN_RETRY_WIDTH_S: f64 = 0.25;
 
 /// The server did not accept as fast as connections came.
 pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {
-    let overflows =
-        facts.kernel.get("TcpExtListenOverflows").max(facts.kernel.get("TcpExtListenDrops"));
+    let overflows = facts.kernel.get("TcpExtListenOverflows");
     if overflows == 0 || !facts.local {
         return None;
     }
@@ -47,7 +46,14 @@ pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
     if retries == 0 || explained {
         return None;
     }
+    let half_open = facts.kernel.get("TcpExtTCPReqQFullDrop");
     let (why, cure) = match facts.local {
+        true if half_open > 0 => (
+            "the server's queue of half-open connections was full and cookies are off \
+             (TCPReqQFullDrop)",
+            "`sysctl -w net.ipv4.tcp_syncookies=1 net.ipv4.tcp_max_syn_backlog=16384`, and a longer \
+             backlog in the server's listen()",
+        ),
         true => (
             "a packet filter, a full queue of the loopback, or connection tracking dropped them",
             "`nft list ruleset`, `nstat -az TcpExtTCPReqQFullDrop`, `dmesg | tail`",
@@ -98,7 +104,7 @@ pub(super) fn conntrack(facts: &Facts<'_>) -> Option<Finding> {
         id: "conntrack_full",
         severity: Severity::Error,
         text: format!(
-            "connection tracking was full: {} packets dropped, {} connections forgotten early, {} \
+            "connection tracking (nf_conntrack) was full: {} packets dropped, {} connections forgotten early, {} \
              of {} entries in the table.",
             count(dropped),
             count(early),

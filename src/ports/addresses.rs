@@ -111,3 +111,28 @@ pub fn route_source(target: SocketAddr) -> Option<IpAddr> {
     socket.connect(target).ok()?;
     socket.local_addr().ok().map(|address| address.ip())
 }
+
+pub(super) fn same_family(ip: IpAddr, target: SocketAddr) -> bool {
+    ip.is_ipv4() == target.is_ipv4()
+}
+
+/// The addresses of the target that can be reached from the source addresses given: all of them
+/// when none is.
+///
+/// # Errors
+/// When target and sources are of different families.
+pub fn towards(targets: Vec<SocketAddr>, given: &[IpAddr]) -> Result<Vec<SocketAddr>, UsageError> {
+    let reachable = |target: &SocketAddr| given.iter().any(|&ip| same_family(ip, *target));
+    if given.is_empty() || targets.iter().all(reachable) {
+        return Ok(targets);
+    }
+    let left: Vec<SocketAddr> = targets.iter().copied().filter(reachable).collect();
+    match (left.is_empty(), targets.first(), given.first()) {
+        (true, Some(target), Some(ip)) => Err(UsageError(format!(
+            "--source-ip {ip}: the target is {}, of the other address family; give an {} address",
+            target.ip(),
+            if target.is_ipv4() { "IPv4" } else { "IPv6" }
+        ))),
+        _ => Ok(left),
+    }
+}

@@ -7,6 +7,10 @@
 //! before connect) there is no search, and the kernel takes a 4-tuple in TIME_WAIT over at once,
 //! as long as TCP timestamps are on.
 //!
+//! The socket option IP_LOCAL_PORT_RANGE, which narrows the kernel's own choice, is deliberately
+//! not used for a given range: the kernel does not choose a port in TIME_WAIT that was bound
+//! explicitly before, so after a run in rotation it would find the range full for a minute.
+//!
 //! ```text
 //!   all pairs      (40000, a) (40000, b) (40001, a) (40001, b) (40002, a) ...
 //!   worker 0 of 2      ^                     ^                     ^
@@ -20,7 +24,8 @@ use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::SocketOption;
 use crate::kernel::sysctl;
 use crate::plan::UsageError;
-pub use addresses::{SourceList, route_source};
+use addresses::same_family;
+pub use addresses::{SourceList, route_source, towards};
 pub use rotation::Rotation;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -42,8 +47,6 @@ pub enum PortChoice {
 pub enum Method {
     /// The kernel, when it connects.
     Kernel,
-    /// The kernel, within the given range (IP_LOCAL_PORT_RANGE, since 6.3).
-    KernelWithin,
     /// Each worker, in turn, among the pairs of port and address that are its own.
     Rotation,
 }
@@ -53,7 +56,6 @@ impl Method {
     pub const fn name(self) -> &'static str {
         match self {
             Method::Kernel => "kernel",
-            Method::KernelWithin => "kernel_within",
             Method::Rotation => "rotation",
         }
     }
@@ -69,8 +71,6 @@ pub struct PortSpace {
     /// The first port that anybody may bind; below it a privilege is needed, and 0 means that this
     /// process has it.
     pub first_unprivileged: u16,
-    /// Whether the kernel takes IP_LOCAL_PORT_RANGE.
-    pub range_per_socket: bool,
 }
 
 impl PortSpace {
@@ -82,7 +82,6 @@ impl PortSpace {
             local_range: sysctl::local_port_range(),
             reserved: sysctl::reserved_ports(),
             first_unprivileged: if root { 0 } else { unprivileged.unwrap_or(1024) as u16 },
-            range_per_socket: local_port_range(&(40000..=40000)).works(),
         }
     }
 }
@@ -156,7 +155,7 @@ impl Ports {
         }
         let fewest = sources.iter().map(Vec::len).filter(|&n| n > 0).min().unwrap_or(1);
         let pairs = usable.len() * fewest;
-        let (method, why) = method(choice, policy, connections, pairs, space);
+        let (method, why) = method(choice, policy, connections, pairs);
         let left_out = range.clone().count() - usable.len();
         Ok(Ports { method, why, range, usable, reserved: left_out as u32, given, sources })
     }
@@ -168,19 +167,12 @@ impl Ports {
             Method::Rotation => {
                 vec![SocketOption::int(libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)]
             }
-            Method::Kernel | Method::KernelWithin => {
-                let mut options = Vec::new();
-                if self.method == Method::KernelWithin {
-                    options.push(local_port_range(&self.range));
-                }
-                // Binding an address would reserve a port against every target; with this option
-                // the port is chosen by connect, for this target only.
-                if !self.given.is_empty() {
-                    let name = libc::IP_BIND_ADDRESS_NO_PORT;
-                    options.push(SocketOption::int(libc::IPPROTO_IP, name, 1));
-                }
-                options
+            // Binding an address would reserve a port against every target; with this option the
+            // port is chosen by connect, for this target only.
+            Method::Kernel if !self.given.is_empty() => {
+                vec![SocketOption::int(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)]
             }
+            Method::Kernel => Vec::new(),
         }
     }
 
@@ -194,12 +186,12 @@ impl Ports {
     /// The pairs of one of `workers` workers.
     pub fn rotation(&self, worker: usize, workers: usize) -> Rotation {
         let sources = match (self.method, self.given.is_empty()) {
-            (Method::Kernel | Method::KernelWithin, true) => Vec::new(),
+            (Method::Kernel, true) => Vec::new(),
             _ => self.sources.clone(),
         };
         let ports = match self.method {
             Method::Rotation => self.usable.clone(),
-            Method::Kernel | Method::KernelWithin => Arc::new([]) as Arc<[u16]>,
+            Method::Kernel => Arc::new([]) as Arc<[u16]>,
         };
         Rotation::new(ports, sources, worker, workers)
     }
@@ -211,7 +203,6 @@ fn method(
     policy: &Policy,
     connections: u32,
     pairs: usize,
-    space: &PortSpace,
 ) -> (Method, &'static str) {
     let churn = policy.requests_per_connection.is_some();
     let owns_time_wait = churn && policy.close == CloseMode::Client;
@@ -219,17 +210,7 @@ fn method(
     let many = connections as usize * 2 > pairs;
     match choice {
         PortChoice::Kernel => (Method::Kernel, "as asked (--source-ports kernel)"),
-        PortChoice::Within(_) if owns_time_wait => {
-            (Method::Rotation, "as asked, and TIME_WAIT will be on this side")
-        }
-        PortChoice::Within(range) => {
-            let inside = space.local_range.contains(range.start())
-                && space.local_range.contains(range.end());
-            match space.range_per_socket && inside && !many {
-                true => (Method::KernelWithin, "as asked"),
-                false => (Method::Rotation, "as asked"),
-            }
-        }
+        PortChoice::Within(_) => (Method::Rotation, "as asked"),
         PortChoice::Auto if owns_time_wait => {
             (Method::Rotation, "because TIME_WAIT will be on this side")
         }
@@ -268,18 +249,6 @@ fn check_range(
         ));
     }
     Ok(())
-}
-
-fn same_family(ip: IpAddr, target: SocketAddr) -> bool {
-    ip.is_ipv4() == target.is_ipv4()
-}
-
-/// IP_LOCAL_PORT_RANGE: the lower bound in the low half of a word, the upper one in the high half.
-fn local_port_range(range: &RangeInclusive<u16>) -> SocketOption {
-    /// `linux/in.h`; since 6.3.
-    const IP_LOCAL_PORT_RANGE: libc::c_int = 51;
-    let word = u32::from(*range.end()) << 16 | u32::from(*range.start());
-    SocketOption::int(libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, word.cast_signed())
 }
 
 #[cfg(test)]

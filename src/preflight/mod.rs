@@ -1,7 +1,10 @@
 //! What will stop this plan, said before it starts.
 
+pub mod checks;
 pub mod cpus;
 pub mod descriptors;
+pub mod ground;
+pub mod host;
 
 use crate::plan::Endpoint;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -43,4 +46,18 @@ pub fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Refusal> {
         return Err(failed("it has no address".into()));
     }
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_resolves_to_itself_and_an_unknown_name_is_refused() {
+        let endpoint = Endpoint::parse("http://127.0.0.1:8080/").unwrap();
+        assert_eq!(resolve(&endpoint).unwrap(), ["127.0.0.1:8080".parse().unwrap()]);
+        let endpoint = Endpoint::parse("http://no-such-host.invalid/").unwrap();
+        let refusal = resolve(&endpoint).unwrap_err().to_string();
+        assert!(refusal.contains("no-such-host.invalid") && refusal.contains("cure:"), "{refusal}");
+    }
 }

@@ -6,8 +6,8 @@
 //! not get to choose which file a run by root overwrites. What is not a file at all (a pipe, a
 //! terminal, `/dev/null`) is written to as it is, since to rename over a device would destroy it.
 
-use super::Report;
 use super::console::format;
+use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -33,9 +33,9 @@ enum Destination {
 /// Writes the document to a file, or to standard output if the destination is `-`.
 ///
 /// An error names the destination and the reason, in words for a person.
-pub fn write(report: &Report, destination: impl AsRef<Path>) -> io::Result<()> {
+pub fn write(value: &impl Serialize, destination: impl AsRef<Path>) -> io::Result<()> {
     let path = destination.as_ref();
-    let document = document(report);
+    let document = document(value);
     match Destination::of(path)? {
         Destination::Stdout => to_stdout(&document),
         Destination::InPlace => in_place(path, &document),
@@ -50,8 +50,8 @@ pub fn check(destination: impl AsRef<Path>) -> io::Result<()> {
 }
 
 /// The document as text, with a newline at its end.
-pub fn document(report: &Report) -> String {
-    let json = serde_json::to_string_pretty(report).expect("every key is a string or a number");
+pub fn document(value: &impl Serialize) -> String {
+    let json = serde_json::to_string_pretty(value).expect("every key is a string or a number");
     let mut safe = String::with_capacity(json.len() + 1);
     // JSON escapes C0 itself. The rest can only be inside of strings, and `-` may be a terminal.
     for c in json.chars() {

@@ -108,7 +108,7 @@ pub struct PlanSummary {
 /// Where connections came from.
 #[derive(Clone, Debug, Serialize)]
 pub struct PortsSummary {
-    /// Who chose the ports: `kernel`, `kernel_within` or `rotation`.
+    /// Who chose the ports: `kernel` or `rotation`.
     pub method: &'static str,
     /// Why, as the end of a sentence.
     pub why: &'static str,

@@ -14,10 +14,9 @@ use super::{DIRECT_SOCKET, NO_SOCKET, Place, UringDriver};
 use crate::driver::uring::Tier;
 use crate::driver::{Op, Slot, Token};
 use io_uring::{opcode, squeue, types};
-use socket2::{Domain, Type};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 
 /// Entries pushed for one `open` beside the options: socket, bind, connect.
 const OPEN_ENTRIES: usize = 3;
@@ -38,14 +37,6 @@ impl SocketOption {
     /// An option that takes one integer.
     pub fn int(level: libc::c_int, name: libc::c_int, value: libc::c_int) -> SocketOption {
         SocketOption { level, name, value: OptionValue([value, 0], size_of::<libc::c_int>()) }
-    }
-
-    /// Whether this kernel takes it, on an IPv4 socket.
-    pub fn works(&self) -> bool {
-        let Ok(socket) = socket2::Socket::new(Domain::IPV4, Type::STREAM, None) else {
-            return false;
-        };
-        self.set(socket.as_raw_fd()).is_ok()
     }
 
     fn set(&self, fd: RawFd) -> io::Result<()> {

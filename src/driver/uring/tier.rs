@@ -51,11 +51,35 @@ pub struct Features {
     pub minimum_wait: bool,
 }
 
+impl Features {
+    /// Those of the newest kernels.
+    pub fn best() -> Features {
+        Features {
+            tier: Tier::Direct,
+            options_in_ring: true,
+            bind_in_ring: true,
+            minimum_wait: true,
+        }
+    }
+}
+
 /// Why there is no ring, and what would help.
 #[derive(Debug)]
 pub struct Unavailable {
     what: String,
     cure: String,
+}
+
+impl Unavailable {
+    /// What is in the way.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What helps.
+    pub fn cure(&self) -> &str {
+        &self.cure
+    }
 }
 
 impl fmt::Display for Unavailable {

@@ -126,9 +126,6 @@ fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
             let usable = count(ports.usable.into());
             format!("source ports: {usable} of {range}{from} in rotation, {}{skipped}", ports.why)
         }
-        "kernel_within" => {
-            format!("source ports: the kernel's choice within {range}{from}, {}", ports.why)
-        }
         _ => format!("source ports: the kernel's choice{from}, {}", ports.why),
     }
 }

@@ -1,0 +1,180 @@
+//! `ringshot doctor`: what on this box would limit a plan, without running it. The same rules as
+//! before a run, but all that matters is shown, also what fits.
+
+use crate::driver::uring::{self, Features, Tier, Unavailable};
+use crate::plan::{Endpoint, JsonOutput, Plan};
+use crate::preflight::checks::{Check, Verdict};
+use crate::preflight::ground::Ground;
+use crate::preflight::host::HostFacts;
+use crate::report::console::Style;
+use crate::report::console::format::{counted, escape, wrapped};
+use crate::report::console::style::Role;
+use crate::report::json;
+use crate::tuning::{obsolete, show};
+use serde::Serialize;
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The name and version of the document's shape.
+pub const SCHEMA: &str = "ringshot.doctor/1";
+
+/// Exit code: the plan fits.
+const FITS: u8 = 0;
+/// Exit code: something would limit it.
+const LIMITED: u8 = 3;
+
+/// What the doctor has to say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diagnosis {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The version of ringshot.
+    pub version: &'static str,
+    /// What was typed, without secrets.
+    pub command: Vec<String>,
+    /// The URL, without a password; null for the bundled server.
+    pub url: Option<String>,
+    /// Who would choose the source ports, and why.
+    pub source_ports: String,
+    /// Whether nothing would limit the plan.
+    pub fits: bool,
+    /// Everything that matters to the plan, worst first.
+    pub checks: Vec<Check>,
+    /// Settings in the box's files that do nothing, or harm.
+    pub obsolete: Vec<ObsoleteSetting>,
+}
+
+/// A setting that somebody's guide recommended once.
+#[derive(Clone, Debug, Serialize)]
+pub struct ObsoleteSetting {
+    /// The file.
+    pub file: String,
+    /// The line in it.
+    pub line: usize,
+    /// The setting.
+    pub name: String,
+    /// What to do.
+    pub text: String,
+}
+
+/// Examines a plan, prints what was found, and returns the exit code.
+///
+/// # Errors
+/// A target or a source that cannot be used; a document that cannot be written.
+pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
+    let (features, unavailable) = match uring::probe(plan.ring_tier) {
+        Ok(features) => (features, None),
+        // The other rules still hold, for the best ring that there could be.
+        Err(unavailable) => (Features::best(), Some(unavailable)),
+    };
+    let ground = Ground::survey(plan, features)?;
+    let endpoint = match &plan.endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => Endpoint::parse("http://127.0.0.1/")?,
+    };
+    let load = ground.load(plan, &endpoint)?;
+    let mut host = HostFacts::detect(ground.descriptors, &load.addresses, &load.ports);
+    if plan.endpoint.is_none() {
+        // Not started: its queue will be as long as it may be.
+        host.listener = None;
+    }
+    let mut checks = vec![ring(&ground.features, unavailable.as_ref())];
+    checks.extend(ground.examine(plan, &load, &host));
+    checks.sort_by_key(|check| check.verdict);
+    let found = obsolete::scan(Path::new("/"));
+    let diagnosis = Diagnosis {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        command: plan.command.clone(),
+        url: plan.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
+        source_ports: format!("{}, {}", load.ports.method.name(), load.ports.why),
+        fits: checks.iter().all(|check| check.verdict == Verdict::Fits),
+        checks,
+        obsolete: found
+            .iter()
+            .map(|setting| ObsoleteSetting {
+                file: setting.file.display().to_string(),
+                line: setting.line,
+                name: setting.name.clone(),
+                text: setting.text.clone(),
+            })
+            .collect(),
+    };
+    let tell = |out: &mut dyn Write, style| -> io::Result<()> {
+        page(&diagnosis, out, style)?;
+        show::obsolete(&found, style, out)
+    };
+    let told = match &plan.json {
+        Some(JsonOutput::Stdout) => tell(&mut io::stderr().lock(), Style::stderr()),
+        _ => tell(&mut io::stdout().lock(), Style::stdout()),
+    };
+    // Nobody listens any more: the exit code still says it.
+    told.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })?;
+    match &plan.json {
+        Some(JsonOutput::Stdout) => json::write(&diagnosis, "-")?,
+        Some(JsonOutput::File(path)) => json::write(&diagnosis, path)?,
+        None => {}
+    }
+    Ok(if diagnosis.fits { FITS } else { LIMITED })
+}
+
+fn ring(features: &Features, unavailable: Option<&Unavailable>) -> Check {
+    let best = features.tier == Tier::Direct;
+    match unavailable {
+        None => Check {
+            knob: "io_uring",
+            current: format!("tier {}", features.tier.name()),
+            needed: "any tier".into(),
+            verdict: Verdict::Fits,
+            why: match best {
+                true => "the best that there is: direct descriptors, all operations in the ring",
+                false => "works; a kernel from 6.13 on opens connections at less CPU",
+            }
+            .into(),
+            cure: String::new(),
+        },
+        Some(unavailable) => Check {
+            knob: "io_uring",
+            current: "not available".into(),
+            needed: "any tier".into(),
+            verdict: Verdict::Prevents,
+            why: unavailable.what().into(),
+            cure: unavailable.cure().into(),
+        },
+    }
+}
+
+/// Knob, current value and need in a row; below it why, and the cure where one is needed.
+fn page(diagnosis: &Diagnosis, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    const VERDICT: usize = 8;
+    let url = diagnosis.url.as_deref().unwrap_or("the bundled server");
+    writeln!(out, "{}", style.paint(Role::Heading, &format!("Plan against {}", escape(url))))?;
+    writeln!(out, "  source ports: {}\n", diagnosis.source_ports)?;
+    for check in &diagnosis.checks {
+        let (word, role) = match check.verdict {
+            Verdict::Prevents => ("prevents", Role::Bad),
+            Verdict::Limits => ("limits", Role::Warning),
+            Verdict::Fits => ("fits", Role::Good),
+        };
+        let word = style.paint(role, &format!("{word:<VERDICT$}"));
+        let name = style.paint(Role::Heading, check.knob);
+        writeln!(out, "  {word}  {name}: {}; needed: {}", check.current, check.needed)?;
+        let left = 2 + VERDICT + 2;
+        let room = style.width.saturating_sub(left + 2);
+        for line in wrapped(&check.why, room) {
+            writeln!(out, "{:left$}{line}", "")?;
+        }
+        for (at, line) in wrapped(&check.cure, room).iter().enumerate() {
+            writeln!(out, "{:left$}{} {line}", "", if at == 0 { "→" } else { " " })?;
+        }
+    }
+    let amiss = diagnosis.checks.iter().filter(|check| check.verdict != Verdict::Fits).count();
+    match amiss {
+        0 => writeln!(out, "\nNothing on this box would limit this plan."),
+        n => writeln!(out, "\n{} would limit this plan.", counted(n as u64, "setting")),
+    }
+}

@@ -1,0 +1,456 @@
+//! The rules: what of this box would limit or prevent a plan. Pure; the box is asked in
+//! [`super::host`].
+
+use super::Refusal;
+use super::descriptors;
+use super::host::HostFacts;
+use crate::connection::{CloseMode, Policy};
+use crate::driver::uring::Tier;
+use crate::plan;
+use crate::ports::{Method, Ports};
+use crate::report::console::format::{bytes, count, rate};
+use crate::tuning::catalogue::{catalogue, numbers};
+use serde::Serialize;
+use std::time::Duration;
+
+/// What one worker thread opens in a second at best, on loopback; over a network it is less.
+const CONNECTIONS_PER_S_PER_THREAD: f64 = 25_000.0;
+
+/// And what it exchanges on connections that are kept.
+const REQUESTS_PER_S_PER_THREAD: f64 = 150_000.0;
+
+/// How long TIME_WAIT lasts: a constant of the kernel (TCP_TIMEWAIT_LEN).
+const TIME_WAIT_S: f64 = 60.0;
+
+/// Kernel memory of one socket without data (measured: a million connections, both ends on the
+/// box, took 5.2 GB).
+const SOCKET_BYTES: u64 = 2_700;
+
+/// Buffers and state of one slot, beside its receive buffer.
+const SLOT_BYTES: u64 = 1_200;
+
+/// What a setting means for a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The plan cannot run.
+    Prevents,
+    /// The result would be about this setting, not about the server.
+    Limits,
+    /// There is room.
+    Fits,
+}
+
+/// One setting or resource, seen from a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// The setting, by the name that sysctl or limits.conf know it by, or the resource.
+    pub knob: &'static str,
+    /// What it is now.
+    pub current: String,
+    /// What the plan needs.
+    pub needed: String,
+    /// Whether that fits.
+    pub verdict: Verdict,
+    /// Why it is needed; when it does not fit, what would happen.
+    pub why: String,
+    /// What to do; empty when it fits.
+    pub cure: String,
+}
+
+/// What a plan asks of the box.
+#[derive(Clone, Debug)]
+pub struct Need<'a> {
+    /// Connections at a time.
+    pub connections: u32,
+    /// Worker threads.
+    pub threads: u32,
+    /// How the ring works.
+    pub tier: Tier,
+    /// The server runs in this process.
+    pub bundled: bool,
+    /// The server is on this box.
+    pub local: bool,
+    /// It is reached over the loopback interface.
+    pub loopback: bool,
+    /// How connections behave.
+    pub policy: &'a Policy,
+    /// The limit of time.
+    pub duration: Option<Duration>,
+    /// The limit of requests.
+    pub requests: Option<u64>,
+    /// Where connections come from.
+    pub ports: &'a Ports,
+    /// The size of a slot's receive buffer.
+    pub receive_buffer_bytes: usize,
+}
+
+impl Need<'_> {
+    /// New connections per second, at best.
+    fn rate(&self) -> f64 {
+        let threads = f64::from(self.threads);
+        match self.policy.requests_per_connection {
+            None => 0.0,
+            Some(n) => {
+                CONNECTIONS_PER_S_PER_THREAD.min(REQUESTS_PER_S_PER_THREAD / n as f64) * threads
+            }
+        }
+    }
+
+    /// Connections opened in the whole run.
+    fn opened(&self) -> f64 {
+        let by_time = self.duration.map_or(f64::INFINITY, |d| d.as_secs_f64() * self.rate());
+        let per_connection = self.policy.requests_per_connection.unwrap_or(1);
+        let by_number = self.requests.map_or(f64::INFINITY, |n| (n / per_connection) as f64);
+        by_time.min(by_number).max(f64::from(self.connections))
+    }
+
+    fn owns_time_wait(&self) -> bool {
+        self.policy.requests_per_connection.is_some() && self.policy.close == CloseMode::Client
+    }
+
+    /// Pairs of source address and port towards the target's worst address.
+    fn pairs(&self) -> u64 {
+        (0..self.ports.sources.len()).map(|address| self.ports.pairs(address)).min().unwrap_or(0)
+    }
+}
+
+/// Everything that matters to the plan, worst first.
+pub fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
+    let rules = [
+        files_of_process,
+        files_of_system,
+        enough_ports,
+        port_wall,
+        ports_held,
+        backlog,
+        syn_backlog,
+        conntrack,
+        time_wait_buckets,
+        memory,
+    ];
+    let mut checks: Vec<Check> = rules.iter().filter_map(|rule| rule(need, host)).collect();
+    checks.sort_by_key(|check| check.verdict);
+    checks
+}
+
+/// Refuses a plan that cannot run.
+///
+/// # Errors
+/// The first check that prevents it.
+pub fn refuse(checks: &[Check]) -> Result<(), Refusal> {
+    match checks.iter().find(|check| check.verdict == Verdict::Prevents) {
+        None => Ok(()),
+        Some(check) => Err(Refusal { what: check.why.clone(), cure: check.cure.clone() }),
+    }
+}
+
+fn files_of_process(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let needed = descriptors::needed(need.connections, need.threads, need.tier, need.bundled);
+    let refused = descriptors::check(needed, host.descriptors, need.connections).err();
+    Some(Check {
+        knob: "nofile",
+        current: count(host.descriptors),
+        needed: count(needed),
+        verdict: if refused.is_some() { Verdict::Prevents } else { Verdict::Fits },
+        why: refused
+            .as_ref()
+            .map_or("a descriptor for every connection".into(), |no| no.what.clone()),
+        cure: refused.map_or(String::new(), |no| no.cure),
+    })
+}
+
+fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let (open, max) = host.files?;
+    let ends = if need.local { 2 } else { 1 };
+    let needed = open + u64::from(need.connections) * ends;
+    // Only where it comes near: nobody wants to read about nine million files.
+    (needed * 2 > max).then(|| {
+        let fits = needed < max;
+        Check {
+            knob: "fs.file-max",
+            current: count(max),
+            needed: count(needed),
+            verdict: if fits { Verdict::Fits } else { Verdict::Prevents },
+            why: format!(
+                "{} files are open on the box, and every end of a connection is one more",
+                count(open)
+            ),
+            cure: if fits { String::new() } else { raise("fs.file-max", needed * 2) },
+        }
+    })
+}
+
+fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
+    let (pairs, connections) = (need.pairs(), u64::from(need.connections));
+    // Each worker needs a pair of its own for each of its slots.
+    let threads = u64::from(need.threads.max(1));
+    let short = match need.ports.method {
+        Method::Rotation => pairs / threads < connections.div_ceil(threads),
+        Method::Kernel => pairs < connections,
+    };
+    (short && !need.ports.sources.iter().all(Vec::is_empty)).then(|| Check {
+        knob: "net.ipv4.ip_local_port_range",
+        current: space(need),
+        needed: format!("{} at a time", count(connections)),
+        verdict: Verdict::Prevents,
+        why: format!(
+            "{} connections at a time need as many pairs of source address and port, and there \
+             are {}{}",
+            count(connections),
+            count(pairs),
+            if threads > 1 { format!(", shared by {threads} threads") } else { String::new() }
+        ),
+        cure: format!("{}; or fewer connections (-c)", more_ports(need)),
+    })
+}
+
+fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    if !need.owns_time_wait() {
+        return None;
+    }
+    let (pairs, wanted) = (need.pairs() as f64, need.rate());
+    let takes_over = need.ports.method == Method::Rotation && host.timestamps;
+    // The kernel's own choice takes over, too, where tcp_tw_reuse applies, after a delay.
+    let reuses = host.timestamps && (host.tw_reuse == 1 || (host.tw_reuse == 2 && need.loopback));
+    let held_s = if reuses { host.tw_reuse_delay_ms as f64 / 1e3 } else { TIME_WAIT_S };
+    let reached = need.opened() > pairs / 2.0 && wanted > pairs / 2.0 / held_s;
+    let limits = !takes_over && reached;
+    let why = match takes_over {
+        true => "this side closes first; ports in rotation take TIME_WAIT over".into(),
+        false if !limits => "this side closes first; there are ports enough for this run".into(),
+        false => format!(
+            "this side closes first, and a port stays in TIME_WAIT for {held_s:.0} s: at {}/s the \
+             kernel begins to search after {:.1} s and has none left after {:.1} s; in the long \
+             run {}/s go without a search, {}/s at all{}",
+            rate(wanted),
+            pairs / 2.0 / wanted,
+            pairs / wanted,
+            rate(pairs / 2.0 / held_s),
+            rate(pairs / held_s),
+            if host.timestamps { "" } else { " (TIME_WAIT cannot be taken over: no timestamps)" },
+        ),
+    };
+    let cure = match (limits, host.timestamps) {
+        (false, _) => String::new(),
+        (true, false) => {
+            format!("sysctl -w net.ipv4.tcp_timestamps=1 on both ends; {}", more_ports(need))
+        }
+        (true, true) => format!(
+            "--source-ports auto (rotation takes TIME_WAIT over); or --close server; {}",
+            more_ports(need)
+        ),
+    };
+    Some(Check {
+        knob: if host.timestamps {
+            "net.ipv4.ip_local_port_range"
+        } else {
+            "net.ipv4.tcp_timestamps"
+        },
+        current: space(need),
+        needed: match takes_over {
+            true => format!("{} at a time", count(need.connections.into())),
+            false => format!("{}/s for {held_s:.0} s", rate(wanted)),
+        },
+        verdict: if limits { Verdict::Limits } else { Verdict::Fits },
+        why,
+        cure,
+    })
+}
+
+/// Ports in rotation that are held by sockets which do not share them.
+fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let (held, tried) = host.ports_held;
+    (need.ports.method == Method::Rotation && held * 2 > tried).then(|| Check {
+        knob: "source ports",
+        current: format!("{held} of {tried} tried are taken"),
+        needed: "most of them free".into(),
+        verdict: Verdict::Limits,
+        why: "sockets that do not share their port (SO_REUSEADDR) hold most of the range: a run \
+              that left the choice to the kernel does so for 60 s after its end"
+            .into(),
+        cure: format!("wait up to 60 s; {}", more_ports(need)),
+    })
+}
+
+fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    if !need.local {
+        return None;
+    }
+    let connections = u64::from(need.connections);
+    // As many as this can wait at a time, when the server is busy with something else.
+    let backlog = match host.listener {
+        Some(listener) => u64::from(listener.backlog) * u64::from(listener.count.max(1)),
+        None => host.somaxconn,
+    };
+    let fits = backlog + 1 >= connections;
+    Some(Check {
+        knob: "net.core.somaxconn",
+        current: match host.listener {
+            Some(listener) if listener.count > 1 => {
+                format!("{}; {} listeners of {}", host.somaxconn, listener.count, listener.backlog)
+            }
+            Some(listener) => format!("{}; the listener's is {}", host.somaxconn, listener.backlog),
+            None => count(host.somaxconn),
+        },
+        needed: count(connections),
+        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        why: match fits {
+            true => "the accept queue has room for every connection at a time".into(),
+            false => format!(
+                "the accept queue holds {} of {} connections: when the server is late, SYNs are \
+                 dropped and sent again a second later",
+                count(backlog),
+                count(connections)
+            ),
+        },
+        cure: match fits {
+            true => String::new(),
+            false => format!(
+                "listen(fd, {connections}) in the server; {}",
+                raise("net.core.somaxconn", connections)
+            ),
+        },
+    })
+}
+
+fn syn_backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    // With cookies a full queue costs options, not connections.
+    let (max, cookies) = (host.max_syn_backlog?, host.syncookies);
+    let needed = u64::from(need.connections) * 4 / 3;
+    (need.local && cookies == 0 && needed > max).then(|| Check {
+        knob: "net.ipv4.tcp_max_syn_backlog",
+        current: count(max),
+        needed: count(needed),
+        verdict: Verdict::Limits,
+        why: "SYN cookies are off: half-open connections beyond three quarters of this are dropped"
+            .into(),
+        cure: format!(
+            "sysctl -w net.ipv4.tcp_syncookies=1; {}",
+            raise("net.ipv4.tcp_max_syn_backlog", needed)
+        ),
+    })
+}
+
+fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    /// `nf_conntrack_tcp_timeout_time_wait`, by default.
+    const TRACKED_S: f64 = 120.0;
+    let (tracked, max) = host.conntrack.filter(|&(tracked, _)| tracked > 0)?;
+    let kept = need.opened().min(need.rate() * TRACKED_S).max(f64::from(need.connections));
+    // A 4-tuple that is used again uses its entry again.
+    let tuples = if need.ports.method == Method::Rotation { need.pairs() as f64 } else { kept };
+    let needed = tracked + kept.min(tuples) as u64;
+    let fits = needed < max;
+    Some(Check {
+        knob: "net.netfilter.nf_conntrack_max",
+        current: format!("{}, {} in use", count(max), count(tracked)),
+        needed: count(needed),
+        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        why: match fits {
+            true => "every connection is tracked, for two minutes after its end".into(),
+            false => "every connection is tracked, for two minutes after its end; when the table \
+                      is full, SYNs are dropped without a word"
+                .into(),
+        },
+        cure: match fits {
+            true => String::new(),
+            false => format!(
+                "{}; or no tracking for this load (a notrack rule)",
+                raise("net.netfilter.nf_conntrack_max", needed)
+            ),
+        },
+    })
+}
+
+/// Never a limit: what is beyond the table is closed without TIME_WAIT. Said because the kernel
+/// logs it.
+fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let here = match plan::time_wait_owner(need.policy) {
+        "client" => need.owns_time_wait(),
+        "server" => need.local,
+        _ => false,
+    };
+    let max = host.tw_buckets?;
+    let kept = need.opened().min(need.rate() * TIME_WAIT_S);
+    let kept =
+        if need.ports.method == Method::Rotation { kept.min(need.pairs() as f64) } else { kept };
+    (here && kept > max as f64).then(|| Check {
+        knob: "net.ipv4.tcp_max_tw_buckets",
+        current: count(max),
+        needed: count(kept as u64),
+        verdict: Verdict::Fits,
+        why:
+            "sockets beyond it are closed without TIME_WAIT: it costs a line in the kernel's log, \
+              and no request"
+                .into(),
+        cure: String::new(),
+    })
+}
+
+fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let available = host.memory_available_bytes?;
+    let sockets = if need.local { 2 } else { 1 };
+    let slot = SOCKET_BYTES * sockets + SLOT_BYTES + need.receive_buffer_bytes as u64;
+    let needed = u64::from(need.connections) * slot;
+    // Only where it is a noticeable part of the box.
+    (needed * 4 > available).then(|| {
+        let fits = needed < available;
+        Check {
+            knob: "memory",
+            current: format!("{} available", bytes(available)),
+            needed: bytes(needed),
+            verdict: if fits { Verdict::Fits } else { Verdict::Prevents },
+            why: format!(
+                "{} connections take {} of memory, kernel and buffers, and {} are available",
+                count(need.connections.into()),
+                bytes(needed),
+                bytes(available)
+            ),
+            cure: if fits {
+                String::new()
+            } else {
+                "fewer connections (-c), or more memory".into()
+            },
+        }
+    })
+}
+
+/// `28,232 of 32768-60999, from 127.0.0.1`
+fn space(need: &Need<'_>) -> String {
+    let ports = need.ports;
+    let addresses = ports.sources.iter().map(Vec::len).min().unwrap_or(1);
+    let from = if addresses > 1 { format!(" x {addresses} addresses") } else { String::new() };
+    let usable = count(ports.usable.len() as u64);
+    format!("{usable} of {}-{}{from}", ports.range.start(), ports.range.end())
+}
+
+fn more_ports(need: &Need<'_>) -> String {
+    let addresses = match need.loopback {
+        true => "more source addresses: --source-ip 127.0.0.2,127.0.0.3",
+        false => "more source addresses: `ip address add ADDRESS dev DEVICE`, then --source-ip",
+    };
+    let knob = catalogue().knob("net.ipv4.ip_local_port_range");
+    match knob.and_then(|knob| knob.recommended.as_deref()) {
+        Some(range) => {
+            format!("{addresses}; more ports: sysctl -w net.ipv4.ip_local_port_range='{range}'")
+        }
+        None => addresses.into(),
+    }
+}
+
+/// The catalogue's value for a setting, or what the plan needs where that is more.
+fn raise(name: &str, needed: u64) -> String {
+    let recommended = catalogue()
+        .knob(name)
+        .and_then(|knob| numbers(knob.recommended.as_deref()?)?.first().copied())
+        .and_then(|value| u64::try_from(value).ok());
+    match recommended {
+        Some(value) if value >= needed => {
+            format!("sysctl -w {name}={value} (ringshot tune apply --knob {name})")
+        }
+        _ => format!("sysctl -w {name}={needed}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! What the rules want to know of this box.
+
+use crate::kernel::{Listener, Snapshot, sockets, sysctl};
+use crate::ports::{Method, Ports};
+use socket2::{Domain, Socket, Type};
+use std::net::{IpAddr, SocketAddr};
+
+/// How many ports of the rotation are tried.
+const TRIED_MAX: usize = 64;
+
+/// The box, as far as it matters to a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Descriptors that this process may have.
+    pub descriptors: u64,
+    /// Open files of the whole system, and their limit.
+    pub files: Option<(u64, u64)>,
+    /// `tcp_tw_reuse`: 0 never, 1 always, 2 on loopback.
+    pub tw_reuse: u64,
+    /// How old a TIME_WAIT must be for that.
+    pub tw_reuse_delay_ms: u64,
+    /// `tcp_timestamps`.
+    pub timestamps: bool,
+    /// `somaxconn`: the longest accept queue that a listener can have.
+    pub somaxconn: u64,
+    /// The target's listener, when it is on this box.
+    pub listener: Option<Listener>,
+    /// `tcp_syncookies`.
+    pub syncookies: u64,
+    /// `tcp_max_syn_backlog`.
+    pub max_syn_backlog: Option<u64>,
+    /// `tcp_max_tw_buckets`.
+    pub tw_buckets: Option<u64>,
+    /// Tracked connections, and how many can be.
+    pub conntrack: Option<(u64, u64)>,
+    /// `MemAvailable`.
+    pub memory_available_bytes: Option<u64>,
+    /// Of so many ports of the rotation that were tried (the second number), so many cannot be
+    /// bound even with SO_REUSEADDR.
+    pub ports_held: (u32, u32),
+}
+
+impl HostFacts {
+    /// Asks the box. Takes a few milliseconds.
+    pub fn detect(descriptors: u64, targets: &[SocketAddr], ports: &Ports) -> HostFacts {
+        let snapshot = Snapshot::take();
+        let pair = |count, max| snapshot.gauge(count).zip(snapshot.gauge(max));
+        HostFacts {
+            descriptors,
+            files: pair("FilesOpen", "FilesMax"),
+            tw_reuse: sysctl::number("net.ipv4.tcp_tw_reuse").unwrap_or(2),
+            // Kernels without the setting have waited for a second.
+            tw_reuse_delay_ms: sysctl::number("net.ipv4.tcp_tw_reuse_delay").unwrap_or(1000),
+            timestamps: sysctl::number("net.ipv4.tcp_timestamps").unwrap_or(1) != 0,
+            somaxconn: sysctl::number("net.core.somaxconn").unwrap_or(4096),
+            listener: targets.iter().find_map(|&target| sockets::listener(target).ok()?),
+            syncookies: sysctl::number("net.ipv4.tcp_syncookies").unwrap_or(1),
+            max_syn_backlog: sysctl::number("net.ipv4.tcp_max_syn_backlog"),
+            tw_buckets: sysctl::number("net.ipv4.tcp_max_tw_buckets"),
+            conntrack: pair("ConntrackCount", "ConntrackMax"),
+            memory_available_bytes: memory_available_bytes(),
+            ports_held: ports_held(ports),
+        }
+    }
+}
+
+fn memory_available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Tries a few ports of the rotation, evenly spread.
+fn ports_held(ports: &Ports) -> (u32, u32) {
+    let Some(&ip) = ports.sources.iter().flatten().next() else { return (0, 0) };
+    if ports.method != Method::Rotation {
+        return (0, 0);
+    }
+    let step = ports.usable.len().div_ceil(TRIED_MAX).max(1);
+    let tried: Vec<u16> = ports.usable.iter().copied().step_by(step).collect();
+    let held = tried.iter().filter(|&&port| is_held(ip, port)).count();
+    (held as u32, tried.len() as u32)
+}
+
+/// Whether a socket that would share the port cannot have it.
+fn is_held(ip: IpAddr, port: u16) -> bool {
+    let address = SocketAddr::new(ip, port);
+    let Ok(socket) = Socket::new(Domain::for_address(address), Type::STREAM, None) else {
+        return false;
+    };
+    socket.set_reuse_address(true).is_ok() && socket.bind(&address.into()).is_err()
+}
