@@ -46,6 +46,7 @@ for ((round = 0; round < rounds; round++)); do
     wrk_ new/wrk -H 'Connection: close'
     shot new/server
     shot new/rst --close rst
+    shot new/client --close client
     wrk_ keep/wrk
     shot keep/ringshot -k
     wrk_ pipe16/wrk -s "$scratch/pipeline.lua"

@@ -3,12 +3,17 @@
 //! In a closed loop a request is due as soon as its slot is free. Two things hold it back: the
 //! quota (`--requests`) is used up, or the slot failed just now and rests.
 
+use crate::failure::{Failure, Kind};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// The shortest and the longest rest after a failed attempt; it doubles while a slot keeps failing.
 const REST_MIN_NS: u64 = 1_000_000;
 const REST_MAX_NS: u64 = 1_000_000_000;
+
+/// The longest rest when no port was to be had: the next attempt bothers nobody else, and a port
+/// may be free at any moment.
+const REST_PORT_MAX_NS: u64 = 32_000_000;
 
 /// One worker's share of the load.
 #[derive(Debug)]
@@ -63,14 +68,20 @@ impl Pace {
     }
 }
 
-/// How long to rest after `failures` failed attempts in a row (at least one).
-pub fn rest_ns(failures: u32) -> u64 {
-    REST_MIN_NS.checked_shl(failures.saturating_sub(1).min(30)).unwrap_or(u64::MAX).min(REST_MAX_NS)
+/// How long to rest after `failures` failed attempts in a row (at least one), the last of which was
+/// `failure`.
+pub fn rest_ns(failures: u32, failure: Failure) -> u64 {
+    let longest_ns = match failure.kind {
+        Kind::Errno(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => REST_PORT_MAX_NS,
+        _ => REST_MAX_NS,
+    };
+    REST_MIN_NS.checked_shl(failures.saturating_sub(1).min(30)).unwrap_or(u64::MAX).min(longest_ns)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Phase;
 
     #[test]
     fn a_quota_is_given_out_exactly() {
@@ -102,9 +113,17 @@ mod tests {
 
     #[test]
     fn a_rest_doubles_from_a_millisecond_to_a_second() {
-        assert_eq!(rest_ns(1), 1_000_000);
-        assert_eq!(rest_ns(4), 8_000_000);
-        assert_eq!(rest_ns(11), 1_000_000_000);
-        assert_eq!(rest_ns(u32::MAX), 1_000_000_000);
+        let refused = Failure::errno(Phase::Connect, libc::ECONNREFUSED);
+        for (failures, ns) in
+            [(1, 1_000_000), (4, 8_000_000), (11, 1_000_000_000), (u32::MAX, 1_000_000_000)]
+        {
+            assert_eq!(rest_ns(failures, refused), ns);
+        }
+    }
+
+    #[test]
+    fn for_want_of_a_port_a_rest_stays_short() {
+        let no_port = Failure::errno(Phase::Connect, libc::EADDRNOTAVAIL);
+        assert_eq!((rest_ns(1, no_port), rest_ns(20, no_port)), (1_000_000, 32_000_000));
     }
 }

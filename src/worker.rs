@@ -294,9 +294,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 self.busy -= 1;
                 return;
             }
-            if connection.failures() > 0 && !connection.has_rested() {
+            if let Some(failure) = connection.must_rest() {
                 connection.rest();
-                let due_ns = self.now_ns + pace::rest_ns(connection.failures());
+                let due_ns = self.now_ns + pace::rest_ns(connection.failures(), failure);
                 self.pace.rest(index, due_ns);
                 return;
             }

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::netns::{self, Namespace, isolated};
 use support::peers::{self, Listen, Peer};
-use support::{assert_consistent, conntrack, errors, eventually, findings, ringshot, server};
+use support::{
+    all_findings, assert_consistent, conntrack, errors, eventually, findings, ringshot, server,
+};
 
 /// The largest connection tracking table that is worth filling: 64 MB of entries or so.
 const CONNTRACK_MAX: u64 = 1 << 18;
@@ -387,7 +389,10 @@ fn a_clean_run_has_none() {
                 let count = namespace.counter(&format!("TcpExt{counter}"));
                 assert_eq!(count, 0, "{plan}: {counter}");
             }
-            assert_eq!(findings(&document), [""; 0], "{plan}");
+            // Nobody else is in here; how busy the machine is, is another matter.
+            let mut ids = all_findings(&document);
+            ids.retain(|id| id != "generator_saturated");
+            assert_eq!(ids, [""; 0], "{plan}");
         });
     }
 }

@@ -131,6 +131,8 @@ pub struct Connection<S> {
     owed: u32,
     /// Failed attempts in a row.
     failures: u32,
+    /// The latest of them.
+    latest_failure: Option<Failure>,
     /// Answers that have come on this connection.
     answered: u64,
     /// Requests begun on this connection.
@@ -165,6 +167,7 @@ impl<S: Session> Connection<S> {
             batch: 0,
             owed: 0,
             failures: 0,
+            latest_failure: None,
             answered: 0,
             begun: 0,
             opened_ns: 0,
@@ -199,9 +202,9 @@ impl<S: Session> Connection<S> {
         self.failures
     }
 
-    /// After a failed attempt: whether the slot has had its rest.
-    pub fn has_rested(&self) -> bool {
-        self.rested
+    /// After a failed attempt, until the slot has had its rest: what failed.
+    pub fn must_rest(&self) -> Option<Failure> {
+        self.latest_failure.filter(|_| self.failures > 0 && !self.rested)
     }
 
     /// The slot rests once before its next attempt.
@@ -580,6 +583,7 @@ impl<S: Session> Connection<S> {
             around.tally.fail(failure, self.owed, around.now_ns);
             self.owed = 0;
             self.failures = self.failures.saturating_add(1);
+            self.latest_failure = Some(failure);
         }
         self.close()
     }

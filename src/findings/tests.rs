@@ -1,1 +1,256 @@
+use super::*;
+use crate::connection::CloseMode;
+use crate::kernel::Counters as KernelCounters;
+use crate::ports::Method;
+use crate::tally::latency_histogram;
 
+/// What facts refer to.
+struct Run {
+    counters: Counters,
+    errors: Vec<ErrorEntry>,
+    connect: Histogram<u64>,
+    series: Vec<Second>,
+    policy: Policy,
+    ports: Ports,
+    kernel: KernelCounters,
+}
+
+impl Run {
+    /// A thousand new connections that the client closed, without a failure, each in 100 us.
+    fn clean() -> Run {
+        let mut connect = latency_histogram();
+        connect.record_n(100, 1000).unwrap();
+        let counters = Counters {
+            started: 1000,
+            ok: 1000,
+            connections_opened: 1000,
+            connect_ns: 100_000_000,
+            ..Counters::default()
+        };
+        Run {
+            counters,
+            errors: Vec::new(),
+            connect,
+            series: vec![second(1.0, 100.0), second(2.0, 110.0)],
+            policy: Policy {
+                requests_per_connection: Some(1),
+                pipeline: 1,
+                close: CloseMode::Client,
+                timeout_ns: 1_000_000_000,
+                discard_from_bytes: 4096,
+            },
+            ports: Ports {
+                usable: (32768..=60999).collect(),
+                sources: vec![vec!["127.0.0.1".parse().unwrap()]],
+                ..Ports::kernel(1)
+            },
+            kernel: KernelCounters([("TcpActiveOpens".to_owned(), 1000)].into()),
+        }
+    }
+
+    fn count(&mut self, name: &str, value: u64) -> &mut Run {
+        self.kernel.0.insert(name.to_owned(), value);
+        self
+    }
+
+    fn fail(&mut self, phase: Phase, errno: i32, count: u64) -> &mut Run {
+        let failure = Failure::errno(phase, errno);
+        let (first_ns, last_ns) = (1_200_000_000, 2_000_000_000);
+        self.errors.push(ErrorEntry { failure, count, first_ns, last_ns });
+        self
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            counters: &self.counters,
+            errors: &self.errors,
+            begin_ns: 0,
+            connect: &self.connect,
+            series: &self.series,
+            busy_ratio: 0.5,
+            threads: 1,
+            connections: 16,
+            cpus: 2,
+            bundled: false,
+            policy: &self.policy,
+            ports: &self.ports,
+            pairs: self.ports.pairs(0),
+            source: Some("127.0.0.1".into()),
+            target: "127.0.0.1:8080".into(),
+            port: 8080,
+            local: true,
+            loopback: true,
+            listener: None,
+            kernel: &self.kernel,
+            time_wait_held: Some(1000),
+            time_wait_entered: Some((1000, 0)),
+            conntrack: None,
+        }
+    }
+
+    fn ids(&self) -> Vec<&'static str> {
+        ids(&self.facts())
+    }
+}
+
+fn second(t_s: f64, connect_us: f64) -> Second {
+    Second {
+        t_s,
+        requests: 500,
+        ok: 500,
+        failed: 0,
+        connections: 500,
+        p50_us: 200,
+        p99_us: 300,
+        max_us: 400,
+        in_flight: 16,
+        connect_mean_us: Some(connect_us),
+        time_wait: 500,
+    }
+}
+
+fn ids(facts: &Facts<'_>) -> Vec<&'static str> {
+    find(facts).iter().map(|finding| finding.id).collect()
+}
+
+fn text(facts: &Facts<'_>, id: &str) -> String {
+    let found = find(facts);
+    let found = found.iter().find(|finding| finding.id == id).unwrap_or_else(|| panic!("no {id}"));
+    assert!(!found.cure.is_empty(), "{id}");
+    found.text.clone()
+}
+
+#[test]
+fn a_clean_run_has_none() {
+    assert_eq!(Run::clean().ids(), [""; 0]);
+}
+
+#[test]
+fn the_worst_comes_first() {
+    let mut run = Run::clean();
+    (run.counters.surplus, run.counters.closed_idle, run.counters.not_closed_by_peer) = (1, 1, 3);
+    assert_eq!(run.ids(), ["surplus_bytes", "server_ignores_close", "server_closes_early"]);
+}
+
+#[test]
+fn a_busy_thread_is_the_limit() {
+    let run = Run::clean();
+    let found = find(&Facts { busy_ratio: 0.97, ..run.facts() });
+    assert_eq!(found[0].id, "generator_saturated");
+    assert!(found[0].cure.contains("-t 2"));
+}
+
+#[test]
+fn exhausted_ports_name_the_4_tuple_the_number_and_the_time() {
+    let mut run = Run::clean();
+    run.fail(Phase::Connect, libc::EADDRNOTAVAIL, 77);
+    let text = text(&run.facts(), "ports_exhausted");
+    for part in ["127.0.0.1 to 127.0.0.1:8080", "1.2 s", "28,232 ports", "77 requests"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn ports_held_by_others_have_another_reason_than_time_wait() {
+    let mut run = Run::clean();
+    run.ports.method = Method::Rotation;
+    run.fail(Phase::Bind, libc::EADDRINUSE, 5);
+    assert!(text(&run.facts(), "ports_exhausted").contains("SO_REUSEADDR"));
+}
+
+#[test]
+fn a_search_is_slow_only_with_ports_in_time_wait() {
+    let mut run = Run::clean();
+    run.series.push(second(3.0, 4_000.0));
+    assert_eq!(run.ids(), [""; 0], "a slow second alone may be the server's");
+    let facts = Facts { time_wait_held: Some(20_000), ..run.facts() };
+    let text = text(&facts, "port_search_slow");
+    assert!(
+        text.contains("100 us") && text.contains("4000 us") && text.contains("3.0 s"),
+        "{text}"
+    );
+    run.ports.method = Method::Rotation;
+    let facts = Facts { time_wait_held: Some(20_000), ..run.facts() };
+    assert_eq!(ids(&facts), [""; 0], "in rotation nobody searches");
+}
+
+#[test]
+fn a_syn_that_is_sent_again_shows_in_the_latencies() {
+    let mut run = Run::clean();
+    run.connect.record_n(1_030_000, 14).unwrap();
+    run.connect.record_n(2_050_000, 3).unwrap();
+    run.count("TcpExtTCPSynRetrans", 20);
+    let retries = text(&run.facts(), "syn_retries");
+    assert!(retries.contains("14 connections took about 1 s"), "{retries}");
+    assert!(retries.contains("3 connections took about 2 s"), "{retries}");
+    // With a full accept queue here, that is the reason.
+    run.count("TcpExtListenOverflows", 20);
+    assert_eq!(run.ids(), ["accept_queue_overflow"]);
+    assert!(text(&run.facts(), "accept_queue_overflow").contains("14 connections took about 1 s"));
+    // A listener on this box says nothing about a server elsewhere.
+    let elsewhere = Facts { local: false, loopback: false, ..run.facts() };
+    assert_eq!(ids(&elsewhere), ["syn_retries"]);
+}
+
+#[test]
+fn our_own_resets_are_no_finding() {
+    let mut run = Run::clean();
+    run.policy.close = CloseMode::Rst;
+    run.count("TcpOutRsts", 1000).count("TcpExtTCPAbortOnData", 1000);
+    assert_eq!(run.ids(), [""; 0]);
+}
+
+#[test]
+fn a_reset_is_laid_at_the_door_of_who_sent_it() {
+    let mut run = Run::clean();
+    run.fail(Phase::Receive, libc::ECONNRESET, 40).count("TcpExtTCPAbortOnData", 40);
+    assert!(text(&run.facts(), "connection_resets").contains("SO_LINGER 0"));
+    run.count("TcpExtTCPAbortOnClose", 40);
+    assert!(text(&run.facts(), "connection_resets").contains("had not read"));
+    let elsewhere = Facts { local: false, ..run.facts() };
+    assert!(text(&elsewhere, "connection_resets").contains("in between"));
+}
+
+#[test]
+fn counts_are_checked_against_the_kernels() {
+    let mut run = Run::clean();
+    run.count("TcpActiveOpens", 1016);
+    assert_eq!(run.ids(), [""; 0], "attempts may be under way at the end");
+    run.count("TcpActiveOpens", 1017);
+    assert_eq!(run.ids(), ["other_connections"]);
+    run.count("TcpActiveOpens", 999);
+    assert_eq!(run.ids(), ["connections_miscounted"]);
+    run.kernel.0.clear();
+    assert_eq!(run.ids(), [""; 0], "a kernel that does not tell");
+}
+
+#[test]
+fn time_wait_on_the_wrong_side_is_noticed() {
+    let mut run = Run::clean();
+    let facts = Facts { time_wait_entered: Some((3, 990)), ..run.facts() };
+    assert!(text(&facts, "time_wait_other_side").contains("the server closed first"));
+    // In rotation a port is in TIME_WAIT once, however often it was used.
+    run.ports = Ports {
+        method: Method::Rotation,
+        usable: (40000..40100).collect(),
+        sources: run.ports.sources.clone(),
+        ..Ports::kernel(1)
+    };
+    let facts = Facts { time_wait_entered: Some((90, 0)), ..run.facts() };
+    assert_eq!(ids(&facts), [""; 0]);
+    run.policy.close = CloseMode::Server;
+    let facts = Facts { time_wait_entered: Some((90, 0)), ..run.facts() };
+    assert!(text(&facts, "time_wait_other_side").contains("left closing to this side"));
+}
+
+#[test]
+fn tracking_that_is_full_is_an_error() {
+    let mut run = Run::clean();
+    run.count("ConntrackInsertFailed", 5);
+    let half_full = Facts { conntrack: Some((50, 100)), ..run.facts() };
+    assert_eq!(ids(&half_full), [""; 0], "a race over one entry, nothing else");
+    run.count("ConntrackDrop", 32);
+    let full = Facts { conntrack: Some((100, 100)), ..run.facts() };
+    let text = text(&full, "conntrack_full");
+    assert!(text.contains("32 packets") && text.contains("100 of 100"), "{text}");
+}

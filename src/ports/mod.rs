@@ -7,6 +7,12 @@
 //! before connect) there is no search, and the kernel takes a 4-tuple in TIME_WAIT over at once,
 //! as long as TCP timestamps are on.
 //!
+//! A port that was bound explicitly, also one in TIME_WAIT, is one that the kernel never chooses by
+//! itself, for anybody on the box and towards any target. Rotation through the whole range would
+//! leave other programs without a port for a minute. `connect()` first looks at the ports with the
+//! parity of the range's lower end (the even ones, by default), so the rotation takes the others:
+//! nobody notices it, and half of the range is far more than it needs.
+//!
 //! The socket option IP_LOCAL_PORT_RANGE, which narrows the kernel's own choice, is deliberately
 //! not used for a given range: the kernel does not choose a port in TIME_WAIT that was bound
 //! explicitly before, so after a run in rotation it would find the range full for a minute.
@@ -95,8 +101,10 @@ pub struct Ports {
     pub why: &'static str,
     /// The range from which ports are chosen.
     pub range: RangeInclusive<u16>,
-    /// The ports of that range that are not reserved.
+    /// The ports of that range to choose from: neither reserved nor left to others.
     pub usable: Arc<[u16]>,
+    /// How many of them are left to other programs.
+    pub left_to_others: u32,
     /// How many are left out because they are reserved, or the target's own.
     pub reserved: u32,
     /// The source addresses that were asked for; none for the one that the route has.
@@ -114,6 +122,7 @@ impl Ports {
             why: "as asked",
             range: 1..=u16::MAX,
             usable: Arc::new([]),
+            left_to_others: 0,
             reserved: 0,
             given: Vec::new(),
             sources: vec![Vec::new(); targets],
@@ -148,16 +157,26 @@ impl Ports {
             targets.iter().zip(&sources).any(|(t, from)| t.port() == port && from.contains(&t.ip()))
         };
         let reserved = |port: u16| space.reserved.iter().any(|range| range.contains(&port));
-        let usable: Arc<[u16]> =
-            range.clone().filter(|&port| !reserved(port) && !own(port)).collect();
+        let all: Arc<[u16]> = range.clone().filter(|&port| !reserved(port) && !own(port)).collect();
         if let PortChoice::Within(range) = choice {
-            check_range(range, &usable, space)?;
+            check_range(range, &all, space)?;
         }
         let fewest = sources.iter().map(Vec::len).filter(|&n| n > 0).min().unwrap_or(1);
-        let pairs = usable.len() * fewest;
-        let (method, why) = method(choice, policy, connections, pairs);
-        let left_out = range.clone().count() - usable.len();
-        Ok(Ports { method, why, range, usable, reserved: left_out as u32, given, sources })
+        let (method, why) = method(choice, policy, connections, all.len() * fewest);
+        let usable = match (method, choice) {
+            (Method::Rotation, PortChoice::Auto) => polite(&all, &range, connections, fewest),
+            _ => all.clone(),
+        };
+        Ok(Ports {
+            method,
+            why,
+            left_to_others: (all.len() - usable.len()) as u32,
+            reserved: (range.clone().count() - all.len()) as u32,
+            range,
+            usable,
+            given,
+            sources,
+        })
     }
 
     /// What has to be set on every socket for it.
@@ -225,6 +244,24 @@ fn method(
                 _ => "because TIME_WAIT will be on the server",
             },
         ),
+    }
+}
+
+/// The ports that `connect()` of other programs looks at last; all of them when the plan needs more.
+fn polite(
+    all: &Arc<[u16]>,
+    range: &RangeInclusive<u16>,
+    connections: u32,
+    addresses: usize,
+) -> Arc<[u16]> {
+    /// A port comes round again after so many times the connections that exist at a time: by then
+    /// its last one has closed.
+    const ROOM: usize = 4;
+    let half: Arc<[u16]> =
+        all.iter().copied().filter(|port| port % 2 != range.start() % 2).collect();
+    match half.len() * addresses >= connections as usize * ROOM {
+        true => half,
+        false => all.clone(),
     }
 }
 

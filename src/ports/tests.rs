@@ -59,8 +59,21 @@ fn reserved_ports_and_the_targets_own_are_left_out() {
     };
     let policy = policy(CloseMode::Client, Some(1));
     let ports = Ports::decide(&PortChoice::Auto, Vec::new(), &targets, &policy, 1, &space).unwrap();
+    // Only two of the odd ones are left, too few for one connection after the other.
     assert_eq!(*ports.usable, [40000, 40002, 40006, 40007, 40008, 40009]);
-    assert_eq!((ports.reserved, ports.pairs(0)), (4, 6));
+    assert_eq!((ports.reserved, ports.left_to_others, ports.pairs(0)), (4, 0, 6));
+}
+
+#[test]
+fn the_ports_that_others_look_at_first_are_left_to_them() {
+    let policy = policy(CloseMode::Client, Some(1));
+    let ports = decide(PortChoice::Auto, policy, 64);
+    assert!(ports.usable.iter().all(|port| port % 2 == 1));
+    assert_eq!((ports.usable.len(), ports.left_to_others, ports.reserved), (14_116, 14_116, 0));
+    let ports = decide(PortChoice::Auto, policy, 5_000);
+    assert_eq!((ports.usable.len(), ports.left_to_others), (28_232, 0), "all when they are needed");
+    let ports = decide(PortChoice::Within(40000..=40999), policy, 64);
+    assert_eq!((ports.usable.len(), ports.left_to_others), (1000, 0), "all that were named");
 }
 
 #[test]

@@ -174,6 +174,7 @@ fn ports(load: &Load, measured: &Measured) -> PortsSummary {
         low: *ports.range.start(),
         high: *ports.range.end(),
         usable: ports.usable.len() as u32,
+        left_to_others: ports.left_to_others,
         skipped_reserved: ports.reserved,
         skipped_in_use: counters.ports_in_use,
         skipped_closing: counters.ports_closing,

@@ -120,6 +120,8 @@ pub struct PortsSummary {
     pub high: u16,
     /// The ports of it that may be used.
     pub usable: u32,
+    /// Ports of it left to other programs.
+    pub left_to_others: u32,
     /// Ports left out because they are reserved, or the target's own.
     pub skipped_reserved: u32,
     /// Times that a port was passed over because somebody listens or is bound there.

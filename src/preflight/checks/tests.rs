@@ -1,1 +1,185 @@
+use super::*;
+use crate::kernel::Listener;
+use std::net::IpAddr;
 
+fn policy(close: CloseMode) -> Policy {
+    Policy {
+        requests_per_connection: Some(1),
+        pipeline: 1,
+        close,
+        timeout_ns: 1_000_000_000,
+        discard_from_bytes: 4096,
+    }
+}
+
+fn ports(method: Method, ports: u16, addresses: u8) -> Ports {
+    let sources: Vec<IpAddr> = (1..=addresses).map(|n| IpAddr::from([10, 0, 0, n])).collect();
+    Ports {
+        method,
+        range: 32768..=60999,
+        usable: (32768..32768 + ports).collect(),
+        sources: vec![sources],
+        ..Ports::kernel(1)
+    }
+}
+
+fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
+    Need {
+        connections: 64,
+        threads: 1,
+        tier: Tier::Direct,
+        bundled: false,
+        local: false,
+        loopback: false,
+        policy,
+        duration: Some(Duration::from_secs(10)),
+        requests: None,
+        ports,
+        receive_buffer_bytes: 4096,
+    }
+}
+
+fn host() -> HostFacts {
+    HostFacts {
+        descriptors: 20_000,
+        files: Some((2_000, 9_000_000)),
+        tw_reuse: 2,
+        tw_reuse_delay_ms: 1000,
+        timestamps: true,
+        somaxconn: 4096,
+        listener: None,
+        syncookies: 1,
+        max_syn_backlog: Some(2048),
+        tw_buckets: Some(131_072),
+        conntrack: Some((0, 262_144)),
+        memory_available_bytes: Some(8 << 30),
+        ports_held: (0, 64),
+    }
+}
+
+/// The knobs that do not fit, with their verdicts.
+fn amiss(need: &Need<'_>, host: &HostFacts) -> Vec<(&'static str, Verdict)> {
+    let checks = examine(need, host);
+    for check in &checks {
+        let fits = check.verdict == Verdict::Fits;
+        assert_eq!(check.cure.is_empty(), fits, "a cure where it is needed: {check:?}");
+        assert!(!check.why.is_empty() && !check.current.is_empty() && !check.needed.is_empty());
+    }
+    let amiss = checks.iter().filter(|check| check.verdict != Verdict::Fits);
+    amiss.map(|check| (check.knob, check.verdict)).collect()
+}
+
+#[test]
+fn a_usual_plan_fits() {
+    for close in [CloseMode::Server, CloseMode::Rst] {
+        let (policy, ports) = (policy(close), ports(Method::Kernel, 28_232, 1));
+        assert_eq!(amiss(&need(&policy, &ports), &host()), []);
+        assert_eq!(amiss(&Need { local: true, ..need(&policy, &ports) }, &host()), []);
+    }
+    let (policy, ports) = (policy(CloseMode::Client), ports(Method::Rotation, 14_116, 1));
+    assert_eq!(amiss(&need(&policy, &ports), &host()), []);
+}
+
+#[test]
+fn the_wall_is_predicted_in_seconds_and_rates() {
+    let (policy, ports) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 1));
+    let checks = examine(&need(&policy, &ports), &host());
+    let wall = &checks[0];
+    assert_eq!((wall.knob, wall.verdict), ("net.ipv4.ip_local_port_range", Verdict::Limits));
+    // 28,232 ports: at 25,000/s half of them last 0.56 s and all 1.13 s; over 60 s, 235/s and 471/s.
+    for part in ["25,000/s", "after 0.6 s", "after 1.1 s", "235/s", "471/s"] {
+        assert!(wall.why.contains(part), "{part} in {}", wall.why);
+    }
+    assert!(wall.cure.contains("--source-ports auto"), "{}", wall.cure);
+    let few = Need { requests: Some(10_000), duration: None, ..need(&policy, &ports) };
+    assert_eq!(amiss(&few, &host()), [], "it ends before");
+}
+
+#[test]
+fn the_wall_depends_on_who_may_take_over() {
+    let wall = [("net.ipv4.ip_local_port_range", Verdict::Limits)];
+    let (policy, kernel) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 3));
+    // Three addresses, reuse after a second on loopback: 42,000/s without a search.
+    let near = Need { loopback: true, ..need(&policy, &kernel) };
+    assert_eq!(amiss(&near, &host()), []);
+    assert_eq!(amiss(&need(&policy, &kernel), &host()), wall);
+    assert_eq!(amiss(&need(&policy, &kernel), &HostFacts { tw_reuse: 1, ..host() }), []);
+    assert_eq!(amiss(&near, &HostFacts { tw_reuse: 0, ..host() }), wall);
+    // Without timestamps nobody takes anything over.
+    let rotation = ports(Method::Rotation, 14_116, 1);
+    let bare = HostFacts { timestamps: false, ..host() };
+    let timestamps = [("net.ipv4.tcp_timestamps", Verdict::Limits)];
+    assert_eq!(amiss(&need(&policy, &rotation), &bare), timestamps);
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_the_cure() {
+    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Rotation, 1_000, 1));
+    let many = Need { connections: 1_500, ..need(&policy, &ports) };
+    let checks = examine(&many, &host());
+    let refusal = refuse(&checks).unwrap_err().to_string();
+    assert!(
+        refusal.contains("1,500 connections") && refusal.contains("there are 1,000"),
+        "{refusal}"
+    );
+    assert!(refusal.contains("--source-ip"), "{refusal}");
+    let poor = HostFacts { descriptors: 50, ..host() };
+    assert_eq!(amiss(&need(&policy, &ports), &poor), [("nofile", Verdict::Prevents)]);
+    let full = HostFacts { files: Some((1_000, 1_050)), ..host() };
+    assert_eq!(amiss(&need(&policy, &ports), &full), [("fs.file-max", Verdict::Prevents)]);
+    let small = HostFacts { memory_available_bytes: Some(300_000), ..host() };
+    assert_eq!(amiss(&need(&policy, &ports), &small), [("memory", Verdict::Prevents)]);
+}
+
+#[test]
+fn every_worker_needs_a_pair_for_each_of_its_slots() {
+    let (policy, ports) = (policy(CloseMode::Client), ports(Method::Rotation, 10, 1));
+    let plan = Need { connections: 10, threads: 4, ..need(&policy, &ports) };
+    assert_eq!(amiss(&plan, &host()), [("net.ipv4.ip_local_port_range", Verdict::Prevents)]);
+    let plan = Need { connections: 8, threads: 4, ..need(&policy, &ports) };
+    assert_eq!(amiss(&plan, &host()), []);
+}
+
+#[test]
+fn the_accept_queue_is_judged_where_it_is_known() {
+    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 1));
+    let short = Listener { backlog: 16, queued: 0, count: 1 };
+    let host = HostFacts { listener: Some(short), ..host() };
+    let local = Need { local: true, ..need(&policy, &ports) };
+    assert_eq!(amiss(&local, &host), [("net.core.somaxconn", Verdict::Limits)]);
+    assert_eq!(amiss(&need(&policy, &ports), &host), [], "elsewhere it is another kernel's");
+    let four = Listener { count: 4, ..short };
+    assert_eq!(amiss(&local, &HostFacts { listener: Some(four), ..host.clone() }), []);
+}
+
+#[test]
+fn half_open_connections_only_matter_without_cookies() {
+    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 1));
+    let local = Need { local: true, connections: 2_000, ..need(&policy, &ports) };
+    assert_eq!(amiss(&local, &host()), []);
+    let off = HostFacts { syncookies: 0, ..host() };
+    assert_eq!(amiss(&local, &off), [("net.ipv4.tcp_max_syn_backlog", Verdict::Limits)]);
+}
+
+#[test]
+fn tracking_matters_when_it_is_on() {
+    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 1));
+    let long = Need { duration: Some(Duration::from_secs(60)), ..need(&policy, &ports) };
+    assert_eq!(amiss(&long, &host()), [], "not on here");
+    let on = HostFacts { conntrack: Some((1, 262_144)), ..host() };
+    assert_eq!(amiss(&long, &on), [("net.netfilter.nf_conntrack_max", Verdict::Limits)]);
+}
+
+#[test]
+fn a_range_that_others_hold_is_said_beforehand() {
+    let (policy, ports) = (policy(CloseMode::Client), ports(Method::Rotation, 14_116, 1));
+    let held = HostFacts { ports_held: (60, 64), ..host() };
+    assert_eq!(amiss(&need(&policy, &ports), &held), [("source ports", Verdict::Limits)]);
+}
+
+#[test]
+fn cures_agree_with_the_catalogue() {
+    let value = catalogue().knob("net.core.somaxconn").unwrap().recommended.clone().unwrap();
+    assert!(raise("net.core.somaxconn", 100).contains(&format!("={value} (ringshot tune apply")));
+    assert_eq!(raise("net.core.somaxconn", 10_000_000), "sysctl -w net.core.somaxconn=10000000");
+}

@@ -124,7 +124,9 @@ fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
     match ports.method {
         "rotation" => {
             let usable = count(ports.usable.into());
-            format!("source ports: {usable} of {range}{from} in rotation, {}{skipped}", ports.why)
+            let rest = if ports.left_to_others > 0 { " (the rest is left to others)" } else { "" };
+            let why = ports.why;
+            format!("source ports: {usable} of {range}{from} in rotation{rest}, {why}{skipped}")
         }
         _ => format!("source ports: the kernel's choice{from}, {}", ports.why),
     }

@@ -64,6 +64,7 @@ pub fn clean() -> Report {
             low: 32768,
             high: 60999,
             usable: 28_232,
+            left_to_others: 0,
             skipped_reserved: 0,
             skipped_in_use: 0,
             skipped_closing: 0,

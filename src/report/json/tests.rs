@@ -48,6 +48,7 @@ const KEYS: &[&str] = &[
     "ports.low",
     "ports.high",
     "ports.usable",
+    "ports.left_to_others",
     "ports.skipped_reserved",
     "ports.skipped_in_use",
     "ports.skipped_closing",
