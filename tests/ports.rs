@@ -250,3 +250,23 @@ fn bad_sources_are_refused_before_anything_is_sent() {
         assert_eq!(namespace.counter("TcpActiveOpens"), 0);
     });
 }
+
+#[test]
+fn other_programs_still_get_a_port_at_once() {
+    isolated(&[], |namespace| {
+        thousand_ports(namespace);
+        // Not one of the ports in rotation.
+        let listen = Listen { address: "127.0.0.1:8080", ..Listen::default() };
+        let peer = Peer::start(listen, peers::polite);
+        run(&format!("{} -c 16 -n 5000 --close client", peer.url()));
+        let (ours, _) = namespace.time_wait(8080);
+        assert!(ours > 400, "every port in rotation is in TIME_WAIT: {ours}");
+        // The kernel chooses none of them, for nobody: without the other half this would fail.
+        let listener = TcpListener::bind("127.0.0.1:8081").expect("a free port");
+        for number in 0..100 {
+            let stream = std::net::TcpStream::connect(listener.local_addr().expect("bound"));
+            drop(stream.unwrap_or_else(|error| panic!("connection {number}: {error}")));
+            drop(listener.accept().expect("a connection"));
+        }
+    });
+}

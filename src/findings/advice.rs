@@ -10,7 +10,8 @@ pub fn advice(failure: Failure) -> &'static str {
             "nobody listens there: is the server running, on this address and port?"
         }
         (Phase::Connect | Phase::Bind, Errno(libc::EADDRNOTAVAIL)) => {
-            "no source port is free for this target: --close server or rst, more source addresses"
+            "no source port is free for this target: --source-ports auto, --close server or rst, or \
+             more source addresses (--source-ip)"
         }
         (Phase::Connect, Errno(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
             "no route to this address: check `ip route get ADDRESS` and firewalls"

@@ -4,6 +4,7 @@ use super::{Facts, Finding, Severity};
 use crate::failure::{Kind, Phase};
 use crate::ports::Method;
 use crate::report::console::format::count;
+use crate::tuning::catalogue::catalogue;
 
 /// How much longer connecting takes, against the best second, before that is worth a sentence.
 const SLOWER: f64 = 3.0;
@@ -86,7 +87,11 @@ fn cure(facts: &Facts<'_>) -> String {
         true => "more source addresses: --source-ip 127.0.0.2,127.0.0.3,127.0.0.4",
         false => "more source addresses: `ip address add ADDRESS dev DEVICE`, then --source-ip",
     };
-    let more_ports = "more ports: `sysctl -w net.ipv4.ip_local_port_range='1024 65535'`";
+    let range = catalogue()
+        .knob("net.ipv4.ip_local_port_range")
+        .and_then(|knob| knob.recommended.as_deref())
+        .unwrap_or("10240 65535");
+    let more_ports = format!("more ports: `sysctl -w net.ipv4.ip_local_port_range='{range}'`");
     match facts.ports.method {
         Method::Rotation => format!(
             "`ss -tan state time-wait | wc -l` until it is low, up to 60 s; \

@@ -228,20 +228,18 @@ fn method(
     // The kernel searches the odd half of the ports only when the even half is taken.
     let many = connections as usize * 2 > pairs;
     match choice {
-        PortChoice::Kernel => (Method::Kernel, "as asked (--source-ports kernel)"),
+        PortChoice::Kernel => (Method::Kernel, "as asked"),
         PortChoice::Within(_) => (Method::Rotation, "as asked"),
-        PortChoice::Auto if owns_time_wait => {
-            (Method::Rotation, "because TIME_WAIT will be on this side")
-        }
+        PortChoice::Auto if owns_time_wait => (Method::Rotation, "as this side keeps TIME_WAIT"),
         PortChoice::Auto if many => {
-            (Method::Rotation, "because the kernel would have to search among so many connections")
+            (Method::Rotation, "as the kernel would search long among so many")
         }
         PortChoice::Auto => (
             Method::Kernel,
             match policy.close {
-                CloseMode::Rst => "because a reset leaves no TIME_WAIT",
-                _ if !churn => "because connections are kept",
-                _ => "because TIME_WAIT will be on the server",
+                CloseMode::Rst => "as a reset leaves no TIME_WAIT",
+                _ if !churn => "as connections are kept",
+                _ => "as the server keeps TIME_WAIT",
             },
         ),
     }

@@ -8,7 +8,7 @@ use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::Tier;
 use crate::plan;
 use crate::ports::{Method, Ports};
-use crate::report::console::format::{bytes, count, rate};
+use crate::report::console::format::{bytes, count, rate, seconds};
 use crate::tuning::catalogue::{catalogue, numbers};
 use serde::Serialize;
 use std::time::Duration;
@@ -221,11 +221,11 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         false if !limits => "this side closes first; there are ports enough for this run".into(),
         false => format!(
             "this side closes first, and a port stays in TIME_WAIT for {held_s:.0} s: at {}/s the \
-             kernel begins to search after {:.1} s and has none left after {:.1} s; in the long \
+             kernel begins to search after {} and has none left after {}; in the long \
              run {}/s go without a search, {}/s at all{}",
             rate(wanted),
-            pairs / 2.0 / wanted,
-            pairs / wanted,
+            seconds(pairs / 2.0 / wanted),
+            seconds(pairs / wanted),
             rate(pairs / 2.0 / held_s),
             rate(pairs / held_s),
             if host.timestamps { "" } else { " (TIME_WAIT cannot be taken over: no timestamps)" },

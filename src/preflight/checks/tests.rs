@@ -87,7 +87,7 @@ fn the_wall_is_predicted_in_seconds_and_rates() {
     let wall = &checks[0];
     assert_eq!((wall.knob, wall.verdict), ("net.ipv4.ip_local_port_range", Verdict::Limits));
     // 28,232 ports: at 25,000/s half of them last 0.56 s and all 1.13 s; over 60 s, 235/s and 471/s.
-    for part in ["25,000/s", "after 0.6 s", "after 1.1 s", "235/s", "471/s"] {
+    for part in ["25,000/s", "after 565 ms", "after 1.13 s", "235/s", "471/s"] {
         assert!(wall.why.contains(part), "{part} in {}", wall.why);
     }
     assert!(wall.cure.contains("--source-ports auto"), "{}", wall.cure);

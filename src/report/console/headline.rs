@@ -104,12 +104,12 @@ fn mode(plan: &PlanSummary) -> Vec<String> {
 fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
     let range = format!("{}-{}", ports.low, ports.high);
     let from = match (ports.sources.as_slice(), asked.is_empty()) {
-        ([], _) => String::new(),
+        (_, true) => String::new(),
         ([one], _) => format!(" of {one}"),
         (many, _) => format!(" of {} addresses", count(many.len() as u64)),
     };
     let skipped: Vec<String> = [
-        (u64::from(ports.skipped_reserved), "reserved"),
+        (u64::from(ports.skipped_reserved), "reserved or the target's own"),
         (ports.skipped_in_use, "in use"),
         (ports.skipped_closing, "still closing"),
     ]
@@ -124,9 +124,7 @@ fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
     match ports.method {
         "rotation" => {
             let usable = count(ports.usable.into());
-            let rest = if ports.left_to_others > 0 { " (the rest is left to others)" } else { "" };
-            let why = ports.why;
-            format!("source ports: {usable} of {range}{from} in rotation{rest}, {why}{skipped}")
+            format!("source ports: {usable} of {range}{from} in rotation, {}{skipped}", ports.why)
         }
         _ => format!("source ports: the kernel's choice{from}, {}", ports.why),
     }
@@ -198,6 +196,30 @@ fn generator(report: &Report) -> [(Role, String); 2] {
 mod tests {
     use super::*;
     use crate::report::console::sample;
+
+    #[test]
+    fn who_chose_the_ports_and_why_is_one_line() {
+        let mut ports = sample::clean().ports;
+        assert_eq!(
+            source_ports(&ports, &[]),
+            "source ports: the kernel's choice, as the server keeps TIME_WAIT"
+        );
+        ports.method = "rotation";
+        (ports.usable, ports.why) = (14_116, "as this side keeps TIME_WAIT");
+        let line = source_ports(&ports, &[]);
+        assert_eq!(
+            line,
+            "source ports: 14,116 of 32768-60999 in rotation, as this side keeps TIME_WAIT"
+        );
+        assert!(line.len() + INDENT <= 80);
+        (ports.skipped_reserved, ports.skipped_in_use) = (3, 1_200);
+        ports.sources.push("127.0.0.2".into());
+        assert_eq!(
+            source_ports(&ports, &["127.0.0.0/30".into()]),
+            "source ports: 14,116 of 32768-60999 of 2 addresses in rotation, as this side keeps \
+             TIME_WAIT; passed over: 3 reserved or the target's own, 1,200 in use"
+        );
+    }
 
     #[test]
     fn the_mode_is_said_in_words() {

@@ -59,7 +59,7 @@ pub fn clean() -> Report {
         connections: Connections { opened: 234_564, failed: 0, time_wait_owner: "server" },
         ports: PortsSummary {
             method: "kernel",
-            why: "because TIME_WAIT will be on the server",
+            why: "as the server keeps TIME_WAIT",
             sources: vec!["127.0.0.1".into()],
             low: 32768,
             high: 60999,
