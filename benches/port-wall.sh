@@ -10,8 +10,13 @@
 # first and in the last quarter of the run. CPU is the whole client process's, per connection.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=${1:-20} connections=${2:-64}
-quarter=$((seconds / 4))
+quarter=$((${1:-20} / 4)) connections=${2:-64}
+seconds=$((quarter * 4))
+[ "$quarter" -ge 1 ] || { echo "give 4 seconds or more" >&2; exit 2; }
+# The server serves as many connections at a time; beyond that its queue would be measured.
+[ "$connections" -le 256 ] || { echo "give at most 256 connections" >&2; exit 2; }
+[ "$(id -u)" = 0 ] || { echo "network namespaces need root" >&2; exit 1; }
+command -v jq >/dev/null || { echo "jq is needed" >&2; exit 1; }
 cargo build --release --quiet --bin ringshot --example client_closes
 export server=target/release/examples/client_closes url=http://127.0.0.1:8080/ quarter
 scratch=$(mktemp -d)
@@ -61,9 +66,9 @@ ours="jq -r '\"\\(.requests.failed) failed; \" + ([.kernel.findings[].id] | join
 shot=(target/release/ringshot "$url" -t1 -c"$connections" -d"${seconds}s" --close client --json -)
 row 'ringshot' "$ours" "${shot[@]}"
 row 'ringshot --source-ports kernel' "$ours" "${shot[@]}" --source-ports kernel
-has wrk && row wrk "grep -h 'Socket errors' \$out || echo '(no errors reported)'" \
-    wrk -t1 -c"$connections" -d"${seconds}s" -H 'Connection: close' "$url"
-has oha && row oha "grep -A9 'Error distribution' \$out | grep '\\[' | head -2 | xargs" \
-    oha --no-tui -c "$connections" -z "${seconds}s" --disable-keepalive "$url"
-has hey && row hey "grep -A9 'Error distribution' \$out | grep '\\[' | head -1 | cut -c1-90" \
-    hey -c "$connections" -z "${seconds}s" -cpus 1 -disable-keepalive "$url"
+if has wrk; then row wrk "grep -h 'Socket errors' \$out || echo '(no errors reported)'" \
+    wrk -t1 -c"$connections" -d"${seconds}s" -H 'Connection: close' "$url"; fi
+if has oha; then row oha "grep -A9 'Error distribution' \$out | grep '\\[' | head -2 | xargs" \
+    oha --no-tui -c "$connections" -z "${seconds}s" --disable-keepalive "$url"; fi
+if has hey; then row hey "grep -A9 'Error distribution' \$out | grep '\\[' | head -1 | cut -c1-90" \
+    hey -c "$connections" -z "${seconds}s" -cpus 1 -disable-keepalive "$url"; fi

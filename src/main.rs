@@ -20,6 +20,7 @@ use ringshot::tuning::command as tune;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::error::Error;
 use std::io;
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -95,7 +96,7 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
             interrupted: signals.received().is_some(),
             before: &before,
             after: &after,
-            listener: host.listener,
+            host: &host,
         },
         &measured,
     );
@@ -111,12 +112,21 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
 fn bundled_server(
     placement: &Placement,
 ) -> Result<(bench_server::Server, Endpoint), Box<dyn Error>> {
-    let server = bench_server::Server::start(bench_server::Config {
-        listen: "127.0.0.1:0".parse()?,
-        threads: placement.server_threads,
-        cpus: placement.server.clone(),
-        ..Default::default()
-    })
+    let start = |port: u16| {
+        bench_server::Server::start(bench_server::Config {
+            listen: (Ipv4Addr::LOCALHOST, port).into(),
+            threads: placement.server_threads,
+            cpus: placement.server.clone(),
+            ..Default::default()
+        })
+    };
+    // An earlier run may have left all of the kernel's ports in TIME_WAIT: then any other will do.
+    let server = match start(0) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            (10_000..10_100).map(start).find(Result::is_ok).unwrap_or(Err(error))
+        }
+        started => started,
+    }
     .map_err(|error| format!("cannot start the bundled server: {error}"))?;
     let endpoint = Endpoint::parse(&format!("http://{}/", server.addr()))?;
     let place = match &placement.server {

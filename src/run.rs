@@ -360,7 +360,7 @@ impl Collector {
             max_us: total.max(),
             in_flight: counters.in_flight(),
             connect_mean_us: mean_us(delta.connect_ns, delta.connections_opened),
-            time_wait: kernel::counters::time_wait().unwrap_or(0),
+            time_wait: kernel::counters::time_wait(),
         });
     }
 }

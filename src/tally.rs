@@ -48,9 +48,9 @@ pub struct Counters {
     pub surplus: u64,
     /// Connections that the peer was asked to close and did not.
     pub not_closed_by_peer: u64,
-    /// Source ports passed over because somebody listens or is bound there.
+    /// Times that a source port was passed over because somebody listens or is bound there.
     pub ports_in_use: u64,
-    /// Source ports passed over because their last connection was not in TIME_WAIT yet.
+    /// Times that one was passed over because its last connection was open, or not in TIME_WAIT yet.
     pub ports_closing: u64,
     /// Time from open to established, summed over all connections.
     pub connect_ns: u64,

@@ -12,7 +12,7 @@
 
 use crate::connection::{Connection, Policy, Route, Step, Surroundings};
 use crate::driver::{Completion, Demand, Driver, Op, Patience, Token};
-use crate::pace::{self, Pace};
+use crate::pace::Pace;
 use crate::ports::Rotation;
 use crate::session::Session;
 use crate::tally::{Counters, Tally, latency_histogram};
@@ -294,10 +294,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 self.busy -= 1;
                 return;
             }
-            if let Some(failure) = connection.must_rest() {
-                connection.rest();
-                let due_ns = self.now_ns + pace::rest_ns(connection.failures(), failure);
-                self.pace.rest(index, due_ns);
+            if let Some(rest_ns) = connection.take_rest_ns() {
+                self.pace.rest(index, self.now_ns + rest_ns);
                 return;
             }
             // One slot finds out which address accepts; the others wait for it.
@@ -307,6 +305,10 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             }
             let granted = self.pace.take(1);
             self.tally.start(granted);
+        }
+        if let Some(pause_ns) = connection.take_pause_ns() {
+            self.pace.rest(index, self.now_ns + pause_ns);
+            return;
         }
         let (address, source) =
             connection.open(&self.task.policy, &mut self.route, &mut self.ports, self.now_ns);

@@ -51,9 +51,21 @@ fn assert_finding(document: &Value, id: &str, words: &[&str]) {
     for word in words {
         assert!(text.to_lowercase().contains(word), "{id}: no {word:?} in {text:?}");
     }
-    assert!(!found["cure"].as_str().expect("a cure").is_empty(), "{id}: no cure");
+    let cure = found["cure"].as_str().expect("a cure");
+    assert!(!cure.is_empty(), "{id}: no cure");
+    assert_pastes(id, cure);
     let severity = found["severity"].as_str().expect("a severity");
     assert!(["info", "warning", "error"].contains(&severity), "{id}: {severity}");
+}
+
+/// What stands in backticks is accepted by a shell.
+fn assert_pastes(id: &str, cure: &str) {
+    let pieces: Vec<&str> = cure.split('`').collect();
+    assert!(pieces.len() % 2 == 1, "{id}: a backtick is missing in {cure:?}");
+    for command in pieces.iter().skip(1).step_by(2) {
+        let parsed = Command::new("bash").args(["-nc", command]).output().expect("bash");
+        assert!(parsed.status.success(), "{id}: {command:?} is no command");
+    }
 }
 
 /// Fewer ports than connections, each of them for one minute.
@@ -69,8 +81,9 @@ fn ports_exhausted() {
         let failed = only_error(&document, "connect/EADDRNOTAVAIL");
         // The server may have one of the ports.
         assert!((50..=51).contains(&failed), "{failed}");
-        let (ours, _) = namespace.time_wait(server.addr().port());
-        assert!((899..=900).contains(&ours), "{ours} in TIME_WAIT");
+        eventually("all in TIME_WAIT", || {
+            (899..=900).contains(&namespace.time_wait(server.addr().port()).0)
+        });
         assert_finding(&document, "ports_exhausted", &["port", "127.0.0.1", "time_wait"]);
     });
 }
@@ -112,7 +125,7 @@ fn accept_queue_overflow() {
         assert!(namespace.counter("TcpExtTCPSynRetrans") >= 16);
         let longest = number(&document, "/latency/connect/max_us");
         assert!(longest > 950_000, "{longest} us");
-        assert_finding(&document, "accept_queue_overflow", &["accept queue"]);
+        assert_finding(&document, "accept_queue_overflow", &["accept queue", "took about 1 s"]);
     });
 }
 
@@ -149,7 +162,7 @@ fn syn_retries() {
         assert_eq!(namespace.counter("TcpExtListenOverflows"), 0);
         let longest = number(&document, "/latency/connect/max_us");
         assert!(longest > 950_000, "{longest} us");
-        assert_finding(&document, "syn_retries", &["syn"]);
+        assert_finding(&document, "syn_retries", &["syn", "took about 1 s"]);
         assert!(!findings(&document).contains(&"accept_queue_overflow".to_owned()));
     });
 }

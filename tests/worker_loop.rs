@@ -186,6 +186,44 @@ fn when_every_port_is_taken_the_request_fails_within_one_lap() {
 }
 
 #[test]
+fn when_every_port_is_still_closing_the_request_waits_for_one() {
+    let task = Task { ports: rotation(4), ..task(4, 12, policy()) };
+    // A port is free again 5 ms after it was opened.
+    let (mut now_us, mut free_us) = (0u64, std::collections::HashMap::new());
+    let outcome = run(task, |slot, verb, replies| match verb {
+        Verb::Open(_, source) => {
+            now_us += 100;
+            let port = source.expect("a source").port();
+            if free_us.get(&port).is_some_and(|&free| free > now_us) {
+                replies.push(Reply::new(100 * US, Op::Connect, Err(libc::EADDRNOTAVAIL)));
+            } else {
+                free_us.insert(port, now_us + 5_000);
+                healthy(slot, verb, replies);
+            }
+        }
+        _ => healthy(slot, verb, replies),
+    });
+    assert_all_ended(&outcome, 12);
+    let counters = outcome.tally.counters;
+    assert_eq!((counters.ok, counters.failed, counters.connections_failed), (12, 0, 0));
+    assert!(outcome.tally.connect.max() >= 1_000, "the pause is in the latency");
+}
+
+#[test]
+fn ports_that_never_become_free_fail_with_their_reason_in_time() {
+    let task = Task { ports: rotation(4), ..task(1, 2, policy()) };
+    let outcome = run(task, |_, verb, replies| {
+        if let Verb::Open(..) = verb {
+            replies.push(Reply::new(US, Op::Connect, Err(libc::EADDRNOTAVAIL)));
+        }
+    });
+    assert_all_ended(&outcome, 2);
+    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::EADDRNOTAVAIL));
+    // Two requests of 100 ms each, and a rest between them.
+    assert!(outcome.end_ns - outcome.begin_ns < 250 * MS);
+}
+
+#[test]
 fn the_kernels_own_choice_is_not_questioned() {
     let mut opens = 0;
     let outcome = run(task(1, 3, policy()), |_, verb, replies| {

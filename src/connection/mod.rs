@@ -15,15 +15,17 @@
 //! kernel has answered every operation, because until then it may still write to the buffer.
 
 mod outstanding;
+mod retry;
 mod route;
 
 use crate::driver::{Demand, Op, Slot};
 use crate::failure::{Failure, Kind, Phase};
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::ports::Rotation;
 use crate::session::{Answer, Event, Session};
 use crate::tally::{Latencies, Tally};
 pub use outstanding::Outstanding;
+use retry::PortRetry;
 pub use route::Route;
 use std::io;
 use std::net::SocketAddr;
@@ -122,8 +124,8 @@ pub struct Connection<S> {
     rested: bool,
     /// A request that was started and has to be sent on a new connection.
     carried: bool,
-    /// Pairs of source address and port that were taken when this connection tried them.
-    skipped: u32,
+    /// Source ports that were taken when this connection tried them.
+    retry: PortRetry,
     /// The number of the address that this connection goes to.
     address: u32,
     /// Requests handed over at once, and how many of them the peer has not answered.
@@ -162,7 +164,7 @@ impl<S: Session> Connection<S> {
             exhausted: false,
             rested: false,
             carried: false,
-            skipped: 0,
+            retry: PortRetry::default(),
             address: 0,
             batch: 0,
             owed: 0,
@@ -197,19 +199,17 @@ impl<S: Session> Connection<S> {
         }
     }
 
-    /// Failed attempts in a row, up to now.
-    pub fn failures(&self) -> u32 {
-        self.failures
-    }
-
-    /// After a failed attempt, until the slot has had its rest: what failed.
-    pub fn must_rest(&self) -> Option<Failure> {
-        self.latest_failure.filter(|_| self.failures > 0 && !self.rested)
-    }
-
-    /// The slot rests once before its next attempt.
-    pub fn rest(&mut self) {
+    /// After a failed attempt: how long the slot has to rest. Told once.
+    pub fn take_rest_ns(&mut self) -> Option<u64> {
+        let failure = self.latest_failure.filter(|_| self.failures > 0 && !self.rested)?;
         self.rested = true;
+        Some(pace::rest_ns(self.failures, failure))
+    }
+
+    /// When every source port was still closing: how long to wait before the request that is
+    /// carried tries again. Told once.
+    pub fn take_pause_ns(&mut self) -> Option<u64> {
+        self.retry.take_pause_ns()
     }
 
     /// Whether the next connection carries a request that has been started already.
@@ -258,7 +258,7 @@ impl<S: Session> Connection<S> {
         self.address = address as u32;
         (self.answered, self.begun) = (0, 0);
         // Trying another port goes on with the same connection: its time has begun already.
-        if self.skipped == 0 {
+        if self.retry.is_first() {
             self.opened_ns = now_ns;
         }
         self.deadline_ns = self.opened_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
@@ -365,7 +365,7 @@ impl<S: Session> Connection<S> {
             return self.not_opened(Failure::errno(phase, errno(&error)), around);
         }
         let address = self.address as usize;
-        self.skipped = 0;
+        self.retry = PortRetry::default();
         around.route.settle(address);
         around.tally.connected(address, around.now_ns - self.opened_ns);
         let extra = self.batch_size(around.policy).saturating_sub(1);
@@ -376,12 +376,14 @@ impl<S: Session> Connection<S> {
     }
 
     fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<'_, S>) -> Step {
-        if self.may_try_another_port(failure, around) {
-            self.skipped += 1;
+        let lap = around.ports.tries(self.address as usize);
+        let end_ns = self.opened_ns.saturating_add(around.policy.timeout_ns);
+        let left_ns = end_ns.saturating_sub(around.now_ns);
+        if self.retry.goes_on(failure, lap, left_ns, &mut around.tally.counters) {
             self.carried = true;
             return self.close();
         }
-        self.skipped = 0;
+        self.retry = PortRetry::default();
         around.tally.counters.connections_failed += 1;
         if around.route.advance() {
             self.carried = true;
@@ -389,25 +391,6 @@ impl<S: Session> Connection<S> {
         }
         self.owed = 1;
         self.fail(failure, around)
-    }
-
-    /// Whether only the source that we chose was taken: by somebody who listens or is bound there,
-    /// or by an earlier connection that is not in TIME_WAIT yet. Counts it.
-    fn may_try_another_port(&self, failure: Failure, around: &mut Surroundings<'_, S>) -> bool {
-        if self.skipped as usize >= around.ports.tries(self.address as usize) {
-            return false;
-        }
-        match (failure.phase, failure.kind) {
-            (Phase::Bind, Kind::Errno(libc::EADDRINUSE)) => {
-                around.tally.counters.ports_in_use += 1;
-                true
-            }
-            (Phase::Connect, Kind::Errno(libc::EADDRNOTAVAIL | libc::EADDRINUSE)) => {
-                around.tally.counters.ports_closing += 1;
-                true
-            }
-            _ => false,
-        }
     }
 
     fn sent(&mut self, result: io::Result<usize>) -> Step {

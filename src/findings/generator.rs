@@ -3,6 +3,7 @@
 use super::{Facts, Finding, Severity};
 use crate::failure::{Kind, Phase};
 use crate::report::console::format::count;
+use crate::tuning::cure;
 
 /// From this share of a thread's time on, the generator is the limit: what is missing to one is
 /// what a virtual machine's neighbours and the start of the run take.
@@ -44,14 +45,21 @@ pub(super) fn descriptors(facts: &Facts<'_>) -> Option<Finding> {
     let of = |errno| facts.failed(Phase::Socket, Kind::Errno(errno));
     let (process, system) = (of(libc::EMFILE), of(libc::ENFILE));
     let (failed, first_s) = process.or(system)?;
+    let (open, most) = facts.host.files.unwrap_or_default();
     let (what, cure) = match process {
         Some(_) => (
             "the file descriptors of this process ran out (EMFILE)",
-            format!("ulimit -n {}; or fewer connections (-c)", 4 * facts.connections.max(1024)),
+            format!(
+                "a higher limit than the {} of the start, and nobody who lowers it in the run: \
+                 `ulimit -Hn {}`; or fewer connections (-c)",
+                count(facts.host.descriptors),
+                2 * facts.host.descriptors.max(1024)
+            ),
         ),
         None => (
             "the files of the whole system ran out (ENFILE)",
-            "sysctl -w fs.file-max=2000000".to_owned(),
+            cure::raise("fs.file-max", Some(most), 2 * most.max(open))
+                .unwrap_or("fewer connections (-c)".into()),
         ),
     };
     Some(Finding {
@@ -80,19 +88,21 @@ pub(super) fn other_connections(facts: &Facts<'_>) -> Option<Finding> {
         });
     }
     // Attempts that failed, or were under way at the end, may have sent a SYN or not.
-    let possible = ours + facts.counters.connections_failed + u64::from(facts.connections);
+    let under_way = facts.counters.in_flight().min(facts.connections.into());
+    let possible = ours + facts.counters.connections_failed + under_way;
     (kernel > possible).then(|| Finding {
         id: "other_connections",
         severity: Severity::Info,
         text: format!(
-            "other processes opened {} connections in this network namespace meanwhile (the \
-             kernel counts {}, ringshot {}): kernel counters below include theirs.",
+            "other processes opened at least {} connections in this network namespace meanwhile \
+             (the kernel counts {}, ringshot {}): the kernel's counters include theirs.",
             count(kernel - possible),
             count(kernel),
             count(ours)
         ),
         cure: "`ss -tnp` shows who; for a clean measurement stop them, or run both ends in a \
-               namespace of their own: `ip netns add NAME; ip netns exec NAME ringshot ...`"
+               namespace of their own: `ip netns add shot; ip -n shot link set lo up; ip netns \
+               exec shot ringshot`"
             .into(),
     })
 }

@@ -14,13 +14,15 @@ mod server;
 
 use crate::connection::Policy;
 use crate::failure::{Failure, Kind, Phase};
-use crate::kernel::{self, Listener};
+use crate::kernel;
 use crate::ports::Ports;
+use crate::preflight::host::HostFacts;
 use crate::report::Second;
 use crate::tally::{Counters, ErrorEntry};
 pub use advice::advice;
 pub use generator::SATURATED_RATIO;
 use hdrhistogram::Histogram;
+pub use ports::more_ports;
 use serde::Serialize;
 
 /// How much a finding matters.
@@ -85,13 +87,17 @@ pub struct Facts<'a> {
     pub port: u16,
     /// Whether the target is on this box.
     pub local: bool,
-    /// Whether it is reached over the loopback by a 127.0.0.0/8 address.
+    /// Whether its address is a loopback one.
     pub loopback: bool,
-    /// The target's listener, when it is on this box.
-    pub listener: Option<Listener>,
+    /// Whether it is an IPv4 address.
+    pub ipv4: bool,
+    /// The box before the run.
+    pub host: &'a HostFacts,
     /// What the kernel counted meanwhile.
     pub kernel: &'a kernel::Counters,
-    /// Sockets in TIME_WAIT towards the target on our side, after the run.
+    /// Sockets in TIME_WAIT towards the target on our side, before the run.
+    pub time_wait_before: Option<u64>,
+    /// And after it.
     pub time_wait_held: Option<u64>,
     /// Sockets that were added to TIME_WAIT towards the target, on our side and on the server's,
     /// as far as the server is on this box. `None` when the kernel did not tell.
@@ -112,6 +118,7 @@ impl Facts<'_> {
 pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
     let rules = [
         ports::exhausted,
+        ports::source_gone,
         ports::slow_search,
         network::conntrack,
         network::accept_queue,
@@ -128,6 +135,11 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         generator::other_connections,
     ];
     let mut findings: Vec<Finding> = rules.iter().filter_map(|rule| rule(facts)).collect();
+    // A thread that is busy with searching for ports is not short of CPU.
+    if findings.iter().any(|finding| ["ports_exhausted", "port_search_slow"].contains(&finding.id))
+    {
+        findings.retain(|finding| finding.id != "generator_saturated");
+    }
     findings.sort_by_key(|finding| finding.severity);
     findings
 }

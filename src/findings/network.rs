@@ -4,7 +4,9 @@
 //! is in it.
 
 use super::{Facts, Finding, Severity};
+use crate::failure::{Kind, Phase};
 use crate::report::console::format::count;
+use crate::tuning::cure;
 
 /// When a SYN is sent again: after 1, 3 and 7 s with doubling waits; from Linux 6.5 on
 /// (`net.ipv4.tcp_syn_linear_timeouts`, 4 by default) after 1, 2, 3, 4, 5 and 7 s. What the
@@ -12,83 +14,125 @@ use crate::report::console::format::count;
 const SYN_RETRY_S: [u64; 6] = [1, 2, 3, 4, 5, 7];
 const SYN_RETRY_WIDTH_S: f64 = 0.25;
 
+/// A connection that needed a second SYN took at least so long.
+const SYN_RETRY_FIRST_US: f64 = 980_000.0;
+
+/// From this share of its limit on, the table of connection tracking is full.
+const CONNTRACK_FULL: f64 = 0.9;
+
 /// The server did not accept as fast as connections came.
 pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {
     let overflows = facts.kernel.get("TcpExtListenOverflows");
     if overflows == 0 || !facts.local {
         return None;
     }
-    let backlog = match facts.listener {
-        Some(listener) => format!(" (its backlog is {})", count(listener.backlog.into())),
+    let backlog = match facts.host.listener {
+        Some(listener) => format!(" (the server's backlog is {})", count(listener.backlog.into())),
         None => String::new(),
     };
     let wanted = u64::from(facts.connections).next_power_of_two().max(1024);
+    let longer = cure::raise("net.core.somaxconn", Some(facts.host.somaxconn), wanted)
+        .map_or(String::new(), |raise| format!(" and {raise}"));
     Some(Finding {
         id: "accept_queue_overflow",
         severity: Severity::Warning,
         text: format!(
-            "the server's accept queue was full{backlog}: {} handshakes were dropped \
-             (ListenOverflows){}.",
+            "an accept queue in this network namespace was full{backlog}: packets of handshakes \
+             were dropped {} times (ListenOverflows){}.",
             count(overflows),
             signature(facts)
         ),
         cure: format!(
             "a server that accepts faster or on more threads; a longer queue: listen(fd, {wanted}) \
-             in the server and `sysctl -w net.core.somaxconn={wanted}`"
+             in the server{longer}"
         ),
     })
 }
 
-/// SYNs were lost on the way, or dropped by a server elsewhere.
+/// SYNs were lost on the way, or dropped by a server elsewhere. The counter is everybody's, so our
+/// own connections must show it: one took a second, or was given up.
 pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
     let retries = facts.kernel.get("TcpExtTCPSynRetrans");
-    let explained = facts.local && facts.kernel.get("TcpExtListenOverflows") > 0;
-    if retries == 0 || explained {
+    let overflows = facts.kernel.get("TcpExtListenOverflows");
+    let explained = facts.local && overflows > 0;
+    let given_up = [Kind::Timeout, Kind::Errno(libc::ETIMEDOUT)]
+        .iter()
+        .any(|&kind| facts.failed(Phase::Connect, kind).is_some());
+    let ours = given_up || facts.connect.max() as f64 >= SYN_RETRY_FIRST_US;
+    if retries == 0 || explained || !ours {
         return None;
     }
-    let half_open = facts.kernel.get("TcpExtTCPReqQFullDrop");
+    // Beside full accept queues, a listener drops when its queue of half-open connections is full.
+    let half_open = facts.kernel.get("TcpExtTCPReqQFullDrop")
+        + facts.kernel.get("TcpExtListenDrops").saturating_sub(overflows);
+    let longer = cure::raise("net.ipv4.tcp_max_syn_backlog", facts.host.max_syn_backlog, 16_384)
+        .map_or(String::new(), |raise| format!(", {raise}"));
     let (why, cure) = match facts.local {
-        true if half_open > 0 => (
-            "the server's queue of half-open connections was full and cookies are off \
-             (TCPReqQFullDrop)",
-            "`sysctl -w net.ipv4.tcp_syncookies=1 net.ipv4.tcp_max_syn_backlog=16384`, and a longer \
-             backlog in the server's listen()",
+        true if half_open > 0 && facts.host.syncookies == 0 => (
+            "the server's queue of half-open connections was full, and cookies are off \
+             (ListenDrops, TCPReqQFullDrop)",
+            format!(
+                "`sysctl -w net.ipv4.tcp_syncookies=1`{longer}, and a longer backlog in the \
+                 server's listen()"
+            ),
         ),
         true => (
             "a packet filter, a full queue of the loopback, or connection tracking dropped them",
-            "`nft list ruleset`, `nstat -az TcpExtTCPReqQFullDrop`, `dmesg | tail`",
+            "`nft list ruleset`; `nstat -az TcpExtListenDrops TcpExtTCPReqQFullDrop`; `dmesg | \
+             tail`"
+                .to_owned(),
         ),
         false => (
             "lost in the network, dropped by a firewall, or by a server whose accept queue is full",
-            "on the server: `nstat -az TcpExtListenOverflows TcpExtTCPReqQFullDrop`; a loss on the \
-             way: `mtr --tcp`",
+            format!(
+                "on the server: `nstat -az TcpExtListenOverflows TcpExtTCPReqQFullDrop`; a loss on \
+                 the way: `mtr --report --tcp --port {} {}`",
+                facts.port,
+                facts.target.trim_end_matches(&format!(":{}", facts.port)).trim_matches(['[', ']'])
+            ),
         ),
     };
     Some(Finding {
         id: "syn_retries",
         severity: Severity::Warning,
-        text: format!("{} SYNs had to be sent again{}: {why}.", count(retries), signature(facts)),
-        cure: cure.into(),
+        text: format!(
+            "SYNs had to be sent again, {} times in this network namespace{}: {why}.",
+            count(retries),
+            signature(facts)
+        ),
+        cure,
     })
 }
 
 /// The queue of half-open connections was full, or cookies are forced.
 pub(super) fn syn_cookies(facts: &Facts<'_>) -> Option<Finding> {
     let sent = facts.kernel.get("TcpExtSyncookiesSent");
-    (sent > 0 && facts.local).then(|| Finding {
+    if sent == 0 || !facts.local {
+        return None;
+    }
+    let wanted = u64::from(facts.connections).next_power_of_two().max(4096);
+    let longer = cure::raise("net.core.somaxconn", Some(facts.host.somaxconn), wanted)
+        .map_or(String::new(), |raise| format!(" and {raise}"));
+    let (why, cure) = match facts.host.syncookies {
+        2 => (
+            "because tcp_syncookies is 2, which forces them",
+            "`sysctl -w net.ipv4.tcp_syncookies=1`".to_owned(),
+        ),
+        _ => (
+            "because a listener's queue of half-open connections was full, which is as long as \
+             its backlog",
+            format!("listen(fd, {wanted}) in the server{longer}"),
+        ),
+    };
+    Some(Finding {
         id: "syn_cookies",
         severity: Severity::Warning,
         text: format!(
-            "the server answered {} SYNs with cookies, because its queue of half-open connections \
-             was full (or tcp_syncookies is 2): TCP options are cut down, and handshakes may be \
-             forgotten.",
+            "{} SYNs were answered with cookies in this network namespace, {why}: the server may \
+             forget a handshake, and without TCP timestamps its options.",
             count(sent)
         ),
-        cure: format!(
-            "`sysctl -w net.ipv4.tcp_max_syn_backlog={0} net.core.somaxconn={0}` and a backlog of \
-             as much in the server's listen(); `sysctl net.ipv4.tcp_syncookies` should be 1",
-            u64::from(facts.connections).next_power_of_two().max(4096)
-        ),
+        cure,
     })
 }
 
@@ -97,26 +141,27 @@ pub(super) fn conntrack(facts: &Facts<'_>) -> Option<Finding> {
     let [dropped, early, failed] = ["ConntrackDrop", "ConntrackEarlyDrop", "ConntrackInsertFailed"]
         .map(|name| facts.kernel.get(name));
     let (in_table, limit) = facts.conntrack?;
-    if dropped + early == 0 && !(failed > 0 && in_table >= limit) {
+    // Packets are also dropped for other reasons, such as two that race for one entry.
+    let full = early > 0 || in_table as f64 >= limit as f64 * CONNTRACK_FULL;
+    if dropped + early + failed == 0 || !full {
         return None;
     }
+    let more = cure::raise("net.netfilter.nf_conntrack_max", Some(limit), 2 * limit);
     Some(Finding {
         id: "conntrack_full",
         severity: Severity::Error,
         text: format!(
-            "connection tracking (nf_conntrack) was full: {} packets dropped, {} connections forgotten early, {} \
-             of {} entries in the table.",
+            "connection tracking (nf_conntrack) was full: {} packets dropped, {} connections \
+             forgotten early, {} of {} entries in the table.",
             count(dropped),
             count(early),
             count(in_table),
             count(limit)
         ),
         cure: format!(
-            "`sysctl -w net.netfilter.nf_conntrack_max={}`, or no tracking for this load: `nft add \
-             table ip raw; nft 'add chain ip raw output {{ type filter hook output priority raw; \
-             }}'; nft add rule ip raw output tcp dport {} notrack`",
-            (2 * limit).max(1_048_576),
-            facts.port
+            "{}; or no tracking for this load: {}",
+            more.unwrap_or_default(),
+            cure::notrack(facts.port)
         ),
     })
 }

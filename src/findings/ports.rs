@@ -1,79 +1,99 @@
 //! The port wall, and the slow-down before it.
 
 use super::{Facts, Finding, Severity};
+use crate::connection::CloseMode;
 use crate::failure::{Kind, Phase};
-use crate::ports::Method;
-use crate::report::console::format::count;
+use crate::ports::{Method, Ports};
+use crate::report::console::format::{count, time_us};
 use crate::tuning::catalogue::catalogue;
 
-/// How much longer connecting takes, against the best second, before that is worth a sentence.
+/// How much longer connecting takes, against the fastest, before that is worth a sentence.
 const SLOWER: f64 = 3.0;
 
-/// And at least so long: on a quiet box the best second may be very good.
+/// And at least so long: on a quiet box the fastest may be very fast.
 const SLOW_US: f64 = 500.0;
 
 /// Requests failed for want of a source port.
 pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
-    let refused = [
-        (Phase::Connect, libc::EADDRNOTAVAIL),
-        (Phase::Bind, libc::EADDRNOTAVAIL),
-        (Phase::Bind, libc::EADDRINUSE),
-    ]
-    .map(|(phase, errno)| facts.failed(phase, Kind::Errno(errno)));
-    let failed: u64 = refused.iter().flatten().map(|(failed, _)| failed).sum();
-    let first_s = refused.iter().flatten().map(|&(_, first_s)| first_s).reduce(f64::min)?;
+    let failed = |phase, errno| facts.failed(phase, Kind::Errno(errno));
+    let (taken, in_use) =
+        (failed(Phase::Connect, libc::EADDRNOTAVAIL), failed(Phase::Bind, libc::EADDRINUSE));
+    let requests: u64 = [taken, in_use].iter().flatten().map(|(requests, _)| requests).sum();
+    let first_s = [taken, in_use].iter().flatten().map(|&(_, first_s)| first_s).reduce(f64::min)?;
     let ports = facts.ports;
     let from = match ports.sources.iter().map(Vec::len).max() {
         Some(n @ 2..) => format!("{n} source addresses"),
         _ => facts.source.clone().unwrap_or("this box".into()),
     };
-    let held = match facts.time_wait_held {
-        Some(held @ 1..) => format!(" ({} in TIME_WAIT on this side)", count(held)),
-        _ => String::new(),
-    };
-    let in_use = refused[2].is_some();
+    let held = facts.time_wait_held.unwrap_or(0);
     let why = match (ports.method, in_use) {
-        (Method::Rotation, true) => {
+        (Method::Rotation, Some(_)) => {
             "sockets that do not share their port (SO_REUSEADDR) hold them: a run that left the \
              choice to the kernel does so for 60 s after its end"
         }
-        (Method::Rotation, false) => {
-            "their last connections were still closing, or TCP timestamps are off, without which \
-             TIME_WAIT cannot be taken over"
+        (Method::Rotation, None) if !facts.host.timestamps => {
+            "without TCP timestamps TIME_WAIT cannot be taken over"
         }
-        _ => "the kernel does not give a port in TIME_WAIT away",
+        (Method::Rotation, None) => "their last connections were still closing",
+        (Method::Kernel, _) if held * 2 > facts.pairs => {
+            "the kernel does not give a port in TIME_WAIT away"
+        }
+        (Method::Kernel, _) => "other connections, or ports that are bound, hold them",
     };
     let text = format!(
-        "no source port was left from {from} to {}, from {first_s:.1} s on: {} ports{held}, and \
-         {why}. {} requests failed for it.",
+        "no source port was left from {from} to {}, from {first_s:.1} s on: of {} ports {} were in \
+         TIME_WAIT on this side, and {why}. {} requests failed for it.",
         facts.target,
         count(facts.pairs),
-        count(failed)
+        count(held),
+        count(requests)
     );
     Some(Finding { id: "ports_exhausted", severity: Severity::Error, text, cure: cure(facts) })
 }
 
+/// The source address went away in the run.
+pub(super) fn source_gone(facts: &Facts<'_>) -> Option<Finding> {
+    let (requests, first_s) = facts.failed(Phase::Bind, Kind::Errno(libc::EADDRNOTAVAIL))?;
+    Some(Finding {
+        id: "source_address_gone",
+        severity: Severity::Error,
+        text: format!(
+            "a source address is not on this box any more, from {first_s:.1} s on: {} requests \
+             failed for it.",
+            count(requests)
+        ),
+        cure: "`ip -brief address` shows what is there; a virtual address may have moved to \
+               another box"
+            .into(),
+    })
+}
+
 /// Connecting took longer and longer while TIME_WAIT filled the ports: the kernel searches.
 pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
-    if facts.ports.method == Method::Rotation {
+    // From here on the even half of the ports is full, and each connect walks through it.
+    let full = facts.pairs / 2 * 9 / 10;
+    let (held, before) = (facts.time_wait_held?, facts.time_wait_before.unwrap_or(0));
+    if facts.ports.method == Method::Rotation || held < full {
         return None;
     }
-    let held = facts.time_wait_held?;
-    // The even half of the ports is full: from here on each connect walks through it.
-    if held < facts.pairs / 2 * 9 / 10 {
-        return None;
-    }
+    // The fastest connections show what connecting takes without a search, if any was without.
+    let best_us = facts.connect.value_at_percentile(1.0) as f64;
     let means = || facts.series.iter().filter_map(|row| Some((row.t_s, row.connect_mean_us?)));
-    let best = means().map(|(_, us)| us).reduce(f64::min)?;
-    let (slow_s, _) = means().find(|&(_, us)| us > SLOW_US && us > best * SLOWER)?;
-    let worst = means().map(|(_, us)| us).fold(0.0, f64::max);
+    let slow = |us: f64| us > SLOW_US && (before >= full || us > best_us * SLOWER);
+    let (slow_s, _) = means().find(|&(_, us)| slow(us))?;
+    let worst_us = means().map(|(_, us)| us).fold(0.0, f64::max);
+    let since = match before >= full {
+        true => "from the start: an earlier run had filled them".to_owned(),
+        false => format!("seen in the second that ended at {slow_s:.1} s"),
+    };
     Some(Finding {
         id: "port_search_slow",
         severity: Severity::Warning,
         text: format!(
-            "the kernel searched for source ports: opening a connection took {best:.0} us on \
-             average in the best second and {worst:.0} us in the worst, with {} of {} ports in \
-             TIME_WAIT towards {} (noticed at {slow_s:.1} s).",
+            "the kernel searched for source ports: opening a connection took {} at best and {} on \
+             average in the worst second, with {} of {} ports in TIME_WAIT towards {} ({since}).",
+            time_us(best_us),
+            time_us(worst_us),
             count(held),
             count(facts.pairs),
             facts.target
@@ -82,24 +102,47 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
+/// What gets past it, leaving out what is in force already.
 fn cure(facts: &Facts<'_>) -> String {
-    let more_addresses = match facts.loopback {
+    let mut cures: Vec<String> = Vec::new();
+    match (facts.ports.method, facts.policy.close) {
+        (Method::Kernel, CloseMode::Client) => {
+            cures.push("--source-ports auto: rotation takes ports in TIME_WAIT over".into());
+            cures.push("--close server".into());
+        }
+        (Method::Kernel, CloseMode::Server) if facts.counters.not_closed_by_peer > 0 => {
+            cures.push("--close client: rotation takes ports in TIME_WAIT over".into());
+        }
+        (Method::Kernel, _) => {}
+        (Method::Rotation, _) => {
+            if !facts.host.timestamps {
+                cures.push("`sysctl -w net.ipv4.tcp_timestamps=1` on both ends".into());
+            }
+            cures.push("wait until `ss -Htan state time-wait | wc -l` is low, up to 60 s".into());
+        }
+    }
+    cures.push(more_ports(facts.ports, facts.loopback && facts.ipv4));
+    cures.join("; or ")
+}
+
+/// More addresses, or a wider range: also what a plan is told before it runs.
+pub fn more_ports(ports: &Ports, loopback: bool) -> String {
+    let addresses = match loopback {
         true => "more source addresses: --source-ip 127.0.0.2,127.0.0.3,127.0.0.4",
         false => "more source addresses: `ip address add ADDRESS dev DEVICE`, then --source-ip",
     };
-    let range = catalogue()
-        .knob("net.ipv4.ip_local_port_range")
-        .and_then(|knob| knob.recommended.as_deref())
-        .unwrap_or("10240 65535");
-    let more_ports = format!("more ports: `sysctl -w net.ipv4.ip_local_port_range='{range}'`");
-    match facts.ports.method {
-        Method::Rotation => format!(
-            "`ss -tan state time-wait | wc -l` until it is low, up to 60 s; \
-             `sysctl -w net.ipv4.tcp_timestamps=1` if it is 0; {more_addresses}; {more_ports}"
+    let recommended = catalogue().knob("net.ipv4.ip_local_port_range");
+    let recommended = recommended.and_then(|knob| knob.target(&range(ports)));
+    match (ports.named, recommended) {
+        (true, _) => format!("{addresses}; or a wider range for --source-ports"),
+        (false, Some(wider)) => format!(
+            "{addresses}; or more ports: `sysctl -w net.ipv4.ip_local_port_range='{wider}'`"
         ),
-        _ => format!(
-            "--source-ports auto (ringshot's rotation takes ports in TIME_WAIT over); or --close \
-             server; {more_addresses}; {more_ports}"
-        ),
+        (false, None) => addresses.into(),
     }
+}
+
+/// As the kernel prints it.
+fn range(ports: &Ports) -> String {
+    format!("{} {}", ports.range.start(), ports.range.end())
 }

@@ -66,19 +66,21 @@ pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
         (facts.kernel.get("TcpExtTCPAbortOnClose"), facts.kernel.get("TcpExtTCPAbortOnData"));
     // A reset of our own (linger 0) is counted as the second one, too.
     let own = facts.policy.close == CloseMode::Rst;
+    // A few of either are our own: connections that the end of the time cut off.
+    let many = |aborted: u64| aborted * 2 >= failed;
     let (who, cure) = match facts.local {
-        true if unread > 0 => (
+        true if many(unread) && unread >= lingering => (
             format!(
-                "the server closed sockets with bytes that it had not read (TCPAbortOnClose \
-                 {}), which the kernel turns into a reset",
+                "the server closed sockets with bytes that it had not read (TCPAbortOnClose {} in \
+                 this network namespace), which the kernel turns into a reset",
                 count(unread)
             ),
             "let the server read the whole request before it closes; its log, its limits",
         ),
-        true if lingering > 0 && !own => (
+        true if many(lingering) && !own => (
             format!(
                 "the server closed with SO_LINGER 0, or had closed before the request came \
-                 (TCPAbortOnData {})",
+                 (TCPAbortOnData {} in this network namespace)",
                 count(lingering)
             ),
             "the server's log: a crash, a limit on clients or time, or a deliberate reset",
@@ -98,33 +100,53 @@ pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
+const SERVER_CLOSES: &str =
+    "--close server, which is what happens anyway; or a server that keeps connections alive";
+
 /// TIME_WAIT is not where the plan wanted it.
 pub(super) fn time_wait_other_side(facts: &Facts<'_>) -> Option<Finding> {
     /// Below this a few closes that crossed could look like a rule.
     const CONNECTIONS_MIN: u64 = 100;
     let opened = facts.counters.connections_opened;
-    let (client, server) = facts.time_wait_entered?;
     if opened < CONNECTIONS_MIN || facts.policy.requests_per_connection.is_none() {
         return None;
     }
     // A port in rotation is in TIME_WAIT once, however often it was used.
     let expected = opened.min(facts.pairs);
-    let (text, cure) = match facts.policy.close {
-        CloseMode::Client if client < expected / 2 && server > client => (
+    let unasked = facts.counters.not_closed_by_peer;
+    let (text, cure) = match (facts.policy.close, facts.time_wait_entered, facts.time_wait_held) {
+        (CloseMode::Client, Some((client, server)), _)
+            if facts.local && client < expected / 2 && server >= expected / 2 =>
+        {
+            (
+                format!(
+                    "the server closed first, although --close client asked for the opposite: {} \
+                     sockets went into TIME_WAIT on its side and {} on this one.",
+                    count(server),
+                    count(client)
+                ),
+                SERVER_CLOSES,
+            )
+        }
+        // The server's sockets are not to be seen from here, but ours are missing.
+        (CloseMode::Client, Some((client, _)), Some(held))
+            if !facts.local && client < expected / 10 && held < expected / 10 =>
+        {
+            (
+                format!(
+                    "the server closed first, although --close client asked for the opposite: {} \
+                     connections left {} sockets in TIME_WAIT on this side.",
+                    count(opened),
+                    count(held)
+                ),
+                SERVER_CLOSES,
+            )
+        }
+        (CloseMode::Server, ..) if unasked > opened / 2 => (
             format!(
-                "the server closed first, although --close client asked for the opposite: {} \
-                 sockets in TIME_WAIT are on its side and {} on this one.",
-                count(server),
-                count(client)
-            ),
-            "--close server, which is what happens anyway; or a server that keeps connections \
-             alive",
-        ),
-        CloseMode::Server if client > expected / 2 => (
-            format!(
-                "the server left closing to this side, although it was asked to: {} sockets in \
-                 TIME_WAIT towards it hold source ports here.",
-                count(client)
+                "the server left closing to this side, although it was asked to: TIME_WAIT of {} \
+                 connections is on this side, and holds source ports here.",
+                count(unasked)
             ),
             "--close client, which lets ports in rotation take TIME_WAIT over; or --close rst",
         ),

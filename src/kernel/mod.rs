@@ -21,7 +21,7 @@ pub mod sysctl;
 use std::net::SocketAddr;
 
 pub use counters::{Counters, Snapshot};
-pub use sockets::{Listener, Owner, TimeWait, TimeWaitGroup};
+pub use sockets::{Listener, Owner, TimeWait, TimeWaitGroup, is_local};
 
 /// What the kernel says at one moment: before a run, and after it.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +30,8 @@ pub struct Moment {
     pub counters: Snapshot,
     /// Sockets in TIME_WAIT, by where they lead; `None` when the kernel does not tell.
     pub time_wait: Option<TimeWait>,
-    /// All sockets in TIME_WAIT.
-    pub time_wait_count: u64,
+    /// All sockets in TIME_WAIT; `None` when the kernel does not tell.
+    pub time_wait_count: Option<u64>,
 }
 
 impl Moment {
@@ -39,14 +39,8 @@ impl Moment {
     pub fn now(targets: &[SocketAddr]) -> Moment {
         Moment {
             counters: Snapshot::take(),
-            time_wait_count: counters::time_wait().unwrap_or(0),
+            time_wait_count: counters::time_wait(),
             time_wait: sockets::time_wait(targets).ok(),
         }
     }
-}
-
-/// Whether an address is one of this box: the kernel then talks to itself, and what it counts
-/// includes the other end.
-pub fn is_local(address: SocketAddr) -> bool {
-    crate::ports::route_source(address) == Some(address.ip()) || address.ip().is_loopback()
 }

@@ -212,7 +212,7 @@ fn as_seen(address: SocketAddr) -> SocketAddr {
 }
 
 /// Whether packets to this address stay here. Nothing is sent to find out.
-fn is_local(address: SocketAddr) -> bool {
+pub fn is_local(address: SocketAddr) -> bool {
     let seen = as_seen(address);
     let (any, foreign_too): (IpAddr, _) = match seen.ip() {
         IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), "net.ipv4.ip_nonlocal_bind"),

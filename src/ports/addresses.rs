@@ -3,11 +3,9 @@
 use crate::plan::UsageError;
 use ipnet::IpNet;
 use std::collections::HashSet;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// A connection takes one address at a time: more than these are a typing error, and each is tried
-/// before the start.
+/// Each is tried before the start, and more than these are a typing error.
 const ADDRESSES_MAX: u128 = 4096;
 
 /// What was asked for with `--source-ip`: addresses, and prefixes of which all that are on the box
@@ -19,12 +17,13 @@ impl SourceList {
     /// Reads `ADDRESS[,ADDRESS...]`, each with or without a `/PREFIX`.
     ///
     /// # Errors
-    /// The part that is neither an address nor a prefix, or is too large.
+    /// The part that is neither an address nor a prefix, or cannot be a source; too many of them.
     pub fn parse(text: &str) -> Result<SourceList, UsageError> {
         let refuse = |part: &str, why: &str| {
             Err(UsageError(format!("--source-ip {}: {why}", part.escape_debug())))
         };
         let mut nets = Vec::new();
+        let mut total = 0u128;
         for part in text.split(',').map(str::trim) {
             let net = match (part.parse::<IpAddr>(), part.parse::<IpNet>()) {
                 (Ok(ip), _) => IpNet::from(ip),
@@ -33,13 +32,22 @@ impl SourceList {
                     return refuse(part, "give addresses such as 10.0.0.2,10.0.0.3 or 10.0.0.0/28");
                 }
             };
-            if net.addr().is_unspecified() && net.prefix_len() == net.max_prefix_len() {
+            let bits = net.max_prefix_len() - net.prefix_len();
+            if bits == 0 && net.addr().is_unspecified() {
                 return refuse(part, "any address is what you get without this flag; name one");
             }
-            let bits = net.max_prefix_len() - net.prefix_len();
-            if 1u128.checked_shl(bits.into()).is_none_or(|size| size > ADDRESSES_MAX) {
+            if net.addr().is_multicast() {
+                return refuse(part, "a multicast address is nobody's; name one of this box");
+            }
+            // An address of one link is only one together with its interface.
+            if matches!(net, IpNet::V6(net) if net.addr().is_unicast_link_local()) {
+                return refuse(part, "link-local addresses are chosen by the route; leave it out");
+            }
+            total = total.saturating_add(1u128.checked_shl(bits.into()).unwrap_or(u128::MAX));
+            if total > ADDRESSES_MAX {
                 let longest = net.max_prefix_len() - ADDRESSES_MAX.ilog2() as u8;
-                return refuse(part, &format!("too many addresses; give /{longest} or longer"));
+                let why = format!("at most {ADDRESSES_MAX} addresses, which is one /{longest}");
+                return refuse(part, &why);
             }
             nets.push(net);
         }
@@ -54,26 +62,11 @@ impl SourceList {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         for net in &self.0 {
-            let before = found.len();
-            let mut reason = None;
-            let mut all: Vec<IpAddr> = net.hosts().collect();
-            if all.is_empty() {
-                all.push(net.addr());
-            }
-            for ip in all {
-                match check(ip) {
-                    Ok(()) if seen.insert(ip) => found.push(ip),
-                    Ok(()) => {}
-                    Err(error) => reason = Some(error),
-                }
-            }
-            if let (Some(reason), true) = (reason, found.len() == before) {
-                let single = net.prefix_len() == net.max_prefix_len();
-                let name = if single { net.addr().to_string() } else { net.to_string() };
-                let what = match reason.raw_os_error() {
-                    Some(libc::EADDRNOTAVAIL) if single => "not an address of this box".into(),
-                    Some(libc::EADDRNOTAVAIL) => "no address of it is on this box".into(),
-                    _ => reason.to_string(),
+            let here: Vec<IpAddr> = every_address(net).filter(|&ip| is_here(ip)).collect();
+            if here.is_empty() {
+                let (name, what) = match net.prefix_len() == net.max_prefix_len() {
+                    true => (net.addr().to_string(), "not an address of this box"),
+                    false => (net.to_string(), "no address of it is on this box"),
                 };
                 return Err(UsageError(format!(
                     "--source-ip {name}: {what}; `ip -brief address` lists what is there, \
@@ -81,6 +74,7 @@ impl SourceList {
                     net.addr()
                 )));
             }
+            found.extend(here.into_iter().filter(|&ip| seen.insert(ip)));
         }
         Ok(found)
     }
@@ -95,9 +89,24 @@ impl SourceList {
     }
 }
 
-/// Whether a connection can come from there: asks the kernel, with a port of its choice.
-fn check(ip: IpAddr) -> io::Result<()> {
-    TcpListener::bind((ip, 0)).map(|_| ())
+/// All of a prefix: which of them are not for hosts, the kernel knows.
+fn every_address(net: &IpNet) -> impl Iterator<Item = IpAddr> {
+    let bits = net.max_prefix_len() - net.prefix_len();
+    let first = net.network();
+    (0..1u128 << bits).map(move |offset| match first {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() + offset as u32).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() + offset).into(),
+    })
+}
+
+/// Whether an address is one of this box. A datagram socket is bound to it and connected to it: the
+/// first fails for a foreign address, the second for a broadcast address, and where foreign ones
+/// may be bound (`ip_nonlocal_bind`) for those too. Ports of datagrams are not those of TCP, which
+/// may all be in TIME_WAIT.
+fn is_here(ip: IpAddr) -> bool {
+    /// Discard (RFC 863); nothing is sent to it.
+    const ANY_PORT: u16 = 9;
+    UdpSocket::bind((ip, 0)).and_then(|socket| socket.connect((ip, ANY_PORT))).is_ok()
 }
 
 /// The address that the routing table would send from. No packet leaves: connecting a datagram

@@ -10,12 +10,16 @@
 //! A port that was bound explicitly, also one in TIME_WAIT, is one that the kernel never chooses by
 //! itself, for anybody on the box and towards any target. Rotation through the whole range would
 //! leave other programs without a port for a minute. `connect()` first looks at the ports with the
-//! parity of the range's lower end (the even ones, by default), so the rotation takes the others:
-//! nobody notices it, and half of the range is far more than it needs.
+//! parity of the range's lower end (the even ones, by default), so the rotation takes the others,
+//! and half of the range is far more than it needs. Who notices is a program that binds port 0,
+//! which looks at the other half first (it finds an even port a little later), or a certain odd
+//! port without SO_REUSEADDR.
 //!
-//! The socket option IP_LOCAL_PORT_RANGE, which narrows the kernel's own choice, is deliberately
-//! not used for a given range: the kernel does not choose a port in TIME_WAIT that was bound
-//! explicitly before, so after a run in rotation it would find the range full for a minute.
+//! The socket option IP_LOCAL_PORT_RANGE, which steers the kernel's own choice, is deliberately not
+//! used. Not for a given range: the kernel does not choose a port in TIME_WAIT that was bound
+//! explicitly before, so after a run in rotation it would find the range full for a minute. Nor
+//! for many held connections: rotation needs no search at all, on every kernel; and who asks for
+//! the kernel's choice is to see what the kernel does.
 //!
 //! ```text
 //!   all pairs      (40000, a) (40000, b) (40001, a) (40001, b) (40002, a) ...
@@ -33,7 +37,8 @@ use crate::plan::UsageError;
 use addresses::same_family;
 pub use addresses::{SourceList, route_source, towards};
 pub use rotation::Rotation;
-use std::net::{IpAddr, SocketAddr};
+use std::io::ErrorKind::PermissionDenied;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -83,11 +88,13 @@ impl PortSpace {
     /// Asks the kernel.
     pub fn detect() -> PortSpace {
         let unprivileged = sysctl::number("net.ipv4.ip_unprivileged_port_start");
-        let root = nix::unistd::geteuid().is_root();
+        // Asks for the privilege itself: root may lack it, and others may have it.
+        let privileged = UdpSocket::bind((Ipv4Addr::LOCALHOST, 1));
+        let privileged = !privileged.is_err_and(|error| error.kind() == PermissionDenied);
         PortSpace {
             local_range: sysctl::local_port_range(),
             reserved: sysctl::reserved_ports(),
-            first_unprivileged: if root { 0 } else { unprivileged.unwrap_or(1024) as u16 },
+            first_unprivileged: if privileged { 0 } else { unprivileged.unwrap_or(1024) as u16 },
         }
     }
 }
@@ -99,6 +106,8 @@ pub struct Ports {
     pub method: Method,
     /// Why, as the end of a sentence.
     pub why: &'static str,
+    /// Whether the range was named (`--source-ports LOW-HIGH`); else it is the kernel's.
+    pub named: bool,
     /// The range from which ports are chosen.
     pub range: RangeInclusive<u16>,
     /// The ports of that range to choose from: neither reserved nor left to others.
@@ -120,6 +129,7 @@ impl Ports {
         Ports {
             method: Method::Kernel,
             why: "as asked",
+            named: false,
             range: 1..=u16::MAX,
             usable: Arc::new([]),
             left_to_others: 0,
@@ -154,7 +164,10 @@ impl Ports {
         };
         // From the target's own address and port a connection would connect to itself.
         let own = |port: u16| {
-            targets.iter().zip(&sources).any(|(t, from)| t.port() == port && from.contains(&t.ip()))
+            targets.iter().zip(&sources).any(|(target, from)| {
+                let here = from.contains(&target.ip()) || target.ip().is_unspecified();
+                target.port() == port && here
+            })
         };
         let reserved = |port: u16| space.reserved.iter().any(|range| range.contains(&port));
         let all: Arc<[u16]> = range.clone().filter(|&port| !reserved(port) && !own(port)).collect();
@@ -170,6 +183,7 @@ impl Ports {
         Ok(Ports {
             method,
             why,
+            named: matches!(choice, PortChoice::Within(_)),
             left_to_others: (all.len() - usable.len()) as u32,
             reserved: (range.clone().count() - all.len()) as u32,
             range,
@@ -279,7 +293,7 @@ fn check_range(
     }
     if *range.start() < space.first_unprivileged {
         return refuse(&format!(
-            "ports below {0} need root; give a range from {0} on",
+            "ports below {0} need a privilege (CAP_NET_BIND_SERVICE); give a range from {0} on",
             space.first_unprivileged
         ));
     }

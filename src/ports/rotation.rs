@@ -54,13 +54,16 @@ impl Rotation {
         if addresses == 0 {
             return None;
         }
-        // Without ports of our own the addresses take turns.
-        let pairs = self.ports.len().max(1) * addresses;
+        // Without ports of our own every worker takes all addresses in turn.
+        let (pairs, first, step) = match self.ports.len() {
+            0 => (addresses, 0, 1),
+            ports => (ports * addresses, self.worker, self.workers),
+        };
         if self.at >= pairs {
-            self.at = self.worker % pairs;
+            self.at = first;
         }
         let number = self.at;
-        self.at += self.workers;
+        self.at += step;
         let port = self.ports.get(number / addresses).copied().unwrap_or(0);
         Some(SocketAddr::new(self.sources(address)[number % addresses], port))
     }

@@ -88,7 +88,7 @@ fn a_range_without_a_usable_port_is_refused() {
     let reserved = PortSpace { reserved: vec![5000..=6000], ..space() };
     assert!(refused(5000..=5001, reserved).contains("reserved"));
     assert!(refused(8080..=8080, space()).contains("target's own"));
-    assert!(refused(80..=90, space()).contains("ports below 1024 need root"));
+    assert!(refused(80..=90, space()).contains("ports below 1024 need a privilege"));
 }
 
 #[test]
@@ -103,6 +103,12 @@ fn given_addresses_serve_the_targets_of_their_family() {
     let next: HashSet<_> = (0..4).map(|_| rotation.next(0).unwrap().to_string()).collect();
     assert_eq!(next, HashSet::from(["127.0.0.2:0", "127.0.0.3:0"].map(String::from)));
     assert_eq!(rotation.next(1), Some("[::1]:0".parse().unwrap()));
+    // Whatever the number of workers, each takes them in turn.
+    for worker in 0..3 {
+        let mut rotation = ports.rotation(worker, 3);
+        let turns: Vec<_> = (0..4).map(|_| rotation.next(0).unwrap()).collect();
+        assert!(turns[0] != turns[1] && turns[0] == turns[2] && turns[1] == turns[3]);
+    }
     assert_eq!(rotation.tries(0), 0, "what the kernel says about its own choice is final");
 }
 
@@ -135,13 +141,19 @@ fn lists_and_prefixes_are_resolved_on_this_box() {
         resolve("127.0.0.2, 127.0.0.3,127.0.0.2").unwrap(),
         [ip("127.0.0.2"), ip("127.0.0.3")]
     );
-    assert_eq!(resolve("127.0.9.1/30").unwrap(), [ip("127.0.9.1"), ip("127.0.9.2")]);
+    // On the loopback every address of the network is one of the box.
+    assert_eq!(resolve("127.0.9.1/31").unwrap(), [ip("127.0.9.0"), ip("127.0.9.1")]);
+    // What a prefix adds may be known already.
+    assert_eq!(resolve("127.0.0.5,127.0.0.5/32").unwrap(), [ip("127.0.0.5")]);
     for (text, expected) in [
         ("198.51.100.1", "198.51.100.1: not an address of this box"),
         ("198.51.100.0/28", "198.51.100.0/28: no address of it"),
         ("2001:db8::1", "2001:db8::1: not an address of this box"),
-        ("127.0.0.0/8", "give /20 or longer"),
-        ("::/0", "give /116 or longer"),
+        ("127.0.0.0/8", "at most 4096 addresses, which is one /20"),
+        ("::/0", "at most 4096 addresses, which is one /116"),
+        ("127.0.0.0/20,127.0.16.0/20", "127.0.16.0/20: at most 4096"),
+        ("224.0.0.1", "multicast"),
+        ("fe80::1", "link-local"),
         ("0.0.0.0", "name one"),
         ("", "give addresses"),
         ("127.0.0.1,,127.0.0.2", "give addresses"),

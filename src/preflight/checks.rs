@@ -6,10 +6,12 @@ use super::descriptors;
 use super::host::HostFacts;
 use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::Tier;
+use crate::findings;
+use crate::kernel::Listener;
 use crate::plan;
 use crate::ports::{Method, Ports};
 use crate::report::console::format::{bytes, count, rate, seconds};
-use crate::tuning::catalogue::{catalogue, numbers};
+use crate::tuning::cure;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -71,8 +73,10 @@ pub struct Need<'a> {
     pub bundled: bool,
     /// The server is on this box.
     pub local: bool,
-    /// It is reached over the loopback interface.
+    /// Its address is a loopback one.
     pub loopback: bool,
+    /// It is an IPv4 address.
+    pub ipv4: bool,
     /// How connections behave.
     pub policy: &'a Policy,
     /// The limit of time.
@@ -81,12 +85,14 @@ pub struct Need<'a> {
     pub requests: Option<u64>,
     /// Where connections come from.
     pub ports: &'a Ports,
+    /// The target's port.
+    pub port: u16,
     /// The size of a slot's receive buffer.
     pub receive_buffer_bytes: usize,
 }
 
 impl Need<'_> {
-    /// New connections per second, at best.
+    /// New connections per second, at best: over a network it will be fewer.
     fn rate(&self) -> f64 {
         let threads = f64::from(self.threads);
         match self.policy.requests_per_connection {
@@ -167,16 +173,25 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     // Only where it comes near: nobody wants to read about nine million files.
     (needed * 2 > max).then(|| {
         let fits = needed < max;
+        let verdict = match (fits, host.root) {
+            (true, _) => Verdict::Fits,
+            // With CAP_SYS_ADMIN the limit may be exceeded, by us and not by others.
+            (false, true) => Verdict::Limits,
+            (false, false) => Verdict::Prevents,
+        };
         Check {
             knob: "fs.file-max",
             current: count(max),
             needed: count(needed),
-            verdict: if fits { Verdict::Fits } else { Verdict::Prevents },
+            verdict,
             why: format!(
                 "{} files are open on the box, and every end of a connection is one more",
                 count(open)
             ),
-            cure: if fits { String::new() } else { raise("fs.file-max", needed * 2) },
+            cure: match fits {
+                true => String::new(),
+                false => cure::raise("fs.file-max", Some(max), needed * 2).unwrap_or_default(),
+            },
         }
     })
 }
@@ -190,7 +205,7 @@ fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
         Method::Kernel => pairs < connections,
     };
     (short && !need.ports.sources.iter().all(Vec::is_empty)).then(|| Check {
-        knob: "net.ipv4.ip_local_port_range",
+        knob: range_knob(need),
         current: space(need),
         needed: format!("{} at a time", count(connections)),
         verdict: Verdict::Prevents,
@@ -210,52 +225,69 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         return None;
     }
     let (pairs, wanted) = (need.pairs() as f64, need.rate());
-    let takes_over = need.ports.method == Method::Rotation && host.timestamps;
+    let rotates = need.ports.method == Method::Rotation;
+    let takes_over = rotates && host.timestamps;
     // The kernel's own choice takes over, too, where tcp_tw_reuse applies, after a delay.
     let reuses = host.timestamps && (host.tw_reuse == 1 || (host.tw_reuse == 2 && need.loopback));
     let held_s = if reuses { host.tw_reuse_delay_ms as f64 / 1e3 } else { TIME_WAIT_S };
-    let reached = need.opened() > pairs / 2.0 && wanted > pairs / 2.0 / held_s;
-    let limits = !takes_over && reached;
-    let why = match takes_over {
-        true => "this side closes first; ports in rotation take TIME_WAIT over".into(),
-        false if !limits => "this side closes first; there are ports enough for this run".into(),
-        false => format!(
-            "this side closes first, and a port stays in TIME_WAIT for {held_s:.0} s: at {}/s the \
-             kernel begins to search after {} and has none left after {}; in the long \
-             run {}/s go without a search, {}/s at all{}",
-            rate(wanted),
-            seconds(pairs / 2.0 / wanted),
-            seconds(pairs / wanted),
-            rate(pairs / 2.0 / held_s),
-            rate(pairs / held_s),
-            if host.timestamps { "" } else { " (TIME_WAIT cannot be taken over: no timestamps)" },
-        ),
+    // Without a search, rotation goes on to the last port.
+    let free = if rotates { pairs } else { pairs / 2.0 };
+    let limits = !takes_over && need.opened() > free && wanted > free / held_s;
+    let why = match (takes_over, limits) {
+        (true, _) => "this side closes first; ports in rotation take TIME_WAIT over".into(),
+        (false, false) => "this side closes first; there are ports enough for this run".into(),
+        (false, true) => wall(need, held_s, free),
     };
+    let timestamps = "`sysctl -w net.ipv4.tcp_timestamps=1` on both ends";
     let cure = match (limits, host.timestamps) {
         (false, _) => String::new(),
-        (true, false) => {
-            format!("sysctl -w net.ipv4.tcp_timestamps=1 on both ends; {}", more_ports(need))
-        }
+        (true, false) => format!("{timestamps}; or {}", more_ports(need)),
         (true, true) => format!(
-            "--source-ports auto (rotation takes TIME_WAIT over); or --close server; {}",
+            "--source-ports auto: rotation takes TIME_WAIT over; or --close server; or {}",
             more_ports(need)
         ),
     };
-    Some(Check {
-        knob: if host.timestamps {
-            "net.ipv4.ip_local_port_range"
-        } else {
-            "net.ipv4.tcp_timestamps"
-        },
-        current: space(need),
-        needed: match takes_over {
-            true => format!("{} at a time", count(need.connections.into())),
-            false => format!("{}/s for {held_s:.0} s", rate(wanted)),
-        },
-        verdict: if limits { Verdict::Limits } else { Verdict::Fits },
-        why,
-        cure,
-    })
+    let (knob, current, needed) = match host.timestamps {
+        true => (
+            range_knob(need),
+            space(need),
+            match takes_over {
+                true => format!("{} at a time", count(need.connections.into())),
+                false => format!("up to {}/s, each for {}", rate(wanted), seconds(held_s)),
+            },
+        ),
+        false => ("net.ipv4.tcp_timestamps", "0".into(), "1".into()),
+    };
+    let verdict = if limits { Verdict::Limits } else { Verdict::Fits };
+    Some(Check { knob, current, needed, verdict, why, cure })
+}
+
+/// What happens at the port wall, and when: P ports that are held for T seconds carry P / T
+/// connections per second, and half of that before the kernel has to search.
+fn wall(need: &Need<'_>, held_s: f64, free: f64) -> String {
+    let (pairs, wanted) = (need.pairs() as f64, need.rate());
+    let held = seconds(held_s);
+    let mut text = format!(
+        "this side closes first, and a port stays in TIME_WAIT for {held}: at up to {}/s",
+        rate(wanted)
+    );
+    if free < pairs {
+        text += &format!(" the kernel begins to search after {}", seconds(free / wanted));
+    }
+    if need.opened() > pairs {
+        let and = if free < pairs { " and" } else { "" };
+        text += &format!("{and} none is left after {}", seconds(pairs / wanted));
+    }
+    let most = rate(pairs / held_s);
+    match free < pairs {
+        true => {
+            text + &format!(
+                "; in the long run {}/s without a search, {most}/s at most",
+                rate(free / held_s)
+            )
+        }
+        false => text + &format!("; in the long run {most}/s at most"),
+    }
 }
 
 /// Ports in rotation that are held by sockets which do not share them.
@@ -269,7 +301,7 @@ fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         why: "sockets that do not share their port (SO_REUSEADDR) hold most of the range: a run \
               that left the choice to the kernel does so for 60 s after its end"
             .into(),
-        cure: format!("wait up to 60 s; {}", more_ports(need)),
+        cure: format!("wait up to 60 s; or {}", more_ports(need)),
     })
 }
 
@@ -279,20 +311,24 @@ fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     }
     let connections = u64::from(need.connections);
     // As many as this can wait at a time, when the server is busy with something else.
-    let backlog = match host.listener {
-        Some(listener) => u64::from(listener.backlog) * u64::from(listener.count.max(1)),
-        None => host.somaxconn,
+    let (knob, current, backlog) = match host.listener {
+        Some(one @ Listener { count: 0 | 1, .. }) => {
+            ("listen backlog", count(one.backlog.into()), u64::from(one.backlog))
+        }
+        Some(many) => (
+            "listen backlog",
+            format!("{} for each of {} listeners", many.backlog, many.count),
+            u64::from(many.backlog) * u64::from(many.count),
+        ),
+        // The bundled server asks for as much as it may have.
+        None => ("net.core.somaxconn", count(host.somaxconn), host.somaxconn),
     };
     let fits = backlog + 1 >= connections;
+    let raise = cure::raise("net.core.somaxconn", Some(host.somaxconn), connections);
+    let in_server = host.listener.map(|_| format!("listen(fd, {connections}) in the server"));
     Some(Check {
-        knob: "net.core.somaxconn",
-        current: match host.listener {
-            Some(listener) if listener.count > 1 => {
-                format!("{}; {} listeners of {}", host.somaxconn, listener.count, listener.backlog)
-            }
-            Some(listener) => format!("{}; the listener's is {}", host.somaxconn, listener.backlog),
-            None => count(host.somaxconn),
-        },
+        knob,
+        current,
         needed: count(connections),
         verdict: if fits { Verdict::Fits } else { Verdict::Limits },
         why: match fits {
@@ -306,10 +342,7 @@ fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         },
         cure: match fits {
             true => String::new(),
-            false => format!(
-                "listen(fd, {connections}) in the server; {}",
-                raise("net.core.somaxconn", connections)
-            ),
+            false => [in_server, raise].into_iter().flatten().collect::<Vec<_>>().join(" and "),
         },
     })
 }
@@ -325,38 +358,43 @@ fn syn_backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         verdict: Verdict::Limits,
         why: "SYN cookies are off: half-open connections beyond three quarters of this are dropped"
             .into(),
-        cure: format!(
-            "sysctl -w net.ipv4.tcp_syncookies=1; {}",
-            raise("net.ipv4.tcp_max_syn_backlog", needed)
-        ),
+        cure: "`sysctl -w net.ipv4.tcp_syncookies=1`".into(),
     })
 }
 
 fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    /// `nf_conntrack_tcp_timeout_time_wait`, by default.
+    /// `nf_conntrack_tcp_timeout_time_wait` and `..._close`, by default.
     const TRACKED_S: f64 = 120.0;
+    const TRACKED_AFTER_RESET_S: f64 = 10.0;
     let (tracked, max) = host.conntrack.filter(|&(tracked, _)| tracked > 0)?;
-    let kept = need.opened().min(need.rate() * TRACKED_S).max(f64::from(need.connections));
+    let tracked_s = match need.policy.close {
+        CloseMode::Rst => TRACKED_AFTER_RESET_S,
+        CloseMode::Server | CloseMode::Client => TRACKED_S,
+    };
+    let kept = need.opened().min(need.rate() * tracked_s).max(f64::from(need.connections));
     // A 4-tuple that is used again uses its entry again.
-    let tuples = if need.ports.method == Method::Rotation { need.pairs() as f64 } else { kept };
-    let needed = tracked + kept.min(tuples) as u64;
+    let needed = tracked + kept.min(need.pairs() as f64) as u64;
     let fits = needed < max;
+    let raise = || cure::raise("net.netfilter.nf_conntrack_max", Some(max), needed);
+    let port = need.port;
     Some(Check {
         knob: "net.netfilter.nf_conntrack_max",
         current: format!("{}, {} in use", count(max), count(tracked)),
         needed: count(needed),
         verdict: if fits { Verdict::Fits } else { Verdict::Limits },
         why: match fits {
-            true => "every connection is tracked, for two minutes after its end".into(),
-            false => "every connection is tracked, for two minutes after its end; when the table \
-                      is full, SYNs are dropped without a word"
-                .into(),
+            true => format!("every connection is tracked, for {tracked_s:.0} s after its end"),
+            false => format!(
+                "every connection is tracked, for {tracked_s:.0} s after its end; when the table \
+                 is full, SYNs are dropped without a word"
+            ),
         },
         cure: match fits {
             true => String::new(),
             false => format!(
-                "{}; or no tracking for this load (a notrack rule)",
-                raise("net.netfilter.nf_conntrack_max", needed)
+                "{}; or no tracking for this load: {}",
+                raise().unwrap_or_default(),
+                cure::notrack(port)
             ),
         },
     })
@@ -371,9 +409,8 @@ fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         _ => false,
     };
     let max = host.tw_buckets?;
-    let kept = need.opened().min(need.rate() * TIME_WAIT_S);
-    let kept =
-        if need.ports.method == Method::Rotation { kept.min(need.pairs() as f64) } else { kept };
+    // A 4-tuple is in TIME_WAIT once.
+    let kept = need.opened().min(need.rate() * TIME_WAIT_S).min(need.pairs() as f64);
     (here && kept > max as f64).then(|| Check {
         knob: "net.ipv4.tcp_max_tw_buckets",
         current: count(max),
@@ -415,6 +452,11 @@ fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     })
 }
 
+/// What a range of ports comes from.
+fn range_knob(need: &Need<'_>) -> &'static str {
+    if need.ports.named { "--source-ports" } else { "net.ipv4.ip_local_port_range" }
+}
+
 /// `28,232 of 32768-60999, from 127.0.0.1`
 fn space(need: &Need<'_>) -> String {
     let ports = need.ports;
@@ -425,31 +467,7 @@ fn space(need: &Need<'_>) -> String {
 }
 
 fn more_ports(need: &Need<'_>) -> String {
-    let addresses = match need.loopback {
-        true => "more source addresses: --source-ip 127.0.0.2,127.0.0.3",
-        false => "more source addresses: `ip address add ADDRESS dev DEVICE`, then --source-ip",
-    };
-    let knob = catalogue().knob("net.ipv4.ip_local_port_range");
-    match knob.and_then(|knob| knob.recommended.as_deref()) {
-        Some(range) => {
-            format!("{addresses}; more ports: sysctl -w net.ipv4.ip_local_port_range='{range}'")
-        }
-        None => addresses.into(),
-    }
-}
-
-/// The catalogue's value for a setting, or what the plan needs where that is more.
-fn raise(name: &str, needed: u64) -> String {
-    let recommended = catalogue()
-        .knob(name)
-        .and_then(|knob| numbers(knob.recommended.as_deref()?)?.first().copied())
-        .and_then(|value| u64::try_from(value).ok());
-    match recommended {
-        Some(value) if value >= needed => {
-            format!("sysctl -w {name}={value} (ringshot tune apply --knob {name})")
-        }
-        _ => format!("sysctl -w {name}={needed}"),
-    }
+    findings::more_ports(need.ports, need.loopback && need.ipv4)
 }
 
 #[cfg(test)]

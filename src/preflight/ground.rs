@@ -76,8 +76,9 @@ impl Ground {
             tier: self.features.tier,
             bundled: plan.endpoint.is_none(),
             local,
-            // What is local is reached over the loopback interface, whatever its address.
-            loopback: local,
+            loopback: load.addresses.iter().all(|address| address.ip().is_loopback()),
+            ipv4: load.addresses.iter().all(|address| address.is_ipv4()),
+            port: load.addresses.first().map_or(0, |address| address.port()),
             policy: &load.policy,
             duration: load.duration,
             requests: load.requests,

@@ -3,6 +3,7 @@
 use crate::kernel::{Listener, Snapshot, sockets, sysctl};
 use crate::ports::{Method, Ports};
 use socket2::{Domain, Socket, Type};
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 /// How many ports of the rotation are tried.
@@ -33,6 +34,8 @@ pub struct HostFacts {
     pub tw_buckets: Option<u64>,
     /// Tracked connections, and how many can be.
     pub conntrack: Option<(u64, u64)>,
+    /// Whether this process is root's.
+    pub root: bool,
     /// `MemAvailable`.
     pub memory_available_bytes: Option<u64>,
     /// Of so many ports of the rotation that were tried (the second number), so many cannot be
@@ -58,6 +61,7 @@ impl HostFacts {
             max_syn_backlog: sysctl::number("net.ipv4.tcp_max_syn_backlog"),
             tw_buckets: sysctl::number("net.ipv4.tcp_max_tw_buckets"),
             conntrack: pair("ConntrackCount", "ConntrackMax"),
+            root: nix::unistd::geteuid().is_root(),
             memory_available_bytes: memory_available_bytes(),
             ports_held: ports_held(ports),
         }
@@ -88,5 +92,6 @@ fn is_held(ip: IpAddr, port: u16) -> bool {
     let Ok(socket) = Socket::new(Domain::for_address(address), Type::STREAM, None) else {
         return false;
     };
-    socket.set_reuse_address(true).is_ok() && socket.bind(&address.into()).is_err()
+    let _ = socket.set_reuse_address(true);
+    socket.bind(&address.into()).is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
 }

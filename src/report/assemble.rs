@@ -4,10 +4,11 @@ use super::*;
 use crate::connection::CloseMode;
 use crate::findings::{self, Facts, Finding};
 use crate::kernel::TimeWait;
-use crate::kernel::{self, Counters, Listener, Moment};
+use crate::kernel::{self, Counters, Moment};
 use crate::plan::{self, Plan};
 use crate::ports::PortChoice;
 use crate::preflight::cpus::Cpus;
+use crate::preflight::host::HostFacts;
 use crate::run::{Load, Measured, percentile_us};
 use base64::Engine;
 use hdrhistogram::Histogram;
@@ -31,8 +32,8 @@ pub struct Circumstances<'a> {
     pub before: &'a Moment,
     /// The kernel after the run.
     pub after: &'a Moment,
-    /// The target's listener, when it is on this box.
-    pub listener: Option<Listener>,
+    /// The box before the run.
+    pub host: &'a HostFacts,
 }
 
 impl Report {
@@ -155,9 +156,11 @@ fn find(
         target: address(load, measured),
         port: target.map_or(0, |target| target.port()),
         local: target.is_some_and(kernel::is_local),
-        loopback: target.is_some_and(|target| target.is_ipv4() && target.ip().is_loopback()),
-        listener: around.listener,
+        loopback: target.is_some_and(|target| target.ip().is_loopback()),
+        ipv4: target.is_none_or(|target| target.is_ipv4()),
+        host: around.host,
         kernel,
+        time_wait_before: around.before.time_wait.as_ref().map(TimeWait::client_owned),
         time_wait_held: around.after.time_wait.as_ref().map(TimeWait::client_owned),
         time_wait_entered: client.zip(entered(TimeWait::server_owned)),
         conntrack: gauge("ConntrackCount").zip(gauge("ConntrackMax")),
@@ -184,7 +187,7 @@ fn ports(load: &Load, measured: &Measured) -> PortsSummary {
 fn time_wait(around: &Circumstances<'_>, measured: &Measured) -> TimeWaitCounts {
     let (before, after) = (around.before.time_wait_count, around.after.time_wait_count);
     let seen = measured.series.iter().map(|row| row.time_wait);
-    TimeWaitCounts { before, peak: seen.chain([before, after]).max().unwrap_or(0), after }
+    TimeWaitCounts { before, peak: seen.chain([before, after]).flatten().max(), after }
 }
 
 fn summarize(plan: &Plan, load: &Load) -> PlanSummary {

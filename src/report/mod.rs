@@ -126,7 +126,8 @@ pub struct PortsSummary {
     pub skipped_reserved: u32,
     /// Times that a port was passed over because somebody listens or is bound there.
     pub skipped_in_use: u64,
-    /// Times that a port was passed over because its last connection was not in TIME_WAIT yet.
+    /// Times that a port was passed over because its last connection was open, or not in TIME_WAIT
+    /// yet.
     pub skipped_closing: u64,
 }
 
@@ -278,15 +279,15 @@ pub struct Kernel {
     pub findings: Vec<crate::findings::Finding>,
 }
 
-/// How many sockets were in TIME_WAIT.
+/// How many sockets were in TIME_WAIT; null when the kernel does not tell.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct TimeWaitCounts {
     /// Before the run.
-    pub before: u64,
+    pub before: Option<u64>,
     /// At the end of a second, at most.
-    pub peak: u64,
+    pub peak: Option<u64>,
     /// After the run.
-    pub after: u64,
+    pub after: Option<u64>,
 }
 
 /// Which sockets were in TIME_WAIT; null when the kernel does not tell.
@@ -321,6 +322,7 @@ pub struct Second {
     pub in_flight: u64,
     /// How long opening a connection took on average; null when none was opened.
     pub connect_mean_us: Option<f64>,
-    /// Sockets in TIME_WAIT at its end, in the whole network namespace.
-    pub time_wait: u64,
+    /// Sockets in TIME_WAIT at its end, in the whole network namespace; null when the kernel does
+    /// not tell.
+    pub time_wait: Option<u64>,
 }

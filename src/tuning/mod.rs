@@ -16,6 +16,7 @@
 pub mod apply;
 pub mod catalogue;
 pub mod command;
+pub mod cure;
 pub mod files;
 pub mod obsolete;
 pub mod show;

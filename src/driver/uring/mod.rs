@@ -371,6 +371,11 @@ impl Drop for UringDriver {
             }
             completions.clear();
             self.harvest(&mut completions);
+            // Sockets that were still to be connected: closing them is the end of their `open`.
+            while let Some(slot) = self.unconnected.pop() {
+                self.outstanding -= 1;
+                self.close(slot);
+            }
         }
         if self.outstanding > 0 {
             // Memory that the kernel may still write to is never given back.

@@ -277,3 +277,15 @@ fn dropping_the_driver_ends_what_is_under_way() {
         assert_eq!(peer.read(&mut [0u8; 1]).expect("the end"), 0, "{features:?}");
     }
 }
+
+#[test]
+fn dropping_the_driver_does_not_wait_for_sockets_that_were_never_connected() {
+    for features in tiers() {
+        let (_listener, address) = listener();
+        let mut driver = driver(features, &[address], &[]);
+        driver.open(SLOT, 0, None);
+        let begin = Instant::now();
+        drop(driver);
+        assert!(begin.elapsed() < Duration::from_millis(500), "{features:?}");
+    }
+}

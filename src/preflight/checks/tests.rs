@@ -31,6 +31,8 @@ fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
         bundled: false,
         local: false,
         loopback: false,
+        ipv4: true,
+        port: 80,
         policy,
         duration: Some(Duration::from_secs(10)),
         requests: None,
@@ -52,6 +54,7 @@ fn host() -> HostFacts {
         max_syn_backlog: Some(2048),
         tw_buckets: Some(131_072),
         conntrack: Some((0, 262_144)),
+        root: false,
         memory_available_bytes: Some(8 << 30),
         ports_held: (0, 64),
     }
@@ -110,6 +113,8 @@ fn the_wall_depends_on_who_may_take_over() {
     let bare = HostFacts { timestamps: false, ..host() };
     let timestamps = [("net.ipv4.tcp_timestamps", Verdict::Limits)];
     assert_eq!(amiss(&need(&policy, &rotation), &bare), timestamps);
+    let checks = examine(&need(&policy, &rotation), &bare);
+    assert!(!checks[0].why.contains("search"), "in rotation nobody searches: {}", checks[0].why);
 }
 
 #[test]
@@ -146,7 +151,7 @@ fn the_accept_queue_is_judged_where_it_is_known() {
     let short = Listener { backlog: 16, queued: 0, count: 1 };
     let host = HostFacts { listener: Some(short), ..host() };
     let local = Need { local: true, ..need(&policy, &ports) };
-    assert_eq!(amiss(&local, &host), [("net.core.somaxconn", Verdict::Limits)]);
+    assert_eq!(amiss(&local, &host), [("listen backlog", Verdict::Limits)]);
     assert_eq!(amiss(&need(&policy, &ports), &host), [], "elsewhere it is another kernel's");
     let four = Listener { count: 4, ..short };
     assert_eq!(amiss(&local, &HostFacts { listener: Some(four), ..host.clone() }), []);
@@ -163,11 +168,14 @@ fn half_open_connections_only_matter_without_cookies() {
 
 #[test]
 fn tracking_matters_when_it_is_on() {
-    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 1));
-    let long = Need { duration: Some(Duration::from_secs(60)), ..need(&policy, &ports) };
+    // Ten addresses, so that there are more 4-tuples than the table has room for.
+    let (policy, many) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 10));
+    let long = Need { duration: Some(Duration::from_secs(60)), ..need(&policy, &many) };
     assert_eq!(amiss(&long, &host()), [], "not on here");
     let on = HostFacts { conntrack: Some((1, 262_144)), ..host() };
     assert_eq!(amiss(&long, &on), [("net.netfilter.nf_conntrack_max", Verdict::Limits)]);
+    let one = ports(Method::Kernel, 28_232, 1);
+    assert_eq!(amiss(&Need { ports: &one, ..long }, &on), [], "a 4-tuple is tracked once");
 }
 
 #[test]
@@ -178,8 +186,19 @@ fn a_range_that_others_hold_is_said_beforehand() {
 }
 
 #[test]
-fn cures_agree_with_the_catalogue() {
-    let value = catalogue().knob("net.core.somaxconn").unwrap().recommended.clone().unwrap();
-    assert!(raise("net.core.somaxconn", 100).contains(&format!("={value} (ringshot tune apply")));
-    assert_eq!(raise("net.core.somaxconn", 10_000_000), "sysctl -w net.core.somaxconn=10000000");
+fn a_cure_is_one_that_helps() {
+    let checks = |connections, named| {
+        let policy = policy(CloseMode::Client);
+        let ports = Ports { named, ..ports(Method::Rotation, 10, 1) };
+        examine(&Need { connections, ..need(&policy, &ports) }, &host())
+    };
+    let own = &checks(64, true)[0];
+    assert_eq!((own.knob, own.cure.contains("sysctl")), ("--source-ports", false), "{}", own.cure);
+    assert!(checks(64, false)[0].cure.contains("`sysctl -w net.ipv4.ip_local_port_range="));
+    // A listener's own backlog is not what the sysctl says.
+    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 1));
+    let short = Listener { backlog: 16, queued: 0, count: 1 };
+    let local = Need { local: true, ..need(&policy, &ports) };
+    let checks = examine(&local, &HostFacts { listener: Some(short), ..host() });
+    assert_eq!(checks[0].cure, "listen(fd, 64) in the server");
 }

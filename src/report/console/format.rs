@@ -159,10 +159,16 @@ pub fn shortened(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Lines no wider than that, broken between words; a word longer than a line keeps its own.
+/// Lines no wider than that, broken between words; a word longer than a line keeps its own. What
+/// stands in backticks is a command to copy, and one word.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    let mut in_command = false;
+    let words = text.split(|c: char| {
+        in_command ^= c == '`';
+        c.is_whitespace() && !in_command
+    });
+    for word in words.filter(|word| !word.is_empty()) {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
@@ -177,6 +183,15 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_never_torn_apart() {
+        let text = "or `sysctl -w net.core.somaxconn=16384 net.ipv4.tcp_syncookies=1`; or so";
+        assert_eq!(
+            wrapped(text, 20),
+            ["or", "`sysctl -w net.core.somaxconn=16384 net.ipv4.tcp_syncookies=1`;", "or so"]
+        );
+    }
 
     #[test]
     fn a_time_has_three_digits_and_the_unit_that_fits() {

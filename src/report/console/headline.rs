@@ -108,15 +108,16 @@ fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
         ([one], _) => format!(" of {one}"),
         (many, _) => format!(" of {} addresses", count(many.len() as u64)),
     };
-    let skipped: Vec<String> = [
-        (u64::from(ports.skipped_reserved), "reserved or the target's own"),
-        (ports.skipped_in_use, "in use"),
-        (ports.skipped_closing, "still closing"),
-    ]
-    .into_iter()
-    .filter(|&(number, _)| number > 0)
-    .map(|(number, word)| format!("{} {word}", count(number)))
-    .collect();
+    let left_out = match ports.skipped_reserved {
+        0 => String::new(),
+        n => format!(", {} reserved or the target's own", count(n.into())),
+    };
+    let skipped: Vec<String> =
+        [(ports.skipped_in_use, "in use"), (ports.skipped_closing, "still open or closing")]
+            .into_iter()
+            .filter(|&(times, _)| times > 0)
+            .map(|(times, word)| format!("{} times {word}", count(times)))
+            .collect();
     let skipped = match skipped.is_empty() {
         true => String::new(),
         false => format!("; passed over: {}", skipped.join(", ")),
@@ -124,7 +125,8 @@ fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
     match ports.method {
         "rotation" => {
             let usable = count(ports.usable.into());
-            format!("source ports: {usable} of {range}{from} in rotation, {}{skipped}", ports.why)
+            let why = ports.why;
+            format!("source ports: {usable} of {range}{from} in rotation{left_out}, {why}{skipped}")
         }
         _ => format!("source ports: the kernel's choice{from}, {}", ports.why),
     }
@@ -216,8 +218,8 @@ mod tests {
         ports.sources.push("127.0.0.2".into());
         assert_eq!(
             source_ports(&ports, &["127.0.0.0/30".into()]),
-            "source ports: 14,116 of 32768-60999 of 2 addresses in rotation, as this side keeps \
-             TIME_WAIT; passed over: 3 reserved or the target's own, 1,200 in use"
+            "source ports: 14,116 of 32768-60999 of 2 addresses in rotation, 3 reserved or the \
+             target's own, as this side keeps TIME_WAIT; passed over: 1,200 times in use"
         );
     }
 

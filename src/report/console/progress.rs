@@ -183,7 +183,7 @@ mod tests {
         max_us: 8_410,
         in_flight: 64,
         connect_mean_us: Some(310.2),
-        time_wait: 12,
+        time_wait: Some(12),
     };
 
     #[test]

@@ -90,7 +90,11 @@ pub fn clean() -> Report {
         },
         kernel: Kernel {
             counters: Counters([("TcpActiveOpens".to_owned(), 234_564)].into()),
-            time_wait: TimeWaitCounts { before: 3, peak: 131_072, after: 131_072 },
+            time_wait: TimeWaitCounts {
+                before: Some(3),
+                peak: Some(131_072),
+                after: Some(131_072),
+            },
             time_wait_sockets: TimeWaitSockets::default(),
             findings: Vec::new(),
         },
@@ -105,7 +109,7 @@ pub fn clean() -> Report {
             max_us: 16_770,
             in_flight: 64,
             connect_mean_us: Some(65.3),
-            time_wait: 23_460,
+            time_wait: Some(23_460),
         }],
     }
 }
