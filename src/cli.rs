@@ -37,7 +37,7 @@ pub enum Command {
     ///
     /// Takes the flags of a run and runs nothing.
     #[command(allow_negative_numbers = true, max_term_width = 100)]
-    Doctor(RunArgs),
+    Doctor(Box<RunArgs>),
 
     /// The kernel settings that matter to such loads: show, apply or revert them
     Tune(TuneArgs),

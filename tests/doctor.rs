@@ -20,8 +20,11 @@ fn amiss(document: &Value) -> Vec<String> {
         .iter()
         .filter(|check| check["verdict"] != "fits")
         .map(|check| {
-            assert_ne!(check["cure"], "", "a cure: {check}");
-            check["knob"].as_str().expect("a name").to_owned()
+            let (knob, cure) = (check["knob"].as_str(), check["cure"].as_str());
+            let (knob, cure) = (knob.expect("a name"), cure.expect("a cure"));
+            assert!(!cure.is_empty(), "a cure: {check}");
+            support::assert_pastes(knob, cure);
+            knob.to_owned()
         })
         .collect()
 }

@@ -14,7 +14,8 @@ use std::time::Duration;
 use support::netns::{self, Namespace, isolated};
 use support::peers::{self, Listen, Peer};
 use support::{
-    all_findings, assert_consistent, conntrack, errors, eventually, findings, ringshot, server,
+    all_findings, assert_consistent, assert_pastes, conntrack, errors, eventually, findings,
+    ringshot, server,
 };
 
 /// The largest connection tracking table that is worth filling: 64 MB of entries or so.
@@ -56,16 +57,6 @@ fn assert_finding(document: &Value, id: &str, words: &[&str]) {
     assert_pastes(id, cure);
     let severity = found["severity"].as_str().expect("a severity");
     assert!(["info", "warning", "error"].contains(&severity), "{id}: {severity}");
-}
-
-/// What stands in backticks is accepted by a shell.
-fn assert_pastes(id: &str, cure: &str) {
-    let pieces: Vec<&str> = cure.split('`').collect();
-    assert!(pieces.len() % 2 == 1, "{id}: a backtick is missing in {cure:?}");
-    for command in pieces.iter().skip(1).step_by(2) {
-        let parsed = Command::new("bash").args(["-nc", command]).output().expect("bash");
-        assert!(parsed.status.success(), "{id}: {command:?} is no command");
-    }
 }
 
 /// Fewer ports than connections, each of them for one minute.

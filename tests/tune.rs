@@ -1,77 +1,32 @@
 //! `ringshot tune` against a real kernel, in a network namespace of its own: no setting of the
-//! machine itself is ever named here. Needs root, `unshare` and `nsenter`.
+//! machine itself is ever changed here.
 
+mod support;
+
+use ringshot::tuning::cure;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
+use support::netns::{self, Namespace, isolated};
 
 /// Settings that every network namespace has of its own.
 const KNOBS: [&str; 3] =
     ["net.ipv4.ip_local_port_range", "net.ipv4.tcp_tw_reuse", "net.core.somaxconn"];
-const TARGETS: [&str; 3] = ["10240 65535", "1", "16384"];
+const BEFORE: [&str; 3] = ["32768\t60999", "2", "4096"];
+const TARGETS: [&str; 3] = ["10240\t65535", "1", "16384"];
 const NOBODY: u32 = 65_534;
 
-/// A network namespace that exists as long as this does.
-struct Namespace {
-    keeper: Child,
-}
-
-impl Namespace {
-    /// `None`, said aloud, where this user or box cannot have one.
-    fn new() -> Option<Namespace> {
-        let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
-        let spawned = Command::new("unshare")
-            .args(["--net", "sleep", "60"])
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()
-            .map(|keeper| Namespace { keeper });
-        let deadline = Instant::now() + Duration::from_secs(5);
-        if let Some(mut namespace) = spawned {
-            let link = format!("/proc/{}/ns/net", namespace.keeper.id());
-            while Instant::now() < deadline
-                && namespace.keeper.try_wait().is_ok_and(|c| c.is_none())
-            {
-                if std::fs::read_link(&link).is_ok_and(|theirs| theirs != own)
-                    && namespace.command("true").status().is_ok_and(|status| status.success())
-                {
-                    return Some(namespace);
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        eprintln!("skipped: needs root, unshare and nsenter for a network namespace");
-        None
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.keeper.id())).arg(program);
-        command
-    }
-
-    fn tune(&self, state: &StateDirectory, arguments: &[&str]) -> Output {
-        let mut command = self.command(env!("CARGO_BIN_EXE_ringshot"));
-        command.arg("tune").args(arguments).arg("--state-dir").arg(&state.0);
-        command.stdin(Stdio::null()).output().expect("nsenter")
-    }
-
-    fn values(&self) -> Vec<String> {
-        let value = |name: &str| {
-            let path = format!("/proc/sys/{}", name.replace('.', "/"));
-            let output = self.command("cat").arg(path).output().expect("cat");
-            String::from_utf8(output.stdout).expect("UTF-8")
-        };
-        KNOBS.map(value).into()
+/// A namespace whose settings are all to be changed, whatever the machine's are.
+fn usual(namespace: &Namespace) {
+    for (name, value) in KNOBS.iter().zip(BEFORE) {
+        namespace.set(name, value);
     }
 }
 
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
-    }
+fn values(namespace: &Namespace) -> Vec<String> {
+    KNOBS.iter().map(|name| namespace.get(name)).collect()
 }
 
 /// Removed when dropped.
@@ -90,6 +45,26 @@ impl Drop for StateDirectory {
     }
 }
 
+/// The program in the namespace of the calling thread.
+fn command(state: &StateDirectory, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringshot"));
+    command.arg("tune").args(arguments).arg("--state-dir").arg(&state.0).stdin(Stdio::null());
+    command
+}
+
+fn tune(state: &StateDirectory, arguments: &[&str]) -> Output {
+    command(state, arguments).output().expect("the program")
+}
+
+/// The program, started by a shell script that changes what the box looks like.
+fn tune_behind(script: &str, state: &StateDirectory, arguments: &[&str]) -> Output {
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "--pid", "--fork", "--mount-proc", "sh", "-ec", script, "sh"]);
+    let tune = command(state, arguments);
+    shell.arg(tune.get_program()).args(tune.get_args());
+    shell.stdin(Stdio::null()).output().expect("unshare")
+}
+
 fn with_knobs(action: &'static str) -> Vec<&'static str> {
     let flags = KNOBS.iter().flat_map(|name| ["--knob", name]);
     [action].into_iter().chain(flags).collect()
@@ -101,57 +76,151 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn settings_are_applied_and_put_back_to_the_byte() {
-    let (Some(namespace), Some(other)) = (Namespace::new(), Namespace::new()) else { return };
-    let state = StateDirectory::new("apply");
-    let (before, elsewhere) = (namespace.values(), other.values());
+    isolated(&[], |namespace| {
+        let state = StateDirectory::new("apply");
+        usual(namespace);
+        let applied = tune(&state, &with_knobs("apply"));
+        assert_eq!(applied.status.code(), Some(0), "{}", text(&applied.stderr));
+        let out = text(&applied.stdout);
+        for name in KNOBS {
+            assert!(out.contains(&format!("{name}: ")) && out.contains(" -> "), "{out}");
+        }
+        assert_eq!(values(namespace), TARGETS);
 
-    let applied = namespace.tune(&state, &with_knobs("apply"));
-    assert_eq!(applied.status.code(), Some(0), "{}", text(&applied.stderr));
-    let out = text(&applied.stdout);
-    let now: Vec<String> = namespace.values();
-    for ((name, target), now) in KNOBS.iter().zip(TARGETS).zip(&now) {
-        assert!(out.contains(&format!("{name}: ")) && out.contains(" -> "), "{out}");
-        assert_eq!(now.split_whitespace().collect::<Vec<_>>().join(" "), target, "{name}");
-    }
-    assert_eq!(other.values(), elsewhere, "another namespace is another matter");
+        let shown = tune(&state, &with_knobs("show"));
+        assert!(text(&shown.stdout).contains("applied"), "{}", text(&shown.stdout));
+        for (again, why) in [
+            (with_knobs("apply"), "already applied at "),
+            (vec!["revert", "--forget"], "still in force here"),
+        ] {
+            let refused = tune(&state, &again);
+            assert_eq!(refused.status.code(), Some(1));
+            assert!(text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+        }
+        assert_eq!(values(namespace), TARGETS);
 
-    let shown = namespace.tune(&state, &with_knobs("show"));
-    assert!(text(&shown.stdout).contains("applied"), "{}", text(&shown.stdout));
+        let reverted = tune(&state, &["revert"]);
+        assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted.stderr));
+        assert_eq!(values(namespace), BEFORE);
+        assert!(!state.0.join("tune.json").exists());
+        let again = tune(&state, &["revert"]);
+        assert_eq!(again.status.code(), Some(1));
+        assert!(text(&again.stderr).contains("nothing to revert"), "{}", text(&again.stderr));
+    });
+}
 
-    let twice = namespace.tune(&state, &with_knobs("apply"));
-    assert_eq!(twice.status.code(), Some(1));
-    assert!(text(&twice.stderr).contains("already applied at "), "{}", text(&twice.stderr));
-
-    let wrong = other.tune(&state, &["revert"]);
-    assert_eq!(wrong.status.code(), Some(1));
-    assert!(text(&wrong.stderr).contains("another network namespace"), "{}", text(&wrong.stderr));
-    assert_eq!((namespace.values(), other.values()), (now, elsewhere));
-
-    let reverted = namespace.tune(&state, &["revert"]);
-    assert_eq!(reverted.status.code(), Some(0), "{}", text(&reverted.stderr));
-    assert_eq!(namespace.values(), before);
-    assert!(!state.0.join("tune.json").exists());
-    let again = namespace.tune(&state, &["revert"]);
-    assert_eq!(again.status.code(), Some(1));
-    assert!(text(&again.stderr).contains("nothing to revert"), "{}", text(&again.stderr));
+#[test]
+fn another_namespace_is_another_matter() {
+    isolated(&[], |namespace| {
+        let state = StateDirectory::new("other");
+        usual(namespace);
+        assert_eq!(tune(&state, &with_knobs("apply")).status.code(), Some(0));
+        isolated(&[], |other| {
+            assert_ne!(values(other), TARGETS, "it got nothing of what was applied");
+            usual(other);
+            let wrong = tune(&state, &["revert"]);
+            assert_eq!(wrong.status.code(), Some(1));
+            let told = text(&wrong.stderr);
+            assert!(told.contains("another network namespace"), "{told}");
+            assert_eq!(values(other), BEFORE);
+        });
+        assert_eq!(values(namespace), TARGETS);
+        assert_eq!(tune(&state, &["revert"]).status.code(), Some(0));
+        assert_eq!(values(namespace), BEFORE);
+    });
 }
 
 #[test]
 fn without_root_nothing_changes() {
-    let Some(namespace) = Namespace::new() else { return };
-    let state = StateDirectory::new("nobody");
-    let before = namespace.values();
-    // nsenter itself needs root, so the namespace is not entered: what fails here must fail before
-    // anything is looked at.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringshot"));
-    command.arg("tune").args(with_knobs("apply")).arg("--state-dir").arg(&state.0);
-    let Ok(refused) = command.uid(NOBODY).gid(NOBODY).stdin(Stdio::null()).output() else {
-        eprintln!("skipped: the program lies where nobody may start it");
-        return;
-    };
-    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
-    assert!(text(&refused.stderr).contains("not permitted"), "{}", text(&refused.stderr));
-    assert_eq!(text(&refused.stdout), "");
-    assert_eq!(namespace.values(), before);
-    assert!(!state.0.exists());
+    isolated(&[], |namespace| {
+        let state = StateDirectory::new("nobody");
+        usual(namespace);
+        let mut nobody = command(&state, &with_knobs("apply"));
+        let Ok(refused) = nobody.uid(NOBODY).gid(NOBODY).output() else {
+            return netns::skip("the program lies where nobody may start it");
+        };
+        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+        assert!(text(&refused.stderr).contains("not permitted"), "{}", text(&refused.stderr));
+        assert_eq!(text(&refused.stdout), "");
+        assert_eq!(values(namespace), BEFORE);
+        assert!(!state.0.exists());
+    });
+}
+
+#[test]
+fn a_read_only_proc_is_told_as_what_it_is() {
+    isolated(&["unshare", "mount"], |namespace| {
+        let state = StateDirectory::new("read-only");
+        usual(namespace);
+        let script = "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; \"$@\"";
+        let refused = tune_behind(script, &state, &with_knobs("apply"));
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{told}");
+        assert!(told.contains("mounted read-only here") && told.contains(KNOBS[2]), "{told}");
+        assert!(told.contains("cure: in a container, set them from the host"), "{told}");
+        assert!(!told.contains("leave it out"), "{told}");
+        assert_eq!(values(namespace), BEFORE);
+        assert!(!state.0.exists());
+    });
+}
+
+#[test]
+fn a_setting_of_the_whole_box_is_skipped_in_a_namespace() {
+    isolated(&["unshare", "mount"], |_| {
+        // The first process of its own /proc stays in one namespace, the program is in another;
+        // and what it might write to is a file that only looks like the setting.
+        let state = StateDirectory::new("whole-box");
+        std::fs::create_dir_all(&state.0).expect("a directory");
+        let limit = state.0.join("limit");
+        std::fs::write(&limit, "1000\n").expect("a file");
+        let stand_in = format!("mount --bind '{}' /proc/sys/fs/file-max; ", limit.display());
+        let arguments = ["apply", "--knob", "fs.file-max"];
+
+        let skipped = tune_behind(&(stand_in.clone() + "unshare --net \"$@\""), &state, &arguments);
+        let told = text(&skipped.stdout);
+        assert_eq!(skipped.status.code(), Some(0), "{}", text(&skipped.stderr));
+        assert!(told.contains("fs.file-max: skipped: belongs to the whole box"), "{told}");
+        assert_eq!(std::fs::read_to_string(&limit).expect("a value"), "1000\n");
+
+        let applied = tune_behind(&(stand_in + "\"$@\""), &state, &arguments);
+        let told = text(&applied.stdout);
+        assert!(told.contains("fs.file-max: 1000 -> 2097152"), "{told}{}", text(&applied.stderr));
+    });
+}
+
+#[test]
+fn what_is_not_tracked_makes_no_entry() {
+    const ENTRIES: &str = "net.netfilter.nf_conntrack_count";
+    isolated(&["nft"], |namespace| {
+        namespace.track_connections();
+        let listeners = [
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener"),
+            TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).expect("a listener"),
+        ];
+        for listener in &listeners {
+            let port = listener.local_addr().expect("an address").port();
+            let cure = cure::notrack(port);
+            let pasted = Command::new("sh").arg("-ec").arg(cure.trim_matches('`')).output();
+            let pasted = pasted.expect("a shell");
+            assert!(pasted.status.success(), "{cure}\n{}", text(&pasted.stderr));
+            (0..5).for_each(|_| exchange(listener));
+            assert_eq!(namespace.get(ENTRIES), "0", "{cure}");
+        }
+        // Without the cure there is something to see.
+        let undone = Command::new("nft").args(["delete", "table", "inet", "ringshot_raw"]).status();
+        assert!(undone.expect("nft").success());
+        exchange(&listeners[0]);
+        assert_ne!(namespace.get(ENTRIES), "0");
+    });
+}
+
+/// A connection with a byte in both directions, closed by the server first.
+fn exchange(listener: &TcpListener) {
+    let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("open");
+    let (mut server, _) = listener.accept().expect("accepted");
+    let mut byte = [0];
+    client.write_all(b"?").and_then(|()| server.read_exact(&mut byte)).expect("asked");
+    server.write_all(b"!").and_then(|()| client.read_exact(&mut byte)).expect("answered");
+    drop(server);
+    assert_eq!(client.read(&mut byte).expect("the end"), 0);
 }

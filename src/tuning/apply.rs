@@ -59,6 +59,7 @@ impl From<Refusal> for Failure {
 /// What there is to do for these knobs; nothing is changed.
 pub fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> Planned {
     let mut planned = Planned::default();
+    let first = system.in_initial_namespace();
     for knob in knobs {
         if knob.kind != KnobKind::Sysctl || knob.recommended.is_none() {
             continue;
@@ -69,6 +70,9 @@ pub fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> P
                 planned.skipped.push((name, format!("{old:?} is not what it should look like")));
             }
             Reading::Value(old) => match knob.target(&old) {
+                Some(_) if !first && is_box_wide(&name) => {
+                    planned.skipped.push((name, BOX_WIDE.into()));
+                }
                 Some(new) => planned.changes.push(Change { name, old, new }),
                 None => planned.kept.push(name),
             },
@@ -86,6 +90,14 @@ pub const MISSING: &str =
     "not in this kernel, not in this network namespace, or its module is not loaded";
 /// Why a knob is skipped whose file cannot be written.
 pub const READ_ONLY: &str = "read-only here: it belongs to the initial network namespace";
+/// Why a knob of the whole box is skipped in a network namespace other than the first: the state
+/// is tied to the namespace, and the value would outlive it with nobody to put it back.
+pub const BOX_WIDE: &str = "belongs to the whole box: apply it outside of this network namespace";
+
+/// Whether a sysctl is the same one in all network namespaces.
+pub(super) fn is_box_wide(name: &str) -> bool {
+    !name.starts_with("net.")
+}
 
 /// Sets the knobs, all or none. The old values are on the disk before the first one changes.
 ///
@@ -104,6 +116,7 @@ pub fn apply(
     if planned.changes.is_empty() {
         return Ok(planned);
     }
+    writable(system, &planned.changes)?;
     store.create().map_err(|error| storage(store, "create", &error))?;
     let _lock = lock(store)?;
     // Somebody else may have been faster than the lock.
@@ -146,7 +159,14 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> F
             ),
         }
     } else if let Err(error) = store.remove() {
-        storage(store, "remove", &error)
+        let Refusal { what: unremoved, .. } = storage(store, "remove", &error);
+        Refusal {
+            what: format!("{what}; every setting is as it was before, but {unremoved}"),
+            cure: format!(
+                "`ringshot tune revert{}` removes the record, when that is possible again",
+                store.as_flag()
+            ),
+        }
     } else {
         Refusal {
             what: format!("{what}; every setting is as it was before"),
@@ -163,13 +183,8 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> F
 /// is kept for another try.
 pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> {
     permitted(system, "revert")?;
-    let nothing = || Refusal {
-        what: format!("nothing to revert: there is no {}", store.path().display()),
-        cure: "--state-dir DIR, if the settings were applied with one".into(),
-    };
-    if load(store)?.is_none() {
-        return Err(nothing().into());
-    }
+    let nothing = || nothing(store, "revert");
+    load(store)?.ok_or_else(nothing)?;
     let _lock = lock(store)?;
     let state = load(store)?.ok_or_else(nothing)?;
     revertible(system, store, &state)?;
@@ -201,16 +216,23 @@ pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> 
 /// Removes the state and changes no setting: for a state whose settings are gone by themselves.
 ///
 /// # Errors
-/// There is none, or it cannot be removed.
+/// There is none, its settings are still in force here, or it cannot be removed.
 pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
-    permitted(system, "revert")?;
-    store.remove().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Refusal {
-            what: format!("nothing to forget: there is no {}", store.path().display()),
-            cure: "--state-dir DIR, if the settings were applied with one".into(),
-        },
-        _ => storage(store, "remove", &error),
-    })
+    permitted(system, "revert --forget")?;
+    let nothing = || nothing(store, "forget");
+    load(store)?.ok_or_else(nothing)?;
+    let _lock = lock(store)?;
+    let state = load(store)?.ok_or_else(nothing)?;
+    if elsewhere(system, &state).map_err(no_proc)?.is_none() {
+        return Err(Refusal {
+            what: format!(
+                "the settings of {} are still in force here; nothing was forgotten",
+                super::show::time(state.applied_at_s)
+            ),
+            cure: format!("`ringshot tune revert{}` puts them back", store.as_flag()),
+        });
+    }
+    store.remove().map_err(|error| storage(store, "remove", &error))
 }
 
 /// The names of those settings that do not have the applied value.
@@ -270,6 +292,22 @@ fn permitted(system: &System, action: &str) -> Result<(), Refusal> {
             cure: format!("sudo ringshot tune {action}"),
         }),
     }
+}
+
+/// Refuses where no setting at all can be written: leaving one out would not help.
+fn writable(system: &System, changes: &[Change]) -> Result<(), Refusal> {
+    let refused = |change: &Change| system.writable(&change.name).err();
+    let Some(refused) = changes.iter().map(refused).collect::<Option<Vec<String>>>() else {
+        return Ok(());
+    };
+    let names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
+    let why = refused.first().map_or("", String::as_str);
+    Err(Refusal {
+        what: format!("cannot set {}: {why}; nothing was changed", names.join(", ")),
+        cure: "in a container, set them from the host, with the PID of one of its processes: \
+               `nsenter --target PID --net ringshot tune apply`"
+            .into(),
+    })
 }
 
 /// Refuses to apply over what is applied.
@@ -332,7 +370,18 @@ fn revertible(system: &System, store: &Store, state: &State) -> Result<(), Refus
     }
 }
 
-fn load(store: &Store) -> Result<Option<State>, Refusal> {
+fn nothing(store: &Store, verb: &str) -> Refusal {
+    Refusal {
+        what: format!("nothing to {verb}: there is no {}", store.path().display()),
+        cure: "--state-dir DIR, if the settings were applied with one".into(),
+    }
+}
+
+/// What is recorded.
+///
+/// # Errors
+/// It cannot be read, or is not a record.
+pub(super) fn load(store: &Store) -> Result<Option<State>, Refusal> {
     store.load().map_err(|error| Refusal {
         what: format!("cannot read {}: {error}", store.path().display()),
         cure: "if it was damaged: put back by hand what can be read in it, then remove it".into(),
@@ -354,7 +403,7 @@ fn storage(store: &Store, verb: &str, error: &io::Error) -> Refusal {
     }
 }
 
-fn no_proc(error: io::Error) -> Refusal {
+pub(super) fn no_proc(error: io::Error) -> Refusal {
     Refusal { what: format!("cannot read /proc: {error}"), cure: "mount -t proc proc /proc".into() }
 }
 

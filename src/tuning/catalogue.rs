@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::sync::LazyLock;
 
 /// The files of the catalogue, in the order in which they are shown.
-const SOURCES: [(&str, &str); 6] = [
+pub(super) const SOURCES: [(&str, &str); 6] = [
     ("ports-and-time-wait", include_str!("../../kernel-tuning/ports-and-time-wait.toml")),
     ("backlog-and-syn", include_str!("../../kernel-tuning/backlog-and-syn.toml")),
     ("descriptors", include_str!("../../kernel-tuning/descriptors.toml")),
@@ -16,7 +16,9 @@ const SOURCES: [(&str, &str); 6] = [
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue {
     // The files are part of the binary, and a test parses them.
     groups: SOURCES
-        .map(|(file, text)| Group::parse(file, text).expect("a valid catalogue file"))
+        .map(|(file, text)| {
+            Group::parse(text).unwrap_or_else(|error| panic!("{file}.toml: {error}"))
+        })
         .into(),
 });
 
@@ -36,9 +38,6 @@ pub struct Catalogue {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// The file in `kernel-tuning/`, without its ending.
-    #[serde(skip)]
-    pub file: &'static str,
     /// The group's name for people.
     pub title: String,
     /// What the knobs have in common.
@@ -142,11 +141,6 @@ impl Catalogue {
         self.groups.iter().flat_map(|group| &group.knobs)
     }
 
-    /// The knobs that have that role, among others or alone.
-    pub fn knobs_for(&self, role: Role) -> impl Iterator<Item = &Knob> {
-        self.knobs().filter(move |knob| knob.roles.contains(&role))
-    }
-
     /// Settings that do not help.
     pub fn outdated(&self) -> impl Iterator<Item = &Outdated> {
         self.groups.iter().flat_map(|group| &group.obsolete)
@@ -154,9 +148,8 @@ impl Catalogue {
 }
 
 impl Group {
-    fn parse(file: &'static str, text: &str) -> Result<Group, toml::de::Error> {
+    fn parse(text: &str) -> Result<Group, toml::de::Error> {
         let mut group: Group = toml::from_str(text)?;
-        group.file = file;
         group.prose = one_line(&group.prose);
         for knob in &mut group.knobs {
             for text in [&mut knob.rule, &mut knob.why, &mut knob.risk, &mut knob.kernels] {
@@ -186,15 +179,6 @@ impl Knob {
             _ => recommended.into(),
         };
         (!same(&target, current)).then_some(target)
-    }
-
-    /// The recommended value in words: `1`, `at least 16384`.
-    pub fn recommendation(&self) -> Option<String> {
-        let value = self.recommended.as_deref()?;
-        Some(match self.change {
-            Change::Exact => value.into(),
-            Change::Raise | Change::Widen => format!("at least {value}"),
-        })
     }
 }
 
@@ -228,7 +212,7 @@ mod tests {
     fn every_file_says_what_a_reader_needs() {
         let mut names = HashSet::new();
         for (file, text) in SOURCES {
-            let group = Group::parse(file, text).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let group = Group::parse(text).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert!(!group.title.is_empty() && !group.prose.is_empty(), "{file}");
             assert!(!group.knobs.is_empty(), "{file}");
             for knob in &group.knobs {
@@ -269,12 +253,10 @@ mod tests {
     }
 
     #[test]
-    fn a_knob_is_found_by_name_and_role() {
+    fn a_knob_is_found_by_name() {
         let range = catalogue().knob("net.ipv4.ip_local_port_range").expect("the port range");
         assert_eq!(range.roles, [Role::Client]);
         assert!(catalogue().knob("net.ipv4.tcp_tw_recycle").is_none());
-        assert!(catalogue().knobs_for(Role::Client).any(|knob| knob.name == range.name));
-        assert!(!catalogue().knobs_for(Role::Server).any(|knob| knob.name == range.name));
     }
 
     #[test]

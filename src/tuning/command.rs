@@ -1,8 +1,8 @@
 //! `ringshot tune`: shows, applies and reverts.
 
-use super::apply::{self, Failure, Planned, Restored};
+use super::apply::{self, Elsewhere, Failure, Planned, Restored};
 use super::catalogue::{Knob, KnobKind, Role, catalogue};
-use super::state::{self, Store};
+use super::state::{self, State, Store};
 use super::system::System;
 use super::{obsolete, show};
 use crate::preflight::Refusal;
@@ -34,7 +34,7 @@ pub struct TuneArgs {
 /// What `tune` is to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Show what is set, what would suit, what is applied, and useless lines in sysctl files
+    /// Show what is set, what would suit, what is applied, and unhelpful lines in sysctl files
     Show {
         /// Which knobs.
         #[command(flatten)]
@@ -53,7 +53,7 @@ pub enum Action {
     /// Put back exactly what `apply` found (needs root)
     Revert {
         /// Change no setting, only remove the record: after a restart, or when the network
-        /// namespace no longer exists
+        /// namespace no longer exists; refused while the settings are in force here
         #[arg(long)]
         forget: bool,
     },
@@ -186,11 +186,15 @@ fn run_on(
     }
     let done = match action {
         Action::Show { selection, explain } => {
+            let recorded = match recorded(system, &store) {
+                Ok(recorded) => recorded,
+                Err(refusal) => return refuse(&refusal, COULD_NOT, err),
+            };
             // A reader that has gone (`| head`) has read what it wanted.
-            return match show(system, &store, selection, *explain, style, out) {
+            return match show(system, &store, recorded.as_ref(), selection, *explain, style, out) {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    let cure = "see the message".into();
-                    refuse(&Refusal { what: error.to_string(), cure }, COULD_NOT, err)
+                    say(err, &format!("ringshot: cannot write what there is to show: {error}"));
+                    COULD_NOT
                 }
                 _ => DONE,
             };
@@ -214,20 +218,24 @@ fn run_on(
     }
 }
 
+/// What is recorded as applied, and whether that is somewhere else.
+fn recorded(system: &System, store: &Store) -> Result<Option<(State, Option<Elsewhere>)>, Refusal> {
+    let Some(state) = apply::load(store)? else { return Ok(None) };
+    let elsewhere = apply::elsewhere(system, &state).map_err(apply::no_proc)?;
+    Ok(Some((state, elsewhere)))
+}
+
 fn show(
     system: &System,
     store: &Store,
+    recorded: Option<&(State, Option<Elsewhere>)>,
     selection: &Selection,
     explain: bool,
     style: Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let state = store.load().map_err(|error| {
-        let text = format!("cannot read {}: {error}", store.path().display());
-        io::Error::new(error.kind(), text)
-    })?;
-    let here = match &state {
-        Some(state) if apply::elsewhere(system, state)?.is_none() => Some(state),
+    let here = match recorded {
+        Some((state, None)) => Some(state),
         _ => None,
     };
     let rows = show::rows(system, catalogue(), |knob| selection.covers(knob), here);
@@ -235,8 +243,8 @@ fn show(
     if explain {
         show::explain(&rows, style, out)?;
     }
-    match &state {
-        Some(state) => show::applied(system, store, state, style, out)?,
+    match recorded {
+        Some((state, elsewhere)) => show::applied(store, state, *elsewhere, style, out)?,
         None => {
             let apply = format!("ringshot tune apply{}{}", selection.flags(), store.as_flag());
             show::advice(&rows, &apply, style, out)?;

@@ -21,6 +21,7 @@ impl FakeBox {
         let fake = FakeBox { root: std::env::temp_dir().join(name) };
         fake.file("proc/self/limits", "Max open files            1024    524288    files\n");
         fake.set("kernel.random.boot_id", "first-boot");
+        fake.namespace_of("1", "net:[1]");
         fake.enter_namespace("net:[1]");
         for (name, value) in sysctls {
             fake.set(name, value);
@@ -85,7 +86,16 @@ impl FakeBox {
     }
 
     pub fn enter_namespace(&self, namespace: &str) {
-        let link = self.root.join("proc/self/ns/net");
+        self.namespace_of("self", namespace);
+    }
+
+    /// As the kernel does from those who may not look into the box's first process.
+    pub fn hide_first_namespace(&self) {
+        fs::remove_file(self.root.join("proc/1/ns/net")).expect("removed");
+    }
+
+    fn namespace_of(&self, process: &str, namespace: &str) {
+        let link = self.root.join("proc").join(process).join("ns/net");
         fs::create_dir_all(link.parent().expect("a directory")).expect("a directory");
         let _ = fs::remove_file(&link);
         symlink(namespace, link).expect("a link");

@@ -1,6 +1,7 @@
-//! The files that are ready to copy to `/etc`, generated from the catalogue.
+//! The files that are ready to copy to `/etc`, generated from the catalogue. The program itself
+//! does not need them: a test writes and compares them.
 
-use super::catalogue::{Catalogue, Knob, KnobKind, Role};
+use super::catalogue::{Catalogue, Knob, KnobKind, Role, SOURCES};
 use crate::report::console::format::wrapped;
 use std::fmt::Write;
 
@@ -50,12 +51,12 @@ fn file(
         "Where the box has a larger limit already, leave the line out: a file like this one would \
          lower it, which `ringshot tune apply` never does.",
     );
-    for group in &catalogue.groups {
+    for ((file, _), group) in SOURCES.iter().zip(&catalogue.groups) {
         let knobs: Vec<(&Knob, String)> =
             group.knobs.iter().filter_map(|knob| Some((knob, line(knob)?))).collect();
         if !knobs.is_empty() {
             text.push('\n');
-            comment(&mut text, &format!("--- {} ({}.toml)", group.title, group.file));
+            comment(&mut text, &format!("--- {} ({file}.toml)", group.title));
         }
         for (knob, line) in knobs {
             text.push('\n');

@@ -2,9 +2,9 @@
 //! here, and how to change them for a while.
 //!
 //! The TOML files in `kernel-tuning/` are the single source. The binary embeds them
-//! ([`catalogue`]); the files to copy to `/etc` are generated from them ([`files`]), and so is
-//! what `ringshot tune` shows ([`show`]), applies and reverts ([`apply`]). A test holds the
-//! generated files and the catalogue together.
+//! ([`catalogue`]): what `ringshot tune` shows ([`show`]), applies and reverts ([`apply`]) comes
+//! from them, and so do the cures that other parts of the program name ([`cure`]). The files to
+//! copy to `/etc` are generated from them by a test, which holds both together.
 //!
 //! ```text
 //!                          Knob --- plan ---> Change { name, old, new }
@@ -17,7 +17,6 @@ pub mod apply;
 pub mod catalogue;
 pub mod command;
 pub mod cure;
-pub mod files;
 pub mod obsolete;
 pub mod show;
 pub mod state;
@@ -25,3 +24,5 @@ pub mod system;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod files;

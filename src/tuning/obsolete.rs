@@ -1,5 +1,5 @@
-//! Settings in the box's files that do nothing: those that older guides recommend, and those that
-//! this kernel does not have.
+//! Settings in the box's files that do not help, or that harm: those that older guides recommend,
+//! and those that this kernel does not have.
 
 use super::catalogue::catalogue;
 use super::system::{System, path_of};
@@ -13,7 +13,7 @@ const DIRECTORIES: [&str; 5] =
 /// The oldest place, which has a name of its own.
 const CLASSIC: &str = "etc/sysctl.conf";
 
-/// A setting that does nothing, or not what it is there for.
+/// A setting that does nothing, not what it is there for, or harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obsolete {
     /// The file it is in.

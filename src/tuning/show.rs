@@ -1,7 +1,7 @@
 //! What is set, what would suit a load of short connections, and what ringshot has applied.
 
-use super::apply::{Elsewhere, elsewhere};
-use super::catalogue::{Catalogue, Knob, KnobKind, same};
+use super::apply::{BOX_WIDE, Elsewhere, is_box_wide};
+use super::catalogue::{Catalogue, Group, Knob, KnobKind, same};
 use super::obsolete::Obsolete;
 use super::state::{State, Store};
 use super::system::{Reading, System};
@@ -14,8 +14,8 @@ const RECOMMENDED: &str = "recommended";
 /// A knob as it is here.
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
-    /// The group's title.
-    pub group: &'a str,
+    /// Its group.
+    pub group: &'a Group,
     /// The knob.
     pub knob: &'a Knob,
     /// What is set, or [`NOTHING`].
@@ -37,6 +37,8 @@ pub enum Verdict {
     ChangedSince,
     /// It differs, and cannot be written from here.
     ReadOnly,
+    /// It differs, and is not this network namespace's to set.
+    BoxWide,
     /// It is not here.
     Absent,
     /// There is no value to compare with, only a rule.
@@ -54,7 +56,7 @@ pub fn rows<'a>(
     for group in &catalogue.groups {
         for knob in group.knobs.iter().filter(|knob| wanted(knob)) {
             let (now, verdict) = compare(system, knob, applied);
-            rows.push(Row { group: &group.title, knob, now, verdict });
+            rows.push(Row { group, knob, now, verdict });
         }
     }
     rows
@@ -77,13 +79,16 @@ fn compare(system: &System, knob: &Knob, applied: Option<&State>) -> (String, Ve
     let change = applied
         .and_then(|state| state.changes.iter().find(|change| change.name == knob.name))
         .map(|change| same(&change.new, &now));
+    let sysctl = knob.kind == KnobKind::Sysctl;
+    let elsewhere = sysctl && is_box_wide(&knob.name) && !system.in_initial_namespace();
     let verdict = match (change, knob.target(&now)) {
         (Some(true), _) => Verdict::Applied,
         (Some(false), _) => Verdict::ChangedSince,
         (None, _) if knob.recommended.is_none() => Verdict::ByRule,
         (None, None) => Verdict::Fine,
-        (None, Some(_)) if writable => Verdict::Differs,
-        (None, Some(_)) => Verdict::ReadOnly,
+        (None, Some(_)) if !writable => Verdict::ReadOnly,
+        (None, Some(_)) if elsewhere => Verdict::BoxWide,
+        (None, Some(_)) => Verdict::Differs,
     };
     (readable(&now), verdict)
 }
@@ -105,6 +110,7 @@ impl Verdict {
             Verdict::Applied => (Ink::Good, "applied"),
             Verdict::ChangedSince => (Ink::Warning, "changed since"),
             Verdict::ReadOnly => (Ink::Aside, "read-only"),
+            Verdict::BoxWide => (Ink::Aside, "whole box"),
             Verdict::Absent => (Ink::Aside, "not here"),
             Verdict::ByRule => (Ink::Aside, "by rule"),
         }
@@ -126,8 +132,8 @@ pub fn table(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<
     }
     let mut group = "";
     for row in &valued {
-        if row.group != group {
-            group = row.group;
+        if row.group.title != group {
+            group = &row.group.title;
             writeln!(out, "{}", style.paint(Ink::Heading, group))?;
         }
         let (ink, word) = row.verdict.words();
@@ -153,6 +159,15 @@ pub fn table(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<
             writeln!(out, "  {line}")?;
         }
     }
+    box_wide(rows, style, out)
+}
+
+/// What `tune apply` skips here although it could be written.
+fn box_wide(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    for row in rows.iter().filter(|row| row.verdict == Verdict::BoxWide) {
+        writeln!(out)?;
+        paragraph(&format!("{} {BOX_WIDE}.", row.knob.name), style, out)?;
+    }
     Ok(())
 }
 
@@ -164,9 +179,15 @@ fn recommended(knob: &Knob) -> String {
     }
 }
 
-/// Rule, reason, risk and kernels of each knob.
+/// What the knobs of a group have in common; then rule, reason, risk and kernels of each.
 pub fn explain(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut group = "";
     for row in rows {
+        if row.group.title != group {
+            group = &row.group.title;
+            writeln!(out, "\n{}", style.paint(Ink::Heading, group))?;
+            paragraph(&row.group.prose, style, out)?;
+        }
         let knob = row.knob;
         writeln!(out, "\n{}", style.paint(Ink::Heading, &knob.name))?;
         let default = knob.default.as_deref().filter(|default| !default.is_empty());
@@ -218,14 +239,14 @@ pub fn advice(rows: &[Row<'_>], apply: &str, style: Style, out: &mut dyn Write) 
 
 /// What `tune apply` left, if anything.
 pub fn applied(
-    system: &System,
     store: &Store,
     state: &State,
+    elsewhere: Option<Elsewhere>,
     style: Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let (since, flag) = (time(state.applied_at_s), store.as_flag());
-    let sentence = match elsewhere(system, state)? {
+    let sentence = match elsewhere {
         Some(Elsewhere::Boot) => format!(
             "Applied at {since} and undone by the restart since: `ringshot tune revert \
              --forget{flag}` removes the record."
@@ -247,12 +268,12 @@ pub fn applied(
     Ok(())
 }
 
-/// Lines of the box's files that do nothing.
+/// Lines of the box's files that do not help; each says why.
 pub fn obsolete(found: &[Obsolete], style: Style, out: &mut dyn Write) -> io::Result<()> {
     if found.is_empty() {
         return Ok(());
     }
-    let heading = "In this box's files, and of no use";
+    let heading = "Lines of this box's files that do not help, or that harm";
     writeln!(out, "\n{}", style.paint(Ink::Heading, heading))?;
     for one in found {
         let place = format!("{}:{}", one.file.display(), one.line);

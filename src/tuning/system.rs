@@ -72,13 +72,7 @@ impl System {
     /// # Errors
     /// The reason, in words for a person.
     pub fn write(&self, name: &str, value: &str) -> Result<(), String> {
-        self.write_file(name, value).map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied => format!("{error}: not from this user or namespace"),
-            ErrorKind::ReadOnlyFilesystem => {
-                format!("{error}: /proc/sys is mounted read-only here, as in most containers")
-            }
-            _ => error.to_string(),
-        })?;
+        self.write_file(name, value).map_err(|error| reason(&error))?;
         match self.read(name) {
             Reading::Value(now) if super::catalogue::same(&now, value) => Ok(()),
             Reading::Value(now) | Reading::ReadOnly(now) => {
@@ -87,6 +81,15 @@ impl System {
             Reading::Missing => Err("it has gone".into()),
             Reading::Unreadable(why) => Err(why),
         }
+    }
+
+    /// Whether a sysctl can be opened for writing; nothing is written.
+    ///
+    /// # Errors
+    /// The reason why not, in words for a person.
+    pub fn writable(&self, name: &str) -> Result<(), String> {
+        let opened = OpenOptions::new().write(true).open(self.path(name));
+        opened.map(|_| ()).map_err(|error| reason(&error))
     }
 
     fn write_file(&self, name: &str, value: &str) -> io::Result<()> {
@@ -111,6 +114,17 @@ impl System {
     pub fn network_namespace(&self) -> io::Result<String> {
         let link = fs::read_link(self.root.join("proc/self/ns/net"))?;
         Ok(link.to_string_lossy().into_owned())
+    }
+
+    /// Whether this process is in the network namespace of the box's first process. Where that
+    /// one's cannot be read, it is taken to be the same.
+    pub fn in_initial_namespace(&self) -> bool {
+        let namespace =
+            |process| fs::read_link(self.root.join("proc").join(process).join("ns/net"));
+        match (namespace("self"), namespace("1")) {
+            (Ok(own), Ok(first)) => own == first,
+            _ => true,
+        }
     }
 
     /// Differs after each start of the kernel.
@@ -149,6 +163,17 @@ pub fn path_of(name: &str) -> String {
     }
 }
 
+/// Why a sysctl cannot be written.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => format!("{error}: not from this user or namespace"),
+        ErrorKind::ReadOnlyFilesystem => {
+            format!("{error}: /proc/sys is mounted read-only here, as in most containers")
+        }
+        _ => error.to_string(),
+    }
+}
+
 fn missing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
@@ -177,6 +202,16 @@ mod tests {
         assert_eq!(system.read("net.core.none"), Reading::Missing);
         assert!(system.write("net.core.none", "1").is_err());
         assert!(!system.has("net.core.none"), "no file is created");
+    }
+
+    #[test]
+    fn the_first_process_tells_where_the_box_is() {
+        let fake = FakeBox::new(&[]);
+        assert!(fake.system().in_initial_namespace());
+        fake.enter_namespace("net:[2]");
+        assert!(!fake.system().in_initial_namespace());
+        fake.hide_first_namespace();
+        assert!(fake.system().in_initial_namespace(), "nothing to compare with");
     }
 
     #[test]

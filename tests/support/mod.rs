@@ -122,6 +122,16 @@ pub fn findings(document: &Value) -> Vec<String> {
     ids
 }
 
+/// What stands in backticks is accepted by a shell.
+pub fn assert_pastes(id: &str, cure: &str) {
+    let pieces: Vec<&str> = cure.split('`').collect();
+    assert!(pieces.len() % 2 == 1, "{id}: a backtick is missing in {cure:?}");
+    for command in pieces.iter().skip(1).step_by(2) {
+        let parsed = Command::new("bash").args(["-nc", command]).output().expect("bash");
+        assert!(parsed.status.success(), "{id}: {command:?} is no command");
+    }
+}
+
 /// The bundled server, in this process.
 pub fn server() -> Server {
     let listen = "127.0.0.1:0".parse().expect("an address");

@@ -7,6 +7,7 @@ const REUSE: &str = "net.ipv4.tcp_tw_reuse";
 const BACKLOG: &str = "net.core.somaxconn";
 const SYN: &str = "net.ipv4.tcp_max_syn_backlog";
 const TRACKED: &str = "net.netfilter.nf_conntrack_max";
+const FILES: &str = "fs.file-max";
 const NAMES: [&str; 4] = [RANGE, REUSE, BACKLOG, SYN];
 
 fn knobs(names: &[&str]) -> Vec<&'static Knob> {
@@ -75,6 +76,23 @@ fn a_knob_of_another_namespace_is_skipped_aloud() {
 }
 
 #[test]
+fn a_knob_of_the_whole_box_is_not_set_from_a_namespace_that_may_go() {
+    let fake = usual_box();
+    fake.set(FILES, "1000");
+    let names = [FILES, REUSE];
+    fake.enter_namespace("net:[2]");
+    let planned = apply(&fake.system(), &fake.store(), &knobs(&names), "client", 0);
+    let planned = planned.expect("the other one is applied");
+    assert_eq!(planned.skipped, [(FILES.to_owned(), BOX_WIDE.to_owned())]);
+    assert_eq!((fake.value(FILES), fake.value(REUSE)), ("1000".into(), "1".into()));
+
+    revert(&fake.system(), &fake.store()).expect("reverted");
+    fake.enter_namespace("net:[1]");
+    apply(&fake.system(), &fake.store(), &knobs(&names), "client", 0).expect("applied");
+    assert_eq!(fake.value(FILES), "2097152");
+}
+
+#[test]
 fn a_write_that_fails_takes_everything_back() {
     let fake = usual_box();
     fake.refuses_writes(BACKLOG);
@@ -93,6 +111,18 @@ fn a_write_that_fails_takes_everything_back() {
     );
     assert_eq!(values(&fake), before);
     assert!(!fake.store().path().exists());
+}
+
+#[test]
+fn a_record_that_stays_does_not_hide_what_failed() {
+    let fake = usual_box();
+    let change = Change { name: BACKLOG.into(), old: "4096".into(), new: "16384".into() };
+    // There is no record, so it cannot be removed.
+    let failure = roll_back(&fake.system(), &fake.store(), &[change], "it says no");
+    let text = failure.refusal.to_string();
+    assert!(text.starts_with("cannot set net.core.somaxconn to 16384: it says no"), "{text}");
+    assert!(text.contains("cannot remove ") && text.contains("tune.json: No such file"), "{text}");
+    assert!(text.contains("\n  cure: `ringshot tune revert --state-dir "), "{text}");
 }
 
 #[test]
@@ -205,6 +235,32 @@ fn after_a_restart_there_is_only_a_record_to_forget() {
     assert_eq!(values(&fake), values_then);
     assert!(forget(&fake.system(), &fake.store()).is_err());
     apply_to(&fake).expect("applied again");
+}
+
+#[test]
+fn what_is_in_force_is_not_forgotten() {
+    let fake = usual_box();
+    let before = values(&fake);
+    apply_to(&fake).expect("applied");
+    let text = forget(&fake.system(), &fake.store()).expect_err("in force").to_string();
+    assert!(text.contains("still in force here"), "{text}");
+    assert!(text.contains("`ringshot tune revert --state-dir "), "{text}");
+    revert(&fake.system(), &fake.store()).expect("what it takes is still there");
+    assert_eq!(values(&fake), before);
+}
+
+#[test]
+fn nobody_forgets_while_another_is_at_work() {
+    let fake = usual_box();
+    apply_to(&fake).expect("applied");
+    fake.enter_namespace("net:[2]");
+    let held = fake.store().lock().expect("no error").expect("nobody else");
+    let text = forget(&fake.system(), &fake.store()).expect_err("locked").to_string();
+    assert!(text.starts_with("another ringshot tune is at work"), "{text}");
+    assert!(fake.store().path().exists());
+    drop(held);
+    assert_eq!(forget(&fake.system(), &fake.store()), Ok(()));
+    assert!(!fake.store().path().exists());
 }
 
 #[test]
