@@ -162,18 +162,19 @@ fn the_best_listener_is_asked() {
 
 #[test]
 fn sockets_are_grouped_by_the_service() {
-    let targets = Targets::new(&[at("10.0.0.2:40000"), at("0.0.0.0:8080")]);
+    let targets = Targets(["10.0.0.2:40000", "0.0.0.0:8080"].map(|a| as_seen(at(a))).to_vec());
+    let target = |number, owner| Group::Target { number, owner };
     for (local, remote, expected) in [
-        ("10.0.0.1:2000", "10.0.0.2:40000", ("10.0.0.2:40000", Owner::Client)),
-        ("10.0.0.2:40000", "10.0.0.1:2000", ("10.0.0.2:40000", Owner::Server)),
-        // No address in particular is loopback, and is reported as it was given.
-        ("127.0.0.1:50000", "127.0.0.1:8080", ("0.0.0.0:8080", Owner::Client)),
+        ("10.0.0.1:2000", "10.0.0.2:40000", target(0, Owner::Client)),
+        ("10.0.0.2:40000", "10.0.0.1:2000", target(0, Owner::Server)),
+        // No address in particular is loopback.
+        ("127.0.0.1:50000", "127.0.0.1:8080", target(1, Owner::Client)),
         // Not a target: the lower port passes for the service.
-        ("10.0.0.1:50000", "10.0.0.3:5432", ("10.0.0.3:5432", Owner::Unknown)),
-        ("10.0.0.1:22", "10.0.0.3:50000", ("10.0.0.1:22", Owner::Unknown)),
+        ("10.0.0.1:50000", "10.0.0.3:5432", Group::Stranger(at("10.0.0.3:5432"))),
+        ("10.0.0.1:22", "10.0.0.3:50000", Group::Stranger(at("10.0.0.1:22"))),
     ] {
         let row = Row { remote: at(remote), ..row(local, 0) };
-        assert_eq!(targets.group_of(&row), (at(expected.0), expected.1), "{local} {remote}");
+        assert_eq!(targets.group_of(&row), expected, "{local} {remote}");
     }
 }
 
