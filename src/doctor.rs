@@ -162,9 +162,12 @@ fn page(diagnosis: &Diagnosis, out: &mut dyn Write, style: Style) -> io::Result<
         };
         let word = style.paint(role, &format!("{word:<VERDICT$}"));
         let name = style.paint(Role::Heading, check.knob);
-        writeln!(out, "  {word}  {name}: {}; needed: {}", check.current, check.needed)?;
         let left = 2 + VERDICT + 2;
         let room = style.width.saturating_sub(left + 2);
+        let (current, needed) = (&check.current, &check.needed);
+        let wide = check.knob.len() + current.len() + needed.len() + "; needed: : ".len() > room;
+        let gap = if wide { format!("\n{:left$}", "") } else { "; ".into() };
+        writeln!(out, "  {word}  {name}: {current}{gap}needed: {needed}")?;
         for line in wrapped(&check.why, room) {
             writeln!(out, "{:left$}{line}", "")?;
         }

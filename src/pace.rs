@@ -11,8 +11,8 @@ use std::collections::BinaryHeap;
 const REST_MIN_NS: u64 = 1_000_000;
 const REST_MAX_NS: u64 = 1_000_000_000;
 
-/// The longest rest when no port was to be had: the next attempt bothers nobody else, and a port
-/// may be free at any moment.
+/// The longest rest when no port was to be had: no server is to be spared, and a port may be free at
+/// any moment.
 const REST_PORT_MAX_NS: u64 = 32_000_000;
 
 /// One worker's share of the load.

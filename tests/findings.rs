@@ -239,6 +239,33 @@ fn conntrack_full() {
     });
 }
 
+/// The source address is taken away in the run, as a virtual address that moves to another box.
+#[test]
+fn source_address_gone() {
+    isolated(&["ip"], |_| {
+        let address = |verb: &str| {
+            let mut ip = Command::new("ip");
+            ip.args(["address", verb, "10.99.0.1/32", "dev", "lo"]);
+            assert!(ip.status().expect("ip").success(), "{verb}");
+        };
+        address("add");
+        let server = server();
+        let plan = "-c 8 -d 1500ms --source-ip 10.99.0.1 --json -";
+        let mut command = support::command(&format!("http://{}/ {plan}", server.addr()));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn().expect("the program starts");
+        std::thread::sleep(Duration::from_millis(500));
+        address("del");
+        let output = child.wait_with_output().expect("output");
+        let document: Value = serde_json::from_slice(&output.stdout).expect("the document");
+
+        assert!(number(&document, "/requests/ok") > 0);
+        let names: Vec<String> = errors(&document).into_iter().map(|(name, _)| name).collect();
+        assert!(names.contains(&"bind/EADDRNOTAVAIL".to_owned()), "{names:?}");
+        assert_finding(&document, "source_address_gone", &["source address"]);
+    });
+}
+
 /// Somebody lowers the limit of the running process.
 #[test]
 fn descriptors_exhausted() {
