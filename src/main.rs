@@ -12,6 +12,7 @@ use ringshot::preflight::cpus::Placement;
 use ringshot::preflight::ground::Ground;
 use ringshot::preflight::host::HostFacts;
 use ringshot::report::assemble::Circumstances;
+use ringshot::report::console::format::{cpu_list, wrapped};
 use ringshot::report::console::{self, Progress, Style};
 use ringshot::report::{Report, json};
 use ringshot::run::{self, Load, Measured};
@@ -130,7 +131,7 @@ fn bundled_server(
     .map_err(|error| format!("cannot start the bundled server: {error}"))?;
     let endpoint = Endpoint::parse(&format!("http://{}/", server.addr()))?;
     let place = match &placement.server {
-        Some(cpus) => format!("on CPU {}", console::format::cpu_list(cpus)),
+        Some(cpus) => format!("on CPU {}", cpu_list(cpus)),
         None => "not pinned".into(),
     };
     eprintln!("ringshot: no URL given: measuring the bundled server, {} ({place})", endpoint.url);
@@ -140,11 +141,13 @@ fn bundled_server(
 /// Says what will limit the run, before it starts; refuses what cannot run.
 fn warn(checks: &[Check]) -> Result<(), Refusal> {
     checks::refuse(checks)?;
+    let width = Style::stderr().width;
     for check in checks.iter().filter(|check| check.verdict == Verdict::Limits) {
-        eprintln!(
-            "ringshot: {} ({}): {}\n  cure: {}",
-            check.knob, check.current, check.why, check.cure
-        );
+        let what = format!("ringshot: {} ({}): {}", check.knob, check.current, check.why);
+        let cure = format!("cure: {}", check.cure);
+        let lines =
+            [wrapped(&what, width.saturating_sub(2)), wrapped(&cure, width.saturating_sub(2))];
+        eprintln!("{}\n  {}", lines[0].join("\n  "), lines[1].join("\n  "));
     }
     Ok(())
 }
