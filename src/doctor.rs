@@ -10,7 +10,8 @@ use crate::report::console::Style;
 use crate::report::console::format::{counted, escape, wrapped};
 use crate::report::console::style::Role;
 use crate::report::json;
-use crate::tuning::{obsolete, show};
+use crate::tuning::obsolete::{self, Obsolete};
+use crate::tuning::show;
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write};
@@ -42,20 +43,7 @@ pub struct Diagnosis {
     /// Everything that matters to the plan, worst first.
     pub checks: Vec<Check>,
     /// Settings in the box's files that do nothing, or harm.
-    pub obsolete: Vec<ObsoleteSetting>,
-}
-
-/// A setting that somebody's guide recommended once.
-#[derive(Clone, Debug, Serialize)]
-pub struct ObsoleteSetting {
-    /// The file.
-    pub file: String,
-    /// The line in it.
-    pub line: usize,
-    /// The setting.
-    pub name: String,
-    /// What to do.
-    pub text: String,
+    pub obsolete: Vec<Obsolete>,
 }
 
 /// Examines a plan, prints what was found, and returns the exit code.
@@ -82,7 +70,6 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
     let mut checks = vec![ring(&ground.features, unavailable.as_ref())];
     checks.extend(ground.examine(plan, &load, &host));
     checks.sort_by_key(|check| check.verdict);
-    let found = obsolete::scan(Path::new("/"));
     let diagnosis = Diagnosis {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION"),
@@ -91,19 +78,11 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
         source_ports: format!("{}, {}", load.ports.method.name(), load.ports.why),
         fits: checks.iter().all(|check| check.verdict == Verdict::Fits),
         checks,
-        obsolete: found
-            .iter()
-            .map(|setting| ObsoleteSetting {
-                file: setting.file.display().to_string(),
-                line: setting.line,
-                name: setting.name.clone(),
-                text: setting.text.clone(),
-            })
-            .collect(),
+        obsolete: obsolete::scan(Path::new("/")),
     };
     let tell = |out: &mut dyn Write, style| -> io::Result<()> {
         page(&diagnosis, out, style)?;
-        show::obsolete(&found, style, out)
+        show::obsolete(&diagnosis.obsolete, style, out)
     };
     let told = match &plan.json {
         Some(JsonOutput::Stdout) => tell(&mut io::stderr().lock(), Style::stderr()),

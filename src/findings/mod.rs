@@ -22,8 +22,8 @@ use crate::tally::{Counters, ErrorEntry};
 pub use advice::advice;
 pub use generator::SATURATED_RATIO;
 use hdrhistogram::Histogram;
-pub use ports::more_ports;
 use serde::Serialize;
+use std::net::{IpAddr, SocketAddr};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -79,18 +79,12 @@ pub struct Facts<'a> {
     pub ports: &'a Ports,
     /// The pairs of source address and port towards the target.
     pub pairs: u64,
-    /// The source address that the route has.
-    pub source: Option<String>,
-    /// The target's address and port.
-    pub target: String,
-    /// The target's port.
-    pub port: u16,
+    /// The first source address towards the target.
+    pub source: Option<IpAddr>,
+    /// The target.
+    pub target: SocketAddr,
     /// Whether the target is on this box.
     pub local: bool,
-    /// Whether its address is a loopback one.
-    pub loopback: bool,
-    /// Whether it is an IPv4 address.
-    pub ipv4: bool,
     /// The box before the run.
     pub host: &'a HostFacts,
     /// What the kernel counted meanwhile.

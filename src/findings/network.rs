@@ -87,8 +87,8 @@ pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
             format!(
                 "on the server: `nstat -az TcpExtListenOverflows TcpExtTCPReqQFullDrop`; a loss on \
                  the way: `mtr --report --tcp --port {} {}`",
-                facts.port,
-                facts.target.trim_end_matches(&format!(":{}", facts.port)).trim_matches(['[', ']'])
+                facts.target.port(),
+                facts.target.ip()
             ),
         ),
     };
@@ -161,7 +161,7 @@ pub(super) fn conntrack(facts: &Facts<'_>) -> Option<Finding> {
         cure: format!(
             "{}; or no tracking for this load: {}",
             more.unwrap_or_default(),
-            cure::notrack(facts.port)
+            cure::notrack(facts.target.port())
         ),
     })
 }

@@ -3,9 +3,9 @@
 use super::{Facts, Finding, Severity};
 use crate::connection::CloseMode;
 use crate::failure::{Kind, Phase};
-use crate::ports::{Method, Ports};
+use crate::ports::Method;
 use crate::report::console::format::{count, time_us};
-use crate::tuning::catalogue::catalogue;
+use crate::tuning::cure;
 
 /// How much longer connecting takes, against the fastest, before that is worth a sentence.
 const SLOWER: f64 = 3.0;
@@ -23,7 +23,7 @@ pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
     let ports = facts.ports;
     let from = match ports.sources.iter().map(Vec::len).max() {
         Some(n @ 2..) => format!("{n} source addresses"),
-        _ => facts.source.clone().unwrap_or("this box".into()),
+        _ => facts.source.map_or("this box".into(), |source| source.to_string()),
     };
     let held = facts.time_wait_held.unwrap_or(0);
     let why = match (ports.method, in_use) {
@@ -48,7 +48,7 @@ pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
         count(held),
         count(requests)
     );
-    Some(Finding { id: "ports_exhausted", severity: Severity::Error, text, cure: cure(facts) })
+    Some(Finding { id: "ports_exhausted", severity: Severity::Error, text, cure: way_past(facts) })
 }
 
 /// The source address went away in the run.
@@ -98,12 +98,12 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
             count(facts.pairs),
             facts.target
         ),
-        cure: cure(facts),
+        cure: way_past(facts),
     })
 }
 
 /// What gets past it, leaving out what is in force already.
-fn cure(facts: &Facts<'_>) -> String {
+fn way_past(facts: &Facts<'_>) -> String {
     let mut cures: Vec<String> = Vec::new();
     match (facts.ports.method, facts.policy.close) {
         (Method::Kernel, CloseMode::Client) => {
@@ -121,28 +121,6 @@ fn cure(facts: &Facts<'_>) -> String {
             cures.push("wait until `ss -Htan state time-wait | wc -l` is low, up to 60 s".into());
         }
     }
-    cures.push(more_ports(facts.ports, facts.loopback && facts.ipv4));
+    cures.push(cure::more_ports(facts.ports, facts.target));
     cures.join("; or ")
-}
-
-/// More addresses, or a wider range: also what a plan is told before it runs.
-pub fn more_ports(ports: &Ports, loopback: bool) -> String {
-    let addresses = match loopback {
-        true => "more source addresses: --source-ip 127.0.0.2,127.0.0.3,127.0.0.4",
-        false => "more source addresses: `ip address add ADDRESS dev DEVICE`, then --source-ip",
-    };
-    let recommended = catalogue().knob("net.ipv4.ip_local_port_range");
-    let recommended = recommended.and_then(|knob| knob.target(&range(ports)));
-    match (ports.named, recommended) {
-        (true, _) => format!("{addresses}; or a wider range for --source-ports"),
-        (false, Some(wider)) => format!(
-            "{addresses}; or more ports: `sysctl -w net.ipv4.ip_local_port_range='{wider}'`"
-        ),
-        (false, None) => addresses.into(),
-    }
-}
-
-/// As the kernel prints it.
-fn range(ports: &Ports) -> String {
-    format!("{} {}", ports.range.start(), ports.range.end())
 }

@@ -82,12 +82,9 @@ impl Run {
             policy: &self.policy,
             ports: &self.ports,
             pairs: self.ports.pairs(0),
-            source: Some("127.0.0.1".into()),
-            target: "127.0.0.1:8080".into(),
-            port: 8080,
+            source: Some("127.0.0.1".parse().unwrap()),
+            target: "127.0.0.1:8080".parse().unwrap(),
             local: true,
-            loopback: true,
-            ipv4: true,
             host: &self.host,
             kernel: &self.kernel,
             time_wait_before: Some(0),
@@ -205,7 +202,7 @@ fn a_syn_that_is_sent_again_shows_in_the_latencies() {
     assert_eq!(run.ids(), ["accept_queue_overflow"]);
     assert!(text(&run.facts(), "accept_queue_overflow").contains("14 connections took about 1 s"));
     // A listener on this box says nothing about a server elsewhere.
-    let elsewhere = Facts { local: false, loopback: false, ..run.facts() };
+    let elsewhere = Facts { local: false, ..run.facts() };
     assert_eq!(ids(&elsewhere), ["syn_retries"]);
 }
 
@@ -284,7 +281,7 @@ fn time_wait_on_the_wrong_side_is_noticed() {
     let facts = Facts { time_wait_entered: Some((0, 1)), ..run.facts() };
     assert_eq!(ids(&facts), [""; 0]);
     // Elsewhere only our own side is to be seen.
-    let remote = Facts { local: false, loopback: false, ..run.facts() };
+    let remote = Facts { local: false, ..run.facts() };
     assert_eq!(ids(&remote), [""; 0]);
     let none = Facts { time_wait_entered: Some((0, 0)), time_wait_held: Some(0), ..remote.clone() };
     assert_eq!(ids(&none), ["time_wait_other_side"]);

@@ -33,9 +33,10 @@ pub fn reserved_ports() -> Vec<RangeInclusive<u16>> {
     read("net.ipv4.ip_local_reserved_ports").map_or_else(Vec::new, |text| parse_port_list(&text))
 }
 
-/// The path below `/proc/sys`. The separator that comes first is the one between the components;
-/// where that is the dot, a slash stands for a dot inside a component.
-fn path(name: &str) -> Option<String> {
+/// Where a setting is below `/proc/sys`. The separator that comes first is the one between the
+/// components; where that is the dot, a slash stands for a dot inside a component. `None` for what
+/// is no name: it must not lead out of the directory.
+pub fn path(name: &str) -> Option<String> {
     let dotted = name.find(['.', '/']).is_some_and(|first| name[first..].starts_with('.'));
     let swapped = |character| match character {
         '.' => '/',
@@ -43,7 +44,6 @@ fn path(name: &str) -> Option<String> {
         other => other,
     };
     let path = if dotted { name.chars().map(swapped).collect() } else { name.to_owned() };
-    // A name must not lead out of the directory.
     path.split('/').all(|part| !matches!(part, "" | "." | "..")).then_some(path)
 }
 
@@ -78,6 +78,9 @@ mod tests {
             ("net/ipv4/conf/eth0.100/rp_filter", Some("net/ipv4/conf/eth0.100/rp_filter")),
             ("net.ipv4.conf.eth0/100.rp_filter", Some("net/ipv4/conf/eth0.100/rp_filter")),
             ("somaxconn", Some("somaxconn")),
+            ("net.ipv4.tcp_mem", Some("net/ipv4/tcp_mem")),
+            ("net/ipv4/conf/eth0.1/rp_filter", Some("net/ipv4/conf/eth0.1/rp_filter")),
+            ("net.ipv4.conf.eth0/1.rp_filter", Some("net/ipv4/conf/eth0.1/rp_filter")),
             ("", None),
             ("/etc/passwd", None),
             ("net/../../etc/passwd", None),

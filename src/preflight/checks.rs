@@ -6,13 +6,13 @@ use super::descriptors;
 use super::host::HostFacts;
 use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::Tier;
-use crate::findings;
 use crate::kernel::Listener;
 use crate::plan;
 use crate::ports::{Method, Ports};
 use crate::report::console::format::{bytes, count, rate, seconds};
 use crate::tuning::cure;
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// What one worker thread opens in a second at best, on loopback; over a network it is less.
@@ -73,10 +73,8 @@ pub struct Need<'a> {
     pub bundled: bool,
     /// The server is on this box.
     pub local: bool,
-    /// Its address is a loopback one.
-    pub loopback: bool,
-    /// It is an IPv4 address.
-    pub ipv4: bool,
+    /// Its first address.
+    pub target: SocketAddr,
     /// How connections behave.
     pub policy: &'a Policy,
     /// The limit of time.
@@ -85,8 +83,6 @@ pub struct Need<'a> {
     pub requests: Option<u64>,
     /// Where connections come from.
     pub ports: &'a Ports,
-    /// The target's port.
-    pub port: u16,
     /// The size of a slot's receive buffer.
     pub receive_buffer_bytes: usize,
 }
@@ -228,7 +224,8 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let rotates = need.ports.method == Method::Rotation;
     let takes_over = rotates && host.timestamps;
     // The kernel's own choice takes over, too, where tcp_tw_reuse applies, after a delay.
-    let reuses = host.timestamps && (host.tw_reuse == 1 || (host.tw_reuse == 2 && need.loopback));
+    let reuses = host.timestamps
+        && (host.tw_reuse == 1 || (host.tw_reuse == 2 && need.target.ip().is_loopback()));
     let held_s = if reuses { host.tw_reuse_delay_ms as f64 / 1e3 } else { TIME_WAIT_S };
     // Without a search, rotation goes on to the last port.
     let free = if rotates { pairs } else { pairs / 2.0 };
@@ -376,7 +373,6 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let needed = tracked + kept.min(need.pairs() as f64) as u64;
     let fits = needed < max;
     let raise = || cure::raise("net.netfilter.nf_conntrack_max", Some(max), needed);
-    let port = need.port;
     Some(Check {
         knob: "net.netfilter.nf_conntrack_max",
         current: format!("{}, {} in use", count(max), count(tracked)),
@@ -394,7 +390,7 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             false => format!(
                 "{}; or no tracking for this load: {}",
                 raise().unwrap_or_default(),
-                cure::notrack(port)
+                cure::notrack(need.target.port())
             ),
         },
     })
@@ -467,7 +463,7 @@ fn space(need: &Need<'_>) -> String {
 }
 
 fn more_ports(need: &Need<'_>) -> String {
-    findings::more_ports(need.ports, need.loopback && need.ipv4)
+    cure::more_ports(need.ports, need.target)
 }
 
 #[cfg(test)]

@@ -76,9 +76,8 @@ impl Ground {
             tier: self.features.tier,
             bundled: plan.endpoint.is_none(),
             local,
-            loopback: load.addresses.iter().all(|address| address.ip().is_loopback()),
-            ipv4: load.addresses.iter().all(|address| address.is_ipv4()),
-            port: load.addresses.first().map_or(0, |address| address.port()),
+            // `resolve` refuses a name that has none.
+            target: load.addresses[0],
             policy: &load.policy,
             duration: load.duration,
             requests: load.requests,

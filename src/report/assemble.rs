@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::connection::CloseMode;
-use crate::findings::{self, Facts, Finding};
+use crate::findings::{self, Facts};
 use crate::kernel::TimeWait;
 use crate::kernel::{self, Counters, Moment};
 use crate::plan::{self, Plan};
@@ -13,7 +13,6 @@ use crate::run::{Load, Measured, percentile_us};
 use base64::Engine;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
-use std::net::SocketAddr;
 
 /// Everything beside the numbers that a report names.
 #[derive(Clone, Debug)]
@@ -46,16 +45,17 @@ impl Report {
         let bundled = plan.endpoint.is_none();
         let busiest = measured.threads.iter().map(|time| time.busy_ratio()).fold(0.0, f64::max);
         let kernel = around.after.counters.since(&around.before.counters);
-        let found = find(around, measured, &kernel, busiest);
+        let facts = facts(around, measured, &kernel, busiest);
+        let (target, local, found) = (facts.target, facts.local, findings::find(&facts));
         Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
             command: plan.command.clone(),
             target: Target {
                 url: around.url.to_owned(),
-                address: address(load, measured),
+                address: target.to_string(),
                 bundled,
-                local: target(load, measured).is_some_and(kernel::is_local),
+                local,
             },
             plan: summarize(plan, load),
             host: Host::detect(around.cpus),
@@ -114,31 +114,24 @@ fn most_used(measured: &Measured) -> usize {
     (0..opened.len()).rev().max_by_key(|&index| opened[index]).unwrap_or(0)
 }
 
-fn target(load: &Load, measured: &Measured) -> Option<SocketAddr> {
-    load.addresses.get(most_used(measured)).copied()
-}
-
-fn address(load: &Load, measured: &Measured) -> String {
-    target(load, measured).map(|address| address.to_string()).unwrap_or_default()
-}
-
-fn find(
-    around: &Circumstances<'_>,
-    measured: &Measured,
-    kernel: &Counters,
+/// What the findings are made from.
+fn facts<'a>(
+    around: &'a Circumstances<'_>,
+    measured: &'a Measured,
+    kernel: &'a Counters,
     busiest: f64,
-) -> Vec<Finding> {
+) -> Facts<'a> {
     let (load, tally) = (around.load, &measured.tally);
     let most_used = most_used(measured);
-    let target = target(load, measured);
-    let sources = load.ports.sources.get(most_used).map_or(&[][..], Vec::as_slice);
+    // There is one: a name without an address is refused.
+    let target = load.addresses[most_used];
     let entered = |owned: fn(&TimeWait) -> u64| {
         let (before, after) = (around.before.time_wait.as_ref()?, around.after.time_wait.as_ref()?);
         Some(owned(after).saturating_sub(owned(before)))
     };
     let client = entered(TimeWait::client_owned);
     let gauge = |name| around.after.counters.gauge(name);
-    findings::find(&Facts {
+    Facts {
         counters: &tally.counters,
         errors: &tally.errors,
         begin_ns: measured.begin_ns,
@@ -152,24 +145,21 @@ fn find(
         policy: &load.policy,
         ports: &load.ports,
         pairs: load.ports.pairs(most_used),
-        source: sources.first().map(ToString::to_string),
-        target: address(load, measured),
-        port: target.map_or(0, |target| target.port()),
-        local: target.is_some_and(kernel::is_local),
-        loopback: target.is_some_and(|target| target.ip().is_loopback()),
-        ipv4: target.is_none_or(|target| target.is_ipv4()),
+        source: load.ports.sources[most_used].first().copied(),
+        target,
+        local: kernel::is_local(target),
         host: around.host,
         kernel,
         time_wait_before: around.before.time_wait.as_ref().map(TimeWait::client_owned),
         time_wait_held: around.after.time_wait.as_ref().map(TimeWait::client_owned),
         time_wait_entered: client.zip(entered(TimeWait::server_owned)),
         conntrack: gauge("ConntrackCount").zip(gauge("ConntrackMax")),
-    })
+    }
 }
 
 fn ports(load: &Load, measured: &Measured) -> PortsSummary {
     let (ports, counters) = (&load.ports, &measured.tally.counters);
-    let sources = ports.sources.get(most_used(measured)).map_or(&[][..], Vec::as_slice);
+    let sources = &ports.sources[most_used(measured)];
     PortsSummary {
         method: ports.method.name(),
         why: ports.why,

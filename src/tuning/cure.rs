@@ -1,6 +1,8 @@
 //! Cures that other parts of the program name: commands in backticks, ready to be pasted.
 
 use super::catalogue::{Change, KnobKind, catalogue, numbers};
+use crate::ports::Ports;
+use std::net::SocketAddr;
 
 /// How to raise a sysctl to what is needed, or to the catalogue's value where that is more; `None`
 /// where nothing is to be done, or where a single number is not what the setting takes.
@@ -24,6 +26,29 @@ pub fn raise(name: &str, current: Option<u64>, needed: u64) -> Option<String> {
         }
         _ => format!("`sysctl -w {name}={needed}`"),
     })
+}
+
+/// More source addresses towards a target, or a wider range.
+pub fn more_ports(ports: &Ports, target: SocketAddr) -> String {
+    // All of 127.0.0.0/8 is there without being configured.
+    let addresses = match target.is_ipv4() && target.ip().is_loopback() {
+        true => "more source addresses: --source-ip 127.0.0.2,127.0.0.3,127.0.0.4",
+        false => "more source addresses: `ip address add ADDRESS dev DEVICE`, then --source-ip",
+    };
+    let recommended = catalogue().knob("net.ipv4.ip_local_port_range");
+    let recommended = recommended.and_then(|knob| knob.target(&range(ports)));
+    match (ports.named, recommended) {
+        (true, _) => format!("{addresses}; or a wider range for --source-ports"),
+        (false, Some(wider)) => format!(
+            "{addresses}; or more ports: `sysctl -w net.ipv4.ip_local_port_range='{wider}'`"
+        ),
+        (false, None) => addresses.into(),
+    }
+}
+
+/// As the kernel prints it.
+fn range(ports: &Ports) -> String {
+    format!("{} {}", ports.range.start(), ports.range.end())
 }
 
 /// How to keep connections to and from a port out of connection tracking.

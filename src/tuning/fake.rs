@@ -1,7 +1,8 @@
 //! A box for tests: a directory with a `/proc/sys` of its own.
 
 use super::state::Store;
-use super::system::{System, path_of};
+use super::system::System;
+use crate::kernel::sysctl;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,10 @@ impl FakeBox {
     }
 
     pub fn set(&self, name: &str, value: &str) {
-        self.file(&format!("proc/sys/{}", path_of(name)), &format!("{value}\n"));
+        self.file(
+            &format!("proc/sys/{}", sysctl::path(name).expect("a name")),
+            &format!("{value}\n"),
+        );
     }
 
     pub fn value(&self, name: &str) -> String {
@@ -109,7 +113,7 @@ impl FakeBox {
     }
 
     fn sysctl(&self, name: &str) -> PathBuf {
-        self.root.join("proc/sys").join(path_of(name))
+        self.root.join("proc/sys").join(sysctl::path(name).expect("a name"))
     }
 }
 

@@ -2,7 +2,9 @@
 //! and those that this kernel does not have.
 
 use super::catalogue::catalogue;
-use super::system::{System, path_of};
+use super::system::System;
+use crate::kernel::sysctl;
+use serde::Serialize;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ const DIRECTORIES: [&str; 5] =
 const CLASSIC: &str = "etc/sysctl.conf";
 
 /// A setting that does nothing, not what it is there for, or harm.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Obsolete {
     /// The file it is in.
     pub file: PathBuf,
@@ -75,20 +77,20 @@ fn judge(system: &System, line: &str) -> Option<(String, String)> {
         Some(key) => (key.trim(), true),
         None => (key.trim(), false),
     };
-    if key.is_empty() || key.contains(['*', '?', '[']) || key.contains("..") {
+    if key.contains(['*', '?', '[']) {
         return None;
     }
-    let path = path_of(key);
+    let path = sysctl::path(key)?;
     let name = sysctl_name(&path);
     let outdated = catalogue().outdated().find(|outdated| {
         let low = |limit| value.trim().parse().is_ok_and(|value: i128| value < limit);
-        path_of(&outdated.name) == path && outdated.below.is_none_or(low)
+        sysctl::path(&outdated.name).as_ref() == Some(&path) && outdated.below.is_none_or(low)
     });
     if let Some(outdated) = outdated {
         let text = format!("{}. {} {}", capital(&outdated.since), outdated.why, outdated.instead);
         return Some((name, text));
     }
-    (!lenient && !path.starts_with('/') && !system.has(key)).then(|| {
+    (!lenient && !system.has(key)).then(|| {
         let text = "Not in this kernel, not in this network namespace, or its module is not \
                     loaded: it does nothing here. Remove the line, or put a minus before the name \
                     if other boxes need it.";

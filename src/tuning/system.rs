@@ -1,6 +1,7 @@
 //! What is read from and written to the box. Everything lies under one root directory, so that a
 //! test can have a box of its own.
 
+use crate::kernel::sysctl;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -142,24 +143,8 @@ impl System {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.root.join("proc/sys").join(path_of(name))
-    }
-}
-
-/// Where a sysctl is under `/proc/sys`. The separator that comes first separates; the other one
-/// stands for itself, or for the first one's sign in a part: `net.ipv4.conf.eth0/1.rp_filter` is
-/// the interface `eth0.1`.
-pub fn path_of(name: &str) -> String {
-    match name.find(['.', '/']) {
-        Some(at) if name[at..].starts_with('.') => name
-            .chars()
-            .map(|c| match c {
-                '.' => '/',
-                '/' => '.',
-                c => c,
-            })
-            .collect(),
-        _ => name.into(),
+        // What is no name is no file either.
+        self.root.join("proc/sys").join(sysctl::path(name).unwrap_or("-".into()))
     }
 }
 
@@ -182,13 +167,6 @@ fn missing(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::tuning::fake::FakeBox;
-
-    #[test]
-    fn either_separator_may_come_first() {
-        assert_eq!(path_of("net.ipv4.tcp_mem"), "net/ipv4/tcp_mem");
-        assert_eq!(path_of("net/ipv4/conf/eth0.1/rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
-        assert_eq!(path_of("net.ipv4.conf.eth0/1.rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
-    }
 
     #[test]
     fn a_value_is_read_back_after_it_was_written() {

@@ -30,9 +30,7 @@ fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
         tier: Tier::Direct,
         bundled: false,
         local: false,
-        loopback: false,
-        ipv4: true,
-        port: 80,
+        target: "10.0.0.9:80".parse().unwrap(),
         policy,
         duration: Some(Duration::from_secs(10)),
         requests: None,
@@ -103,7 +101,7 @@ fn the_wall_depends_on_who_may_take_over() {
     let wall = [("net.ipv4.ip_local_port_range", Verdict::Limits)];
     let (policy, kernel) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 3));
     // Three addresses, reuse after a second on loopback: 42,000/s without a search.
-    let near = Need { loopback: true, ..need(&policy, &kernel) };
+    let near = Need { target: "127.0.0.1:80".parse().unwrap(), ..need(&policy, &kernel) };
     assert_eq!(amiss(&near, &host()), []);
     assert_eq!(amiss(&need(&policy, &kernel), &host()), wall);
     assert_eq!(amiss(&need(&policy, &kernel), &HostFacts { tw_reuse: 1, ..host() }), []);
