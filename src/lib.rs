@@ -22,6 +22,7 @@ pub mod session;
 pub mod failure;
 pub mod pace;
 pub mod ports;
+pub mod slo;
 pub mod tally;
 
 pub mod kernel;

@@ -1,0 +1,209 @@
+//! Limits that a run has to keep, so that a pipeline can fail when a server has become slower:
+//! `--slo 'p99<5ms' --slo 'errors<0.1%' --slo 'rate>20000'`.
+//!
+//! ```text
+//!   service.p99.9 <= 20ms        errors < 0.1%        rate > 20k        connections > 10k
+//!   latency stat.   bound (us)     (ratio)              (per s)           (per s)
+//!
+//!   text ──parse──► Limit ──check(Numbers)──► Outcome: measured, bound, pass
+//!     ▲───Display────┘
+//! ```
+//!
+//! A limit of which nothing was measured is broken: a run without a single answer must not pass
+//! because nothing in it was slow.
+
+mod text;
+
+use crate::run::percentile_us;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// What the numbers of a run have to be like, such as `total.p99<5ms`.
+///
+/// [`Display`](std::fmt::Display) writes the canonical form, which [`Limit::parse`] reads back to
+/// an equal limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    quantity: Quantity,
+    relation: Relation,
+    /// In the unit of the quantity; finite and not negative.
+    bound: f64,
+}
+
+/// What a limit is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Quantity {
+    /// One statistic of one latency.
+    Latency(Latency, Statistic),
+    /// The share of requests that did not end well.
+    Errors,
+    /// Requests per second that ended well.
+    Rate,
+    /// Connections per second.
+    Connections,
+}
+
+/// The latencies, by the names that they have in a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Latency {
+    Total,
+    Service,
+    Connect,
+    FirstByte,
+    Uncorrected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Statistic {
+    Min,
+    Mean,
+    Max,
+    /// Above 0 and below 100.
+    Percentile(f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    Below,
+    AtMost,
+    Above,
+    AtLeast,
+}
+
+/// The numbers of a run that limits can be about.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<'a> {
+    /// Open to established, in microseconds.
+    pub connect: &'a Histogram<u64>,
+    /// Request handed over to first byte, in microseconds.
+    pub first_byte: &'a Histogram<u64>,
+    /// Request handed over to last byte, in microseconds.
+    pub service: &'a Histogram<u64>,
+    /// The whole request, in microseconds.
+    pub total: &'a Histogram<u64>,
+    /// The whole request from its actual start, in microseconds; `None` in a closed loop, where
+    /// `total` starts there too.
+    pub uncorrected: Option<&'a Histogram<u64>>,
+    /// Requests that ended well.
+    pub ok: u64,
+    /// Requests that ended in any other way.
+    pub failed: u64,
+    /// Requests that were due and never started.
+    pub dropped: u64,
+    /// Connections established.
+    pub connections: u64,
+    /// How long the run took, in seconds.
+    pub duration_s: f64,
+}
+
+/// Whether a run kept a limit, and by how much.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The limit in its canonical form.
+    pub limit: String,
+    /// What was measured, in `unit`; `None` when there was nothing to measure.
+    pub measured: Option<f64>,
+    /// What it is compared with, in `unit`.
+    pub bound: f64,
+    /// `us`, `ratio` or `per_s`.
+    pub unit: &'static str,
+    /// Whether the limit was kept; never without a measurement.
+    pub pass: bool,
+    /// What `measured` was made from: latencies recorded, or for `errors` requests that ended.
+    /// `None` for rates, and for a latency that the run does not have.
+    pub samples: Option<u64>,
+}
+
+impl Limit {
+    /// Reads a limit such as `p99<5ms`, `service.p99.9 <= 20 ms`, `errors<0.1%` or `rate>20k`.
+    ///
+    /// # Errors
+    ///
+    /// What a usage line says after `--slo TEXT: `: the accepted form, with an example.
+    pub fn parse(text: &str) -> Result<Limit, String> {
+        text::limit(text)
+    }
+
+    /// Whether this is a limit of `uncorrected`, which only a paced run has.
+    pub fn is_of_uncorrected(&self) -> bool {
+        matches!(self.quantity, Quantity::Latency(Latency::Uncorrected, _))
+    }
+
+    /// Compares the numbers of a run with this limit.
+    pub fn check(&self, numbers: &Numbers<'_>) -> Outcome {
+        let (measured, samples) = self.quantity.measure(numbers);
+        Outcome {
+            limit: self.to_string(),
+            measured,
+            bound: self.bound,
+            unit: self.quantity.unit(),
+            pass: measured.is_some_and(|measured| self.relation.holds(measured, self.bound)),
+            samples,
+        }
+    }
+}
+
+impl Quantity {
+    fn unit(self) -> &'static str {
+        match self {
+            Quantity::Latency(..) => "us",
+            Quantity::Errors => "ratio",
+            Quantity::Rate | Quantity::Connections => "per_s",
+        }
+    }
+
+    /// The value in this quantity's unit, and the number of samples behind it.
+    fn measure(self, numbers: &Numbers<'_>) -> (Option<f64>, Option<u64>) {
+        let Numbers { ok, failed, dropped, connections, .. } = *numbers;
+        let ended = ok + failed + dropped;
+        // Of a run in which nothing ended, 0 errors are no merit and 0 per second no measurement.
+        let ratio = |part: u64, whole: f64| (ended > 0 && whole > 0.0).then(|| part as f64 / whole);
+        match self {
+            Quantity::Latency(latency, statistic) => {
+                let Some(histogram) = latency.of(numbers) else { return (None, None) };
+                (statistic.of(histogram), Some(histogram.len()))
+            }
+            Quantity::Errors => (ratio(failed + dropped, ended as f64), Some(ended)),
+            Quantity::Rate => (ratio(ok, numbers.duration_s), None),
+            Quantity::Connections => (ratio(connections, numbers.duration_s), None),
+        }
+    }
+}
+
+impl Latency {
+    fn of<'a>(self, numbers: &Numbers<'a>) -> Option<&'a Histogram<u64>> {
+        match self {
+            Latency::Total => Some(numbers.total),
+            Latency::Service => Some(numbers.service),
+            Latency::Connect => Some(numbers.connect),
+            Latency::FirstByte => Some(numbers.first_byte),
+            Latency::Uncorrected => numbers.uncorrected,
+        }
+    }
+}
+
+impl Statistic {
+    /// The value in microseconds, as the report has it; `None` of nothing.
+    fn of(self, histogram: &Histogram<u64>) -> Option<f64> {
+        (!histogram.is_empty()).then(|| match self {
+            Statistic::Min => histogram.min() as f64,
+            Statistic::Mean => histogram.mean(),
+            Statistic::Max => histogram.max() as f64,
+            Statistic::Percentile(percentile) => percentile_us(histogram, percentile) as f64,
+        })
+    }
+}
+
+impl Relation {
+    fn holds(self, measured: f64, bound: f64) -> bool {
+        match self {
+            Relation::Below => measured < bound,
+            Relation::AtMost => measured <= bound,
+            Relation::Above => measured > bound,
+            Relation::AtLeast => measured >= bound,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
