@@ -31,3 +31,4 @@ pub mod findings;
 pub mod report;
 
 pub mod doctor;
+pub mod search;

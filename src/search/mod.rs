@@ -1,0 +1,20 @@
+//! The highest rate that a server sustains: the question behind most load tests, and one that a
+//! single run does not answer.
+//!
+//! `ringshot search URL --slo 'p99<5ms'` paces requests (open loop) at one rate after the other,
+//! and each of these steps keeps the limits or breaks them.
+//!
+//! ```text
+//!            ┌──────────────── a step is run ◄────────────────┐
+//!            ▼                                                │
+//!   table of trials ──► decide: the lowest rate that breaks, ─┴─► the answer ──► curve
+//!                       the highest below it that keeps
+//! ```
+//!
+//! What is tried next follows from the table of the trials alone, in whatever order they were made.
+//! So a search that was interrupted goes on from its file as if nothing had happened, and all of it
+//! is tested against servers that are functions.
+
+mod decide;
+
+pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next};
