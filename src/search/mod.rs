@@ -7,7 +7,7 @@
 //! ```text
 //!            ┌──────────────── a step is run ◄────────────────┐
 //!            ▼                                                │
-//!   table of trials ──► decide: the lowest rate that breaks, ─┴─► the answer ──► curve
+//!   table of trials ──► decide: the lowest rate that breaks, ─┴─► the answer ──► curve ──► knee
 //!                       the highest below it that keeps
 //! ```
 //!
@@ -16,5 +16,7 @@
 //! is tested against servers that are functions.
 
 mod decide;
+mod knee;
 
 pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next};
+pub use knee::knee;
