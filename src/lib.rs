@@ -25,6 +25,8 @@ pub mod ports;
 pub mod slo;
 pub mod tally;
 
+pub mod statistics;
+
 pub mod kernel;
 
 pub mod findings;
