@@ -1,5 +1,6 @@
-//! What the numbers of a run are worth: how far they would move if it were done again, and whether
-//! a percentile has enough samples under it to be said at all.
+//! What the numbers of a run are worth: how far they would move if it were done again, whether it
+//! was one and the same thing from its beginning to its end, and whether a percentile has enough
+//! samples under it to be said at all.
 //!
 //! Requests that follow each other are alike (the same queue, the same neighbours, the same burst
 //! of somebody else), so the textbook interval over single requests is far too narrow. Batch means
@@ -13,7 +14,8 @@
 //!                 │     │     │     │       │
 //!   values       x0    x1    x2    x3  ...  xk    a rate, a p50 or a p99
 //!                 └─────┴──┬──┴─────┴───────┘
-//!                          └─ mean, spread        Confidence: the rate is 1,000/s ± 75/s
+//!                          ├─ mean, spread        Confidence: the rate is 1,000/s ± 75/s
+//!                          └─ order in time       Steadiness: it has fallen by 12% on the way
 //! ```
 //!
 //! Twenty to forty, since little is gained by more than 30, and down to about ten little is lost:
@@ -23,9 +25,11 @@
 
 mod batches;
 mod confidence;
+mod trend;
 
 pub use batches::Batches;
 pub use confidence::{Confidence, Range};
+pub use trend::{Steadiness, Trend, Verdict};
 
 /// Samples beyond a percentile that make it worth saying.
 const SAMPLES_BEYOND_MIN: u64 = 10;

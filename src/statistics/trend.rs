@@ -1,0 +1,251 @@
+//! Whether the run was one and the same thing from its beginning to its end.
+//!
+//! A mean over a drift is a number that nobody has seen. Two questions are asked of the batches'
+//! values, and only both together make a drift:
+//!
+//! - Is it real? The Mann-Kendall test counts, over all pairs of batches, how many rise and how
+//!   many fall; it asks nothing of the distribution but that the order is by chance (Mann 1945;
+//!   Kendall, "Rank Correlation Methods"). Batches that resemble their neighbours make it find
+//!   trends too often, which [`super::Confidence::correlated`] tells.
+//! - Does it matter? With enough requests, a change by a thousandth is real.
+//!
+//! ```text
+//!   ........····''''''    slope     the Theil-Sen slope times the length of the run
+//!   ......''''''''''''    step      the median of the last third minus that of the first
+//! ```
+
+use super::batches::{Batches, P50, P99, percentiles_us, rates_per_unit};
+use serde::Serialize;
+use statrs::function::erf::erfc;
+
+/// The probability, under no trend at all, below which a trend is real.
+const P_VALUE_MAX: f64 = 0.01;
+
+/// The change of the rate from which on it matters.
+const RATE_CHANGE_MIN: f64 = 0.05;
+
+/// The change of a latency from which on it matters: percentiles vary more than rates.
+const LATENCY_CHANGE_MIN: f64 = 0.10;
+
+/// How the run went from its beginning to its end.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Steadiness {
+    /// `Drifting` if any of the three drifts. Three tests at 1% find something in at most about 3
+    /// of 100 steady runs.
+    pub verdict: Verdict,
+    /// Requests that ended well, per second.
+    pub rate: Trend,
+    /// The median latency; `None` when a batch has fewer than 20 samples.
+    pub p50: Option<Trend>,
+    /// The 99th percentile; `None` when a batch has fewer than 100 samples.
+    pub p99: Option<Trend>,
+}
+
+/// Whether the run was steady.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing has drifted that could be seen: its numbers describe all of the run.
+    Steady,
+    /// Rate or latency has drifted: the numbers are a mean over different things.
+    Drifting,
+}
+
+/// What became of one value over the run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Trend {
+    /// The change from beginning to end over the median of the batches; +0.12 is a rise by 12%.
+    /// Of a slope over the whole run and a step within it, whichever is larger.
+    pub change_ratio: f64,
+    /// The probability of a trend as clear as this, up or down, where there is none.
+    pub p_value: f64,
+    /// Whether it is real (`p_value` below 0.01) and matters (`change_ratio` at least 0.05 either
+    /// way for a rate, 0.10 for a latency).
+    pub drifts: bool,
+}
+
+impl Batches {
+    /// Whether rate and latency have drifted; `None` with fewer than ten complete batches.
+    pub fn steadiness(&self) -> Option<Steadiness> {
+        let batches = self.enough()?;
+        let latency = |percentile| {
+            let values_us = percentiles_us(batches, percentile)?;
+            Some(Trend::of(&values_us, LATENCY_CHANGE_MIN))
+        };
+        let rate = Trend::of(&rates_per_unit(batches), RATE_CHANGE_MIN);
+        let (p50, p99) = (latency(P50), latency(P99));
+        let drifting = [Some(rate), p50, p99].iter().flatten().any(|trend| trend.drifts);
+        let verdict = if drifting { Verdict::Drifting } else { Verdict::Steady };
+        Some(Steadiness { verdict, rate, p50, p99 })
+    }
+}
+
+impl Trend {
+    /// The trend of values in the order of time, none negative, at least three.
+    fn of(values: &[f64], change_min: f64) -> Trend {
+        let (score, variance) = mann_kendall(values);
+        let p_value = two_sided_p_value(score, variance);
+        let change_ratio = change_ratio(values);
+        let drifts = p_value < P_VALUE_MAX && change_ratio.abs() >= change_min;
+        Trend { change_ratio, p_value, drifts }
+    }
+}
+
+/// The score S (pairs that rise, less pairs that fall) and its variance when the order is by
+/// chance, `(n(n-1)(2n+5) - Σ t(t-1)(2t+5)) / 18` with groups of t equal values (Kendall; also
+/// Hirsch, Slack and Smith, Water Resources Research 18, 1982).
+fn mann_kendall(values: &[f64]) -> (i64, f64) {
+    let signs = pairs(values).map(|(_, earlier, later)| match later.total_cmp(&earlier) {
+        std::cmp::Ordering::Less => -1,
+        std::cmp::Ordering::Equal => 0,
+        std::cmp::Ordering::Greater => 1,
+    });
+    let score = signs.sum();
+    let term = |group: usize| (group * group.saturating_sub(1) * (2 * group + 5)) as f64;
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let ties: f64 = sorted.chunk_by(|a, b| a == b).map(|group| term(group.len())).sum();
+    (score, (term(values.len()) - ties) / 18.0)
+}
+
+/// The normal approximation: `|S|` is moved by one towards 0, since S comes in steps (of two,
+/// without ties).
+fn two_sided_p_value(score: i64, variance: f64) -> f64 {
+    if variance <= 0.0 {
+        return 1.0;
+    }
+    let z = (score.abs() - 1).max(0) as f64 / variance.sqrt();
+    erfc(z / std::f64::consts::SQRT_2)
+}
+
+/// The change over the run relative to the median; to the mean where the median is 0; 0 where
+/// there is nothing but 0.
+///
+/// The slope alone would miss a step: with a step at 30% of the run, 58% of the pairs lie on one
+/// side of it, and their median slope is that of the noise. The step alone would take a slope for
+/// two thirds of what it is.
+fn change_ratio(values: &[f64]) -> f64 {
+    let middle = match median(values.to_vec()) {
+        0.0 => values.iter().sum::<f64>() / values.len() as f64,
+        median => median,
+    };
+    if middle == 0.0 {
+        return 0.0;
+    }
+    let slope = theil_sen(values) * values.len() as f64;
+    let step = step(values);
+    (if slope.abs() >= step.abs() { slope } else { step }) / middle
+}
+
+/// The change from one value to the next: the median slope over all pairs (Theil 1950; Sen 1968).
+/// Up to 29% of the values may be anything without moving it far.
+fn theil_sen(values: &[f64]) -> f64 {
+    median(pairs(values).map(|(steps, earlier, later)| (later - earlier) / steps).collect())
+}
+
+/// The median of the last third minus the median of the first.
+fn step(values: &[f64]) -> f64 {
+    let third = values.len() / 3;
+    let (first, last) = (&values[..third], &values[values.len() - third..]);
+    median(last.to_vec()) - median(first.to_vec())
+}
+
+/// All pairs of an earlier and a later value, with the steps between them.
+fn pairs(values: &[f64]) -> impl Iterator<Item = (f64, f64, f64)> {
+    values.iter().enumerate().flat_map(|(index, &earlier)| {
+        let later = values[index + 1..].iter();
+        later.enumerate().map(move |(between, &later)| ((between + 1) as f64, earlier, later))
+    })
+}
+
+/// The middle value, or the mean of the middle two; 0 of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match (values.len() / 2, values.len() % 2) {
+        (0, 0) => 0.0,
+        (half, 0) => f64::midpoint(values[half - 1], values[half]),
+        (half, _) => values[half],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sequence in Gilbert, "Statistical Methods for Environmental Pollution Monitoring" (1987),
+    /// p. 212, where Z is 3.1. Six times 20; 23, 26 and 30 twice.
+    const GILBERT: [f64; 22] = [
+        20.0, 20.0, 20.0, 20.0, 15.0, 20.0, 20.0, 30.0, 27.0, 26.0, 23.0, 35.0, 25.0, 28.0, 70.0,
+        26.0, 24.0, 34.0, 32.0, 23.0, 50.0, 30.0,
+    ];
+
+    #[test]
+    fn score_variance_and_p_value_are_those_of_known_series() {
+        let to_100: Vec<f64> = (1..=100).map(f64::from).collect();
+        let cases: [(&[f64], i64, f64, f64); 6] = [
+            // 22·21·49 = 22638; ties 6·5·17 + 3·(2·1·9) = 564; Z = 110 / √(22074 / 18).
+            (&GILBERT, 111, 22074.0 / 18.0, 0.001_682_868_9),
+            // The documented result of pyMannKendall: Z = 14.73869998.
+            (&to_100, 4950, 112_750.0, 3.5e-49),
+            // 3 pairs rise, 2 fall, one is even: 4·3·13 - 2·1·9 = 138; Z = 0.
+            (&[1.0, 3.0, 2.0, 2.0], 1, 138.0 / 18.0, 1.0),
+            // 0 rise, 10 fall: 5·4·15 / 18 = 16.67; Z = 9 / 4.0825 = 2.2045.
+            (&[5.0, 4.0, 3.0, 2.0, 1.0], -10, 300.0 / 18.0, 0.027_486_34),
+            (&[7.0, 7.0, 7.0], 0, 0.0, 1.0),
+            (&[0.0, 0.0, 0.0], 0, 0.0, 1.0),
+        ];
+        for (values, score, variance, p_value) in cases {
+            let (actual, spread) = mann_kendall(values);
+            assert_eq!((actual, spread), (score, variance), "{values:?}");
+            let p = two_sided_p_value(actual, spread);
+            assert!((p - p_value).abs() <= 1e-8, "{values:?}: {p}");
+        }
+    }
+
+    #[test]
+    fn slopes_are_medians_over_pairs() {
+        let cases: [(&[f64], f64); 4] = [
+            (&[1.0, 3.0, 5.0, 7.0], 2.0),
+            // One wild value does not count: the slopes are 1, 1, 1, 99/3, 97/2, 97.
+            (&[1.0, 2.0, 3.0, 100.0], 17.0),
+            (&[1.0, 2.0, 100.0, 4.0, 5.0], 1.0),
+            (&[4.0, 4.0, 4.0], 0.0),
+        ];
+        for (values, expected) in cases {
+            assert!((theil_sen(values) - expected).abs() < 1e-12, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_that_of_a_slope_or_of_a_step_relative_to_the_median() {
+        let slope: Vec<f64> = (0..20).map(|index| 90.5 + f64::from(index)).collect();
+        let step: Vec<f64> = (0..20).map(|index| if index < 6 { 80.0 } else { 100.0 }).collect();
+        let late: Vec<f64> = (0..20).map(|index| if index < 11 { 0.0 } else { 6.0 }).collect();
+        let fall: Vec<f64> = step.iter().rev().copied().collect();
+        let cases = [
+            // From 90 to 110, by 1 a batch, around 100.
+            (slope, 0.20),
+            (step, 0.20),
+            (fall, -0.20),
+            // The median is 0, the mean 2.7. Of 190 pairs 91 are even, 1 rises by 6 in 19 batches, 2
+            // in 18, 3 in 17: there is the middle.
+            (late, 6.0 / 17.0 * 20.0 / 2.7),
+            (vec![0.0; 20], 0.0),
+            (vec![3.0; 20], 0.0),
+        ];
+        for (values, expected) in cases {
+            let actual = change_ratio(&values);
+            assert!((actual - expected).abs() < 1e-12, "{values:?}: {actual}");
+        }
+    }
+
+    #[test]
+    fn what_is_real_but_small_and_what_is_large_but_chance_is_no_drift() {
+        let small: Vec<f64> = (0..20).map(|index| 1000.0 + f64::from(index)).collect();
+        let chance = [100.0, 140.0, 90.0, 130.0, 110.0, 150.0, 80.0, 145.0, 120.0, 135.0];
+        let (small, chance) =
+            (Trend::of(&small, RATE_CHANGE_MIN), Trend::of(&chance, RATE_CHANGE_MIN));
+        assert!(small.p_value < 1e-6 && !small.drifts, "{small:?}");
+        assert!(chance.change_ratio > 0.05 && !chance.drifts, "{chance:?}");
+    }
+}
