@@ -156,6 +156,12 @@ impl Batches {
     pub(super) fn enough(&self) -> Option<&[Batch]> {
         (self.complete.len() >= BATCHES_MIN).then_some(&*self.complete)
     }
+
+    /// The length of a batch in units, the complete ones, the open one.
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> (u64, &[Batch], Option<&Batch>) {
+        (self.length_units, &self.complete, self.open.as_ref())
+    }
 }
 
 /// The rate of every batch.

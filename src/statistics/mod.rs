@@ -31,6 +31,9 @@ pub use batches::Batches;
 pub use confidence::{Confidence, Range};
 pub use trend::{Steadiness, Trend, Verdict};
 
+#[cfg(test)]
+mod tests;
+
 /// Samples beyond a percentile that make it worth saying.
 const SAMPLES_BEYOND_MIN: u64 = 10;
 
