@@ -9,33 +9,15 @@ use std::{
     io,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 use tokio::{io::unix::AsyncFd, sync::oneshot};
 
-const NS_PER_S: u64 = 1_000_000_000;
-
-/// A time of the monotonic clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Deadline {
-    ns: u64,
-}
-
-impl Deadline {
-    pub(crate) fn after(wait: Duration) -> Self {
-        Deadline { ns: now_ns() + wait.as_nanos() as u64 }
-    }
-}
-
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec as u64 * NS_PER_S + now.tv_nsec as u64
-}
+use crate::clock::{Moment, NS_PER_S};
 
 /// Has the runtime watch a descriptor.
 ///
@@ -56,7 +38,7 @@ pub(crate) struct Alarm {
 #[derive(Default)]
 struct Waits {
     /// The number tells apart waits for the same nanosecond.
-    by_deadline: BTreeMap<(Deadline, u64), oneshot::Sender<()>>,
+    by_deadline: BTreeMap<(Moment, u64), oneshot::Sender<()>>,
     started: u64,
 }
 
@@ -71,14 +53,14 @@ impl Alarm {
     }
 
     /// Returns at the deadline, or right away if the timer is broken.
-    pub(crate) async fn wait_until(&self, deadline: Deadline) {
+    pub(crate) async fn wait_until(&self, deadline: Moment) {
         let (wake, woken) = oneshot::channel();
         self.enqueue(deadline, wake);
         // An error means that the sender was dropped with the timer: nothing to wait for.
         let _ = woken.await;
     }
 
-    fn enqueue(&self, deadline: Deadline, wake: oneshot::Sender<()>) {
+    fn enqueue(&self, deadline: Moment, wake: oneshot::Sender<()>) {
         let mut waits = self.lock();
         waits.started += 1;
         let key = (deadline, waits.started);
@@ -101,7 +83,7 @@ impl Alarm {
 
     fn wake_due(&self) {
         let mut waits = self.lock();
-        let now = Deadline { ns: now_ns() };
+        let now = Moment::now();
         while let Some(first) = waits.by_deadline.first_entry() {
             let (deadline, _) = *first.key();
             if deadline > now && self.arm(deadline).is_ok() {
@@ -112,7 +94,7 @@ impl Alarm {
         }
     }
 
-    fn arm(&self, deadline: Deadline) -> io::Result<()> {
+    fn arm(&self, deadline: Moment) -> io::Result<()> {
         let it_value = Timespec {
             tv_sec: (deadline.ns / NS_PER_S) as i64,
             tv_nsec: (deadline.ns % NS_PER_S) as i64,
@@ -130,7 +112,7 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -147,7 +129,7 @@ mod tests {
                     let (alarm, order) = (alarm.clone(), order.clone());
                     tokio::spawn(async move {
                         let wait = Duration::from_millis(ms);
-                        alarm.wait_until(Deadline::after(wait)).await;
+                        alarm.wait_until(Moment::now() + wait).await;
                         assert!(start.elapsed() >= wait);
                         order.lock().unwrap().push(ms);
                     })

@@ -14,13 +14,7 @@ use hyper::{
     service::Service,
 };
 
-use crate::{
-    HELLO,
-    alarm::{Alarm, Deadline},
-    body::Answer,
-    route::Route,
-    stats::Meter,
-};
+use crate::{HELLO, alarm::Alarm, body::Answer, clock::Moment, route::Route, stats::Meter};
 
 /// Answers the requests of one connection.
 pub(crate) struct Answers {
@@ -47,7 +41,7 @@ impl Service<Request<Incoming>> for Answers {
             }
         };
         let deadline = match route {
-            Route::Delay(wait) => Some(Deadline::after(wait)),
+            Route::Delay(wait) => Some(Moment::now() + wait),
             _ => None,
         };
         if deadline.is_none() && request.body().is_end_stream() {
@@ -62,7 +56,7 @@ impl Service<Request<Incoming>> for Answers {
 /// hyper would close the connection if an answer left a longer request body unread.
 async fn settle(
     body: Incoming,
-    deadline: Option<Deadline>,
+    deadline: Option<Moment>,
     alarm: Arc<Alarm>,
     answer: Response<Answer>,
 ) -> Result<Response<Answer>, hyper::Error> {

@@ -22,8 +22,9 @@ use tokio::{
 };
 
 use crate::{
-    alarm::{Alarm, Deadline},
+    alarm::Alarm,
     answers::Answers,
+    clock::Moment,
     stats::{Lane, Meter},
 };
 
@@ -67,7 +68,7 @@ async fn accept_all(listener: TcpListener, lane: Arc<Lane>, alarm: Arc<Alarm>) {
             Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
             Err(e) => {
                 lane.accept_failed(&e);
-                alarm.wait_until(Deadline::after(ACCEPT_PAUSE)).await;
+                alarm.wait_until(Moment::now() + ACCEPT_PAUSE).await;
             }
         }
     }

@@ -32,6 +32,7 @@
 mod alarm;
 mod answers;
 mod body;
+mod clock;
 mod config;
 mod cpus;
 mod hyper_backend;

@@ -17,7 +17,8 @@ use tokio_uring::{
 };
 
 use crate::{
-    alarm::{Alarm, Deadline},
+    alarm::Alarm,
+    clock::Moment,
     hyper_backend::ACCEPT_PAUSE,
     stats::{Lane, Meter},
     wire::{Next, Wire},
@@ -102,7 +103,7 @@ async fn accept_all(listener: TcpListener, shared: Rc<Shared>, running: mpsc::Se
             Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
             Err(e) => {
                 shared.lane.accept_failed(&e);
-                shared.alarm.wait_until(Deadline::after(ACCEPT_PAUSE)).await;
+                shared.alarm.wait_until(Moment::now() + ACCEPT_PAUSE).await;
                 if shared.stopping.get() {
                     return;
                 }
