@@ -31,42 +31,55 @@ impl Service<Request<Incoming>> for Answers {
         let route = Route::parse(request.uri().path());
         // Counted here and not when answered, so that an answer in a client's hands is counted.
         let answer = match route {
-            Route::Stats => stats(self.meter.stats_request().to_json()),
+            Route::Stats => stats(self.meter.stats_request()),
             _ => {
                 self.meter.request();
                 match route {
                     Route::Echo => return Reply::now(echo(request.into_body())),
+                    Route::Delay(wait) => {
+                        let since = Moment::now();
+                        return self.hold(since, since + wait, request.into_body(), respond(route));
+                    }
                     _ => respond(route),
                 }
             }
         };
-        let deadline = match route {
-            Route::Delay(wait) => Some(Moment::now() + wait),
-            _ => None,
-        };
-        if deadline.is_none() && request.body().is_end_stream() {
+        if request.body().is_end_stream() {
             return Reply::now(answer);
         }
-        Reply::Later(Box::pin(settle(request.into_body(), deadline, self.alarm.clone(), answer)))
+        let body = request.into_body();
+        Reply::later(async {
+            discard(body).await?;
+            Ok(answer)
+        })
     }
 }
 
-/// Answers after the request body has been read and the deadline, if any, has passed.
+impl Answers {
+    /// Answers after the request body has been read and `until` has passed, and records how long
+    /// that took.
+    fn hold(
+        &self,
+        since: Moment,
+        until: Moment,
+        body: Incoming,
+        answer: Response<Answer>,
+    ) -> Reply {
+        let (alarm, meter) = (self.alarm.clone(), self.meter.clone());
+        Reply::later(async move {
+            discard(body).await?;
+            if until > since {
+                alarm.wait_until(until).await;
+            }
+            meter.held(since.elapsed());
+            Ok(answer)
+        })
+    }
+}
+
+/// Reads a request body that nobody wants.
 ///
 /// hyper would close the connection if an answer left a longer request body unread.
-async fn settle(
-    body: Incoming,
-    deadline: Option<Moment>,
-    alarm: Arc<Alarm>,
-    answer: Response<Answer>,
-) -> Result<Response<Answer>, hyper::Error> {
-    discard(body).await?;
-    if let Some(deadline) = deadline {
-        alarm.wait_until(deadline).await;
-    }
-    Ok(answer)
-}
-
 async fn discard(mut body: Incoming) -> Result<(), hyper::Error> {
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         frame?;
@@ -116,20 +129,26 @@ fn typed(body: Answer, content_type: &'static str) -> Response<Answer> {
     answer
 }
 
+type Answered = Result<Response<Answer>, hyper::Error>;
+
 /// An answer, most often there already: `/` must not cost a boxed future.
 pub(crate) enum Reply {
     Now(Option<Response<Answer>>),
-    Later(Pin<Box<dyn Future<Output = Result<Response<Answer>, hyper::Error>> + Send>>),
+    Later(Pin<Box<dyn Future<Output = Answered> + Send>>),
 }
 
 impl Reply {
     fn now(answer: Response<Answer>) -> Self {
         Reply::Now(Some(answer))
     }
+
+    fn later(answer: impl Future<Output = Answered> + Send + 'static) -> Self {
+        Reply::Later(Box::pin(answer))
+    }
 }
 
 impl Future for Reply {
-    type Output = Result<Response<Answer>, hyper::Error>;
+    type Output = Answered;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {

@@ -17,6 +17,11 @@ impl Moment {
         let now = clock_gettime(ClockId::Monotonic);
         Moment { ns: now.tv_sec as u64 * NS_PER_S + now.tv_nsec as u64 }
     }
+
+    /// The time that has passed since then.
+    pub(crate) fn elapsed(self) -> Duration {
+        Duration::from_nanos(Moment::now().ns.saturating_sub(self.ns))
+    }
 }
 
 impl Add<Duration> for Moment {

@@ -35,6 +35,7 @@ mod body;
 mod clock;
 mod config;
 mod cpus;
+mod delays;
 mod hyper_backend;
 mod listen;
 mod route;

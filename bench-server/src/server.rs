@@ -7,6 +7,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use hdrhistogram::Histogram;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -70,6 +71,16 @@ impl Server {
     /// that a client has received completely, the numbers are exact.
     pub fn stats(&self) -> Stats {
         self.board.sum()
+    }
+
+    /// How long the answers of `/delay` were held back so far, over all threads, in microseconds.
+    ///
+    /// The time goes from when the head of a request had been read to when its answer was handed
+    /// over to be written: what the server did, not what it was asked for. It is cut to whole
+    /// microseconds and kept to three significant digits. The answers that a client has received
+    /// are all there, and those of status 400 are not among them.
+    pub fn delays(&self) -> Histogram<u64> {
+        self.board.delays()
     }
 
     /// Stops the threads, drops the open connections and returns when all threads have ended.

@@ -17,7 +17,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
+
+use hdrhistogram::Histogram;
+
+use crate::delays::{self, Delays};
 
 /// A sum over all threads of a server since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,11 +46,15 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// The document that `/stats` answers: one JSON object, keys named like the fields.
+    /// One JSON object, keys named like the fields. `/stats` answers the same with `delays` added.
     pub fn to_json(&self) -> String {
+        format!("{{{}}}\n", self.members())
+    }
+
+    fn members(&self) -> String {
         format!(
-            "{{\"connections\": {}, \"requests\": {}, \"bytes_in\": {}, \"bytes_out\": {}, \
-             \"stats_connections\": {}, \"stats_requests\": {}, \"accept_errors\": {}}}\n",
+            "\"connections\": {}, \"requests\": {}, \"bytes_in\": {}, \"bytes_out\": {}, \
+             \"stats_connections\": {}, \"stats_requests\": {}, \"accept_errors\": {}",
             self.connections,
             self.requests,
             self.bytes_in,
@@ -80,10 +89,11 @@ fn take_back(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_sub(n), Relaxed);
 }
 
-/// The counters of all threads.
+/// The counters and the records of delays of all threads.
 #[derive(Debug)]
 pub(crate) struct Board {
     threads: Box<[Counters]>,
+    delays: Delays,
     accept_error_told: AtomicBool,
 }
 
@@ -91,6 +101,7 @@ impl Board {
     pub(crate) fn new(threads: usize) -> Arc<Self> {
         Arc::new(Board {
             threads: (0..threads).map(|_| Counters::default()).collect(),
+            delays: Delays::new(threads),
             accept_error_told: AtomicBool::new(false),
         })
     }
@@ -107,6 +118,16 @@ impl Board {
             sum.accept_errors += thread.accept_errors.load(Relaxed);
         }
         sum
+    }
+
+    pub(crate) fn delays(&self) -> Histogram<u64> {
+        self.delays.sum()
+    }
+
+    /// The document that `/stats` answers.
+    fn document(&self) -> String {
+        let (counters, delays) = (self.sum().members(), delays::to_json(&self.delays()));
+        format!("{{{counters}, \"delays\": {delays}}}\n")
     }
 }
 
@@ -193,8 +214,13 @@ impl Meter {
         add(&self.lane.counters().requests, 1);
     }
 
-    /// Counts a request for `/stats` and returns the numbers it asks for.
-    pub(crate) fn stats_request(&self) -> Stats {
+    /// Records how long an answer that is about to be sent was held back.
+    pub(crate) fn held(&self, held: Duration) {
+        self.lane.board.delays.record(self.lane.index, held);
+    }
+
+    /// Counts a request for `/stats` and returns the document it asks for.
+    pub(crate) fn stats_request(&self) -> String {
         let counters = self.lane.counters();
         if self.kind.load(Relaxed) == FRESH {
             self.kind.store(WATCHER, Relaxed);
@@ -203,7 +229,7 @@ impl Meter {
             add(&counters.stats_connections, 1);
         }
         add(&counters.stats_requests, 1);
-        self.lane.board.sum()
+        self.lane.board.document()
     }
 }
 

@@ -133,7 +133,7 @@ fn has_token(list: &[u8], token: &[u8]) -> bool {
 /// Counts a request and appends its answer.
 fn answer(head: &Head, out: &mut Vec<u8>, meter: &Meter) {
     if let Path::Stats = head.path {
-        let json = meter.stats_request().to_json();
+        let json = meter.stats_request();
         return append(head, "200 OK", "application/json", &json, out);
     }
     meter.request();
