@@ -14,12 +14,21 @@ use hyper::{
     service::Service,
 };
 
-use crate::{HELLO, alarm::Alarm, body::Answer, clock::Moment, route::Route, stats::Meter};
+use crate::{
+    HELLO,
+    alarm::Alarm,
+    body::Answer,
+    clock::Moment,
+    route::Route,
+    schedule::{Due, Schedule, Wait},
+    stats::Meter,
+};
 
 /// Answers the requests of one connection.
 pub(crate) struct Answers {
     pub(crate) meter: Arc<Meter>,
     pub(crate) alarm: Arc<Alarm>,
+    pub(crate) schedule: Arc<Schedule>,
 }
 
 impl Service<Request<Incoming>> for Answers {
@@ -36,35 +45,24 @@ impl Service<Request<Incoming>> for Answers {
                 self.meter.request();
                 match route {
                     Route::Echo => return Reply::now(echo(request.into_body())),
-                    Route::Delay(wait) => {
-                        let since = Moment::now();
-                        return self.hold(since, since + wait, request.into_body(), respond(route));
-                    }
+                    Route::Wait(wait) => return self.wait(wait, request.into_body()),
                     _ => respond(route),
                 }
             }
         };
-        if request.body().is_end_stream() {
-            return Reply::now(answer);
-        }
-        let body = request.into_body();
-        Reply::later(async {
-            discard(body).await?;
-            Ok(answer)
-        })
+        Reply::after(request.into_body(), answer)
     }
 }
 
 impl Answers {
-    /// Answers after the request body has been read and `until` has passed, and records how long
+    /// Answers after the request body has been read and the answer is due, and records how long
     /// that took.
-    fn hold(
-        &self,
-        since: Moment,
-        until: Moment,
-        body: Incoming,
-        answer: Response<Answer>,
-    ) -> Reply {
+    fn wait(&self, wait: Wait, body: Incoming) -> Reply {
+        let since = Moment::now();
+        let (until, answer) = match self.schedule.due(wait, since) {
+            Due::At(until) => (until, text(StatusCode::OK, HELLO)),
+            Due::Bad(advice) => return Reply::after(body, text(StatusCode::BAD_REQUEST, advice)),
+        };
         let (alarm, meter) = (self.alarm.clone(), self.meter.clone());
         Reply::later(async move {
             discard(body).await?;
@@ -89,7 +87,7 @@ async fn discard(mut body: Incoming) -> Result<(), hyper::Error> {
 
 fn respond(route: Route) -> Response<Answer> {
     match route {
-        Route::Hello | Route::Delay(_) => text(StatusCode::OK, HELLO),
+        Route::Hello => text(StatusCode::OK, HELLO),
         Route::Close => {
             let mut answer = text(StatusCode::OK, HELLO);
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -103,7 +101,7 @@ fn respond(route: Route) -> Response<Answer> {
             answer
         }
         Route::Bad(advice) => text(StatusCode::BAD_REQUEST, advice),
-        Route::Unknown | Route::Echo | Route::Stats => {
+        Route::Unknown | Route::Echo | Route::Stats | Route::Wait(_) => {
             text(StatusCode::NOT_FOUND, "no such path\n")
         }
     }
@@ -140,6 +138,17 @@ pub(crate) enum Reply {
 impl Reply {
     fn now(answer: Response<Answer>) -> Self {
         Reply::Now(Some(answer))
+    }
+
+    /// Answers once the request body, which most requests do not have, has been read.
+    fn after(body: Incoming, answer: Response<Answer>) -> Self {
+        if body.is_end_stream() {
+            return Reply::now(answer);
+        }
+        Reply::later(async {
+            discard(body).await?;
+            Ok(answer)
+        })
     }
 
     fn later(answer: impl Future<Output = Answered> + Send + 'static) -> Self {

@@ -25,6 +25,7 @@ use crate::{
     alarm::Alarm,
     answers::Answers,
     clock::Moment,
+    schedule::Schedule,
     stats::{Lane, Meter},
 };
 
@@ -38,6 +39,7 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) fn serve(
     listener: StdListener,
     lane: Arc<Lane>,
+    schedule: Arc<Schedule>,
     stop: oneshot::Receiver<()>,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
@@ -46,21 +48,27 @@ pub(crate) fn serve(
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         let alarm = Alarm::start()?;
-        tokio::spawn(accept_all(listener, lane, alarm));
+        tokio::spawn(accept_all(listener, lane, alarm, schedule));
         ready();
         let _ = stop.await;
         Ok(())
     })
 }
 
-async fn accept_all(listener: TcpListener, lane: Arc<Lane>, alarm: Arc<Alarm>) {
+async fn accept_all(
+    listener: TcpListener,
+    lane: Arc<Lane>,
+    alarm: Arc<Alarm>,
+    schedule: Arc<Schedule>,
+) {
     let http = http();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let meter = Arc::new(Meter::open(&lane));
                 let socket = TokioIo::new(Metered { stream, meter: meter.clone() });
-                let answers = Answers { meter, alarm: alarm.clone() };
+                let (alarm, schedule) = (alarm.clone(), schedule.clone());
+                let answers = Answers { meter, alarm, schedule };
                 // How a connection ended is the client's affair; there is nobody to tell here.
                 tokio::spawn(http.serve_connection(socket, answers));
             }

@@ -8,7 +8,7 @@
 //! Server::start(Config)
 //!    |- listen   one bound listener per thread, all on the same port
 //!    '- thread   pinned if asked, runs one backend until told to stop
-//!         |- hyper   accept -> connection -> answers (route, body, alarm)
+//!         |- hyper   accept -> connection -> answers (route, schedule, alarm, body)
 //!         '- uring   accept -> connection -> wire   (feature `uring`)
 //!                    both count into stats
 //! ```
@@ -36,9 +36,12 @@ mod clock;
 mod config;
 mod cpus;
 mod delays;
+mod few;
 mod hyper_backend;
 mod listen;
+mod mix;
 mod route;
+mod schedule;
 mod server;
 mod stats;
 #[cfg(feature = "uring")]

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use crate::{mix::Mix, schedule::Wait};
+
 /// Largest N of `/bytes/N` and `/chunked/N`: 1 GiB.
 const BODY_BYTES_MAX: u64 = 1 << 30;
 
-/// Longest MS of `/delay/MS`: an hour.
+/// Longest delay, in milliseconds: an hour.
 const DELAY_MS_MAX: f64 = 3_600_000.0;
 
 /// What a path asks for.
@@ -17,8 +19,8 @@ pub(crate) enum Route {
     Bytes(u64),
     /// `/chunked/N`: N bytes in several chunks
     Chunked(u64),
-    /// `/delay/MS`: hello, that much later
-    Delay(Duration),
+    /// `/delay/MS`, `/mix/FAST/SLOW/PERCENT`: hello, later
+    Wait(Wait),
     /// `/status/CODE`: that status, no body
     Status(u16),
     /// `/close`: hello, then the connection ends
@@ -48,7 +50,8 @@ impl Route {
         match name {
             "bytes" => parse_size(argument).map_or(BAD_SIZE, Route::Bytes),
             "chunked" => parse_size(argument).map_or(BAD_SIZE, Route::Chunked),
-            "delay" => parse_delay(argument).map_or(BAD_DELAY, Route::Delay),
+            "delay" => parse_delay(argument).map_or(BAD_DELAY, |d| Route::Wait(Wait::Delay(d))),
+            "mix" => parse_mix(argument).map_or(BAD_MIX, |mix| Route::Wait(Wait::Mix(mix))),
             "status" => parse_status(argument).map_or(BAD_STATUS, Route::Status),
             _ => Route::Unknown,
         }
@@ -57,6 +60,10 @@ impl Route {
 
 const BAD_SIZE: Route = Route::Bad("expected a number of bytes from 0 to 1073741824\n");
 const BAD_DELAY: Route = Route::Bad("expected milliseconds from 0 to 3600000, such as 0.5\n");
+const BAD_MIX: Route = Route::Bad(
+    "expected /mix/FAST/SLOW/PERCENT: twice milliseconds from 0 to 3600000, such as 0.5, and how \
+     many of 100 answers are slow, from 0 to 100\n",
+);
 const BAD_STATUS: Route = Route::Bad("expected a status code from 200 to 999\n");
 
 fn parse_size(text: &str) -> Option<u64> {
@@ -69,12 +76,21 @@ fn parse_status(text: &str) -> Option<u16> {
 }
 
 fn parse_delay(text: &str) -> Option<Duration> {
-    // `f64` would read `inf`, `1e3` and `-0` as well.
-    if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return None;
-    }
-    let ms: f64 = text.parse().ok().filter(|&ms| ms <= DELAY_MS_MAX)?;
+    let ms = parse_decimal(text).filter(|&ms| ms <= DELAY_MS_MAX)?;
     Some(Duration::from_secs_f64(ms / 1000.0))
+}
+
+fn parse_mix(text: &str) -> Option<Mix> {
+    let (fast, rest) = text.split_once('/')?;
+    let (slow, percent) = rest.split_once('/')?;
+    let percent = parse_decimal(percent).filter(|&percent| percent <= 100.0)?;
+    Some(Mix { fast: parse_delay(fast)?, slow: parse_delay(slow)?, percent })
+}
+
+/// `f64` would read `inf`, `1e3` and `-0` as well.
+fn parse_decimal(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if plain { text.parse().ok() } else { None }
 }
 
 /// Integers would read a leading `+` as well.
@@ -88,7 +104,11 @@ mod tests {
 
     #[test]
     fn every_path() {
-        let micros = |n| Route::Delay(Duration::from_micros(n));
+        let micros = |n| Route::Wait(Wait::Delay(Duration::from_micros(n)));
+        let mix = |fast, slow, percent| {
+            let [fast, slow] = [fast, slow].map(Duration::from_micros);
+            Route::Wait(Wait::Mix(Mix { fast, slow, percent }))
+        };
         let cases = [
             ("/", Route::Hello),
             ("/close", Route::Close),
@@ -113,6 +133,24 @@ mod tests {
             ("/delay/-1", BAD_DELAY),
             ("/delay/.", BAD_DELAY),
             ("/delay/", BAD_DELAY),
+            ("/mix/1/20/5", mix(1_000, 20_000, 5.0)),
+            ("/mix/0/0/0", mix(0, 0, 0.0)),
+            ("/mix/20/0.5/100", mix(20_000, 500, 100.0)),
+            ("/mix/1/2/0.1", mix(1_000, 2_000, 0.1)),
+            ("/mix/1/3600000/50", mix(1_000, 3_600_000_000, 50.0)),
+            ("/mix/1/3600001/50", BAD_MIX),
+            ("/mix/3600001/1/50", BAD_MIX),
+            ("/mix/1/2/100.1", BAD_MIX),
+            ("/mix/1/2/-1", BAD_MIX),
+            ("/mix/1/2/x", BAD_MIX),
+            ("/mix/1/2/", BAD_MIX),
+            ("/mix/1/2", BAD_MIX),
+            ("/mix/1", BAD_MIX),
+            ("/mix/", BAD_MIX),
+            ("/mix//2/50", BAD_MIX),
+            ("/mix/1/2/50/", BAD_MIX),
+            ("/mix/1/2/50/1", BAD_MIX),
+            ("/mix", Route::Unknown),
             ("/status/200", Route::Status(200)),
             ("/status/999", Route::Status(999)),
             ("/status/199", BAD_STATUS),

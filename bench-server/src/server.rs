@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::{
     Backend, Config, Stats, cpus, hyper_backend,
     listen::listen_all,
+    schedule::Schedule,
     stats::{Board, Lane},
 };
 
@@ -21,6 +22,7 @@ use crate::{
 pub struct Server {
     addr: SocketAddr,
     board: Arc<Board>,
+    schedule: Arc<Schedule>,
     threads: Vec<ServingThread>,
 }
 
@@ -42,7 +44,12 @@ impl Server {
         check(&config)?;
         let listeners = listen_all(config.listen, config.threads)?;
         let addr = listeners[0].local_addr()?;
-        let mut server = Server { addr, board: Board::new(config.threads), threads: Vec::new() };
+        let mut server = Server {
+            addr,
+            board: Board::new(config.threads),
+            schedule: Arc::new(Schedule::new()),
+            threads: Vec::new(),
+        };
         let (ready, readiness) = mpsc::channel();
         for (index, listener) in listeners.into_iter().enumerate() {
             server.spawn(&config, index, listener, ready.clone())?;
@@ -73,7 +80,7 @@ impl Server {
         self.board.sum()
     }
 
-    /// How long the answers of `/delay` were held back so far, over all threads, in microseconds.
+    /// How long the answers of `/delay` and `/mix` were held back so far, over all threads, in microseconds.
     ///
     /// The time goes from when the head of a request had been read to when its answer was handed
     /// over to be written: what the server did, not what it was asked for. It is cut to whole
@@ -99,12 +106,13 @@ impl Server {
         let cpu = config.cpus.as_ref().map(|cpus| cpus[index % cpus.len()]);
         let backend = config.backend;
         let lane = Lane::new(self.board.clone(), index);
+        let schedule = self.schedule.clone();
         let handle =
             thread::Builder::new().name(format!("bench-server-{index}")).spawn(move || {
                 let accepting = || drop(ready.send(Ok(())));
                 let result = cpu
                     .map_or(Ok(()), cpus::pin_current_thread)
-                    .and_then(|()| serve(backend, listener, lane, stopped, accepting));
+                    .and_then(|()| serve(backend, listener, lane, schedule, stopped, accepting));
                 if let Err(e) = result {
                     // Nobody listens any more if another thread failed first: that one is reported.
                     let _ = ready.send(Err(e));
@@ -147,11 +155,12 @@ fn serve(
     backend: Backend,
     listener: TcpListener,
     lane: Arc<Lane>,
+    schedule: Arc<Schedule>,
     stop: oneshot::Receiver<()>,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
     match backend {
-        Backend::Hyper => hyper_backend::serve(listener, lane, stop, ready),
+        Backend::Hyper => hyper_backend::serve(listener, lane, schedule, stop, ready),
         #[cfg(feature = "uring")]
         Backend::Uring => crate::uring_backend::serve(listener, lane, stop, ready),
         #[cfg(not(feature = "uring"))]

@@ -22,6 +22,7 @@ fn get_on_one_connection() {
         ("/chunked/0", "200", Some("application/octet-stream"), 0),
         ("/chunked/100000", "200", Some("application/octet-stream"), 100_000),
         ("/delay/0", "200", Some("text/plain"), 13),
+        ("/mix/0/1/50", "200", Some("text/plain"), 13),
         ("/status/200", "200", None, 0),
         ("/status/204", "204", None, 0),
         ("/status/304", "304", None, 0),
@@ -40,10 +41,19 @@ fn get_on_one_connection() {
         assert_eq!(sized, !bodiless && !path.starts_with("/chunked"), "{path}");
         assert_eq!(response.header("connection"), None, "{path}");
     }
-    for path in ["/none", "/bytes", "/stats/"] {
+    for path in ["/none", "/bytes", "/mix", "/stats/"] {
         assert_eq!(client.get(path).status(), "404", "{path}");
     }
-    for path in ["/bytes/x", "/bytes/1073741825", "/chunked/-1", "/delay/x", "/status/100"] {
+    let bad = [
+        "/bytes/x",
+        "/bytes/1073741825",
+        "/chunked/-1",
+        "/delay/x",
+        "/mix/1/2",
+        "/mix/1/2/101",
+        "/status/100",
+    ];
+    for path in bad {
         let response = client.get(path);
         assert_eq!(response.status(), "400", "{path}");
         assert!(response.text().starts_with("expected "), "{path}");
