@@ -24,6 +24,8 @@ use crate::{
     stats::Meter,
 };
 
+const OVERLOADED: &str = "more than 10 s of requests are waiting\n";
+
 /// Answers the requests of one connection.
 pub(crate) struct Answers {
     pub(crate) meter: Arc<Meter>,
@@ -61,6 +63,7 @@ impl Answers {
         let since = Moment::now();
         let (until, answer) = match self.schedule.due(wait, since) {
             Due::At(until) => (until, text(StatusCode::OK, HELLO)),
+            Due::Overloaded => (since, text(StatusCode::SERVICE_UNAVAILABLE, OVERLOADED)),
             Due::Bad(advice) => return Reply::after(body, text(StatusCode::BAD_REQUEST, advice)),
         };
         let (alarm, meter) = (self.alarm.clone(), self.meter.clone());

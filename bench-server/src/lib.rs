@@ -2,7 +2,8 @@
 //!
 //! A load generator can only show its own limit against a server that is not the limit. This one
 //! does as little as HTTP allows: one single-threaded runtime per thread, one `SO_REUSEPORT`
-//! listener per thread, nothing shared between threads but counters that each thread owns.
+//! listener per thread, nothing shared between threads but counters that each thread owns, and, for
+//! the paths that need it, the schedule of answers that come later.
 //!
 //! ```text
 //! Server::start(Config)
@@ -32,6 +33,7 @@
 mod alarm;
 mod answers;
 mod body;
+mod bucket;
 mod clock;
 mod config;
 mod cpus;

@@ -20,7 +20,7 @@ use signal_hook::{
 
 /// A small fast HTTP server to measure against.
 ///
-/// Paths: / /bytes/N /chunked/N /delay/MS /mix/FAST/SLOW/PERCENT /status/CODE /close /echo /stats
+/// Paths: / /bytes/N /chunked/N /delay/MS /mix/FAST/SLOW/PERCENT /limited/RATE /status/CODE /close /echo /stats
 #[derive(Parser)]
 #[command(name = "bench-server", version)]
 struct Args {

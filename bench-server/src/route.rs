@@ -1,6 +1,6 @@
 //! Which path asks for what. Pure; nothing here knows hyper.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use crate::{mix::Mix, schedule::Wait};
 
@@ -9,6 +9,9 @@ const BODY_BYTES_MAX: u64 = 1 << 30;
 
 /// Longest delay, in milliseconds: an hour.
 const DELAY_MS_MAX: f64 = 3_600_000.0;
+
+/// Rates of `/limited/RATE`, in requests per second.
+const RATES: RangeInclusive<f64> = 0.1..=1e6;
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +22,7 @@ pub(crate) enum Route {
     Bytes(u64),
     /// `/chunked/N`: N bytes in several chunks
     Chunked(u64),
-    /// `/delay/MS`, `/mix/FAST/SLOW/PERCENT`: hello, later
+    /// `/delay/MS`, `/mix/FAST/SLOW/PERCENT`, `/limited/RATE`: hello, later
     Wait(Wait),
     /// `/status/CODE`: that status, no body
     Status(u16),
@@ -52,6 +55,7 @@ impl Route {
             "chunked" => parse_size(argument).map_or(BAD_SIZE, Route::Chunked),
             "delay" => parse_delay(argument).map_or(BAD_DELAY, |d| Route::Wait(Wait::Delay(d))),
             "mix" => parse_mix(argument).map_or(BAD_MIX, |mix| Route::Wait(Wait::Mix(mix))),
+            "limited" => parse_rate(argument).map_or(BAD_RATE, |r| Route::Wait(Wait::Limited(r))),
             "status" => parse_status(argument).map_or(BAD_STATUS, Route::Status),
             _ => Route::Unknown,
         }
@@ -64,6 +68,7 @@ const BAD_MIX: Route = Route::Bad(
     "expected /mix/FAST/SLOW/PERCENT: twice milliseconds from 0 to 3600000, such as 0.5, and how \
      many of 100 answers are slow, from 0 to 100\n",
 );
+const BAD_RATE: Route = Route::Bad("expected requests per second from 0.1 to 1000000\n");
 const BAD_STATUS: Route = Route::Bad("expected a status code from 200 to 999\n");
 
 fn parse_size(text: &str) -> Option<u64> {
@@ -85,6 +90,10 @@ fn parse_mix(text: &str) -> Option<Mix> {
     let (slow, percent) = rest.split_once('/')?;
     let percent = parse_decimal(percent).filter(|&percent| percent <= 100.0)?;
     Some(Mix { fast: parse_delay(fast)?, slow: parse_delay(slow)?, percent })
+}
+
+fn parse_rate(text: &str) -> Option<f64> {
+    parse_decimal(text).filter(|rate| RATES.contains(rate))
 }
 
 /// `f64` would read `inf`, `1e3` and `-0` as well.
@@ -151,6 +160,19 @@ mod tests {
             ("/mix/1/2/50/", BAD_MIX),
             ("/mix/1/2/50/1", BAD_MIX),
             ("/mix", Route::Unknown),
+            ("/limited/0.1", Route::Wait(Wait::Limited(0.1))),
+            ("/limited/3333", Route::Wait(Wait::Limited(3333.0))),
+            ("/limited/1000000", Route::Wait(Wait::Limited(1e6))),
+            ("/limited/1000000.1", BAD_RATE),
+            ("/limited/0.09", BAD_RATE),
+            ("/limited/0", BAD_RATE),
+            ("/limited/-1", BAD_RATE),
+            ("/limited/1e3", BAD_RATE),
+            ("/limited/inf", BAD_RATE),
+            ("/limited/nan", BAD_RATE),
+            ("/limited/", BAD_RATE),
+            ("/limited/1/2", BAD_RATE),
+            ("/limited", Route::Unknown),
             ("/status/200", Route::Status(200)),
             ("/status/999", Route::Status(999)),
             ("/status/199", BAD_STATUS),

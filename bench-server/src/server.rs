@@ -80,12 +80,14 @@ impl Server {
         self.board.sum()
     }
 
-    /// How long the answers of `/delay` and `/mix` were held back so far, over all threads, in microseconds.
+    /// How long the answers of `/delay`, `/mix` and `/limited` were held back so far, over all
+    /// threads, in microseconds.
     ///
     /// The time goes from when the head of a request had been read to when its answer was handed
     /// over to be written: what the server did, not what it was asked for. It is cut to whole
     /// microseconds and kept to three significant digits. The answers that a client has received
-    /// are all there, and those of status 400 are not among them.
+    /// are all there, those of status 503 included, which were not held back. Those of status 400
+    /// are not among them.
     pub fn delays(&self) -> Histogram<u64> {
         self.board.delays()
     }

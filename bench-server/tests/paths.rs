@@ -23,6 +23,7 @@ fn get_on_one_connection() {
         ("/chunked/100000", "200", Some("application/octet-stream"), 100_000),
         ("/delay/0", "200", Some("text/plain"), 13),
         ("/mix/0/1/50", "200", Some("text/plain"), 13),
+        ("/limited/100", "200", Some("text/plain"), 13),
         ("/status/200", "200", None, 0),
         ("/status/204", "204", None, 0),
         ("/status/304", "304", None, 0),
@@ -41,7 +42,7 @@ fn get_on_one_connection() {
         assert_eq!(sized, !bodiless && !path.starts_with("/chunked"), "{path}");
         assert_eq!(response.header("connection"), None, "{path}");
     }
-    for path in ["/none", "/bytes", "/mix", "/stats/"] {
+    for path in ["/none", "/bytes", "/mix", "/limited", "/stats/"] {
         assert_eq!(client.get(path).status(), "404", "{path}");
     }
     let bad = [
@@ -51,6 +52,8 @@ fn get_on_one_connection() {
         "/delay/x",
         "/mix/1/2",
         "/mix/1/2/101",
+        "/limited/0",
+        "/limited/1000001",
         "/status/100",
     ];
     for path in bad {
@@ -124,6 +127,11 @@ fn hello_in_every_way_to_ask_for_it() {
         assert_eq!(client.response_head().header("content-length"), Some("13"), "{backend:?}");
         assert_eq!(client.rest(), b"", "{backend:?}");
         assert_eq!(Client::connect(server.addr()).get("/none").status(), "404", "{backend:?}");
+        if backend == Backend::Uring {
+            for path in ["/delay/1", "/mix/1/2/50", "/limited/10"] {
+                assert_eq!(Client::connect(server.addr()).get(path).status(), "404", "{path}");
+            }
+        }
     }
 }
 
