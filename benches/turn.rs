@@ -5,6 +5,7 @@ use divan::{Bencher, black_box};
 use ringshot::connection::{CloseMode, Policy};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Op, Slot, Token};
+use ringshot::pace::{Model, Share};
 use ringshot::ports::Rotation;
 use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
 use ringshot::tally::{Latencies, Tally};
@@ -29,7 +30,9 @@ fn tally_of_one_answer(bencher: Bencher) {
     bencher.bench_local(|| {
         // Another latency each time, as on connections without pipelining.
         ns = (ns + 7_919) % 1_000_000;
-        tally.respond(200, Latencies { first_byte_ns: ns, service_ns: ns, total_ns: 2 * ns });
+        let latencies =
+            Latencies { first_byte_ns: ns, service_ns: ns, total_ns: 2 * ns, uncorrected_ns: None };
+        tally.respond(200, latencies);
         tally.succeed(ns);
     });
 }
@@ -55,6 +58,10 @@ fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
         };
         let task = Task {
             slots: 16,
+            connections: 16,
+            share: Share::WHOLE,
+            model: Model::default(),
+            warmup_ns: 0,
             quota: Some(1000),
             duration_ns: None,
             addresses: 1,
@@ -71,6 +78,8 @@ fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
         };
         let reuse = Reuse { pipeline: 1, keeps: true, announces_close: false };
         let shared = Shared::new(RequestBlock::new(&request, reuse));
-        Worker::<_, Http1>::new(ScriptDriver::new(16, script), shared, task, &stop).run(None)
+        let driver = ScriptDriver::new(16, script);
+        let mut worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
+        worker.warm_up(None).and_then(|()| worker.measure(None))
     });
 }

@@ -118,6 +118,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<String>,
 
+    /// A limit that the run must keep, or the exit code is 3; may be repeated: 'p99<5ms' (of total;
+    /// or service.p99, connect.p99, first_byte.p99), 'errors<0.1%', 'rate>20k', 'connections>20k'
+    #[arg(long = "slo", value_name = "LIMIT")]
+    pub slos: Vec<String>,
+
     /// Write the result document to a file, or with - to standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<String>,
@@ -125,4 +130,52 @@ pub struct RunArgs {
     /// Use no more of io_uring than this: direct, plain or basic
     #[arg(long, value_name = "TIER", default_value = "direct", hide = true)]
     pub ring_tier: String,
+
+    /// How the load comes
+    #[command(flatten)]
+    pub pacing: PacingArgs,
+}
+
+/// How the load comes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Load model")]
+pub struct PacingArgs {
+    /// Requests per second over all threads, due at their times whether or not the server keeps up
+    /// (open loop) [default: each connection asks as fast as it is answered (closed loop)]
+    #[arg(short = 'R', long, value_name = "N", allow_hyphen_values = true)]
+    pub rate: Option<String>,
+
+    /// Rates one after the other, with ramps as FROM..TO: 10s:1000,30s:1000..20000,10s:0
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub stages: Option<String>,
+
+    /// How requests are spread in an open loop: constant, or poisson (at random) [default: constant]
+    #[arg(long, value_name = "HOW")]
+    pub arrivals: Option<String>,
+
+    /// What random times are drawn from, to repeat a run [default: another one each time]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub seed: Option<String>,
+
+    /// How many due requests may wait for a free connection in an open loop; more are dropped, and
+    /// counted [default: 1M]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub backlog: Option<String>,
+
+    /// Begin with one connection and reach all of them after this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub ramp_connections: Option<String>,
+
+    /// Open at most so many connections per second, over all threads
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub connect_rate: Option<String>,
+
+    /// How long each connection waits between an answer and its next request in a closed loop: a
+    /// time, or a range such as 100ms..1s
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub think: Option<String>,
+
+    /// Run for this time first, and keep it out of every number
+    #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
+    pub warmup: Option<String>,
 }

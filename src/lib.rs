@@ -22,10 +22,11 @@ pub mod session;
 pub mod failure;
 pub mod pace;
 pub mod ports;
-pub mod slo;
 pub mod tally;
 
 pub mod statistics;
+
+pub mod slo;
 
 pub mod kernel;
 
@@ -33,4 +34,5 @@ pub mod findings;
 pub mod report;
 
 pub mod doctor;
+
 pub mod search;

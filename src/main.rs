@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const COULD_NOT_RUN: u8 = 1;
 const USAGE: u8 = 2;
+const LIMIT_BROKEN: u8 = 3;
 const NOTHING_SUCCEEDED: u8 = 4;
 /// A shell's convention for a process that a signal has ended.
 const SIGNALLED: u8 = 128;
@@ -105,6 +106,7 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
     Ok(match signals.received() {
         Some(signal) => SIGNALLED + signal,
         None if report.requests.ok == 0 => NOTHING_SUCCEEDED,
+        None if report.slo.iter().any(|outcome| !outcome.pass) => LIMIT_BROKEN,
         None => 0,
     })
 }
@@ -162,8 +164,8 @@ fn run_load(
     let shared = || Shared::new(block.clone());
     let duration_s = load.duration.map(|duration| duration.as_secs_f64());
     let mut progress = Progress::on_stderr(duration_s, load.requests);
-    let measured = run::run::<Http1>(load, shared, stop, |second, counters| {
-        progress.tick(second, counters);
+    let measured = run::run::<Http1>(load, shared, stop, |part, second, counters| {
+        progress.tick(part, second, counters);
     });
     progress.finish();
     measured

@@ -3,6 +3,10 @@
 //!
 //! `started = ok + failed + in_flight` holds at every moment: `in_flight` is not counted but
 //! follows from the other three, and the worker checks it against its slots.
+//!
+//! With a warm-up there are two sets of numbers ([`Tallies`]). A request belongs to the part of the
+//! run in which it was due, whenever it ends: so the identity holds in each part, and nothing that
+//! began in the warm-up is in a number of the measurement.
 
 use crate::failure::Failure;
 use hdrhistogram::Histogram;
@@ -19,6 +23,12 @@ pub fn latency_histogram() -> Histogram<u64> {
         .expect("the bounds are constants and valid")
 }
 
+/// A percentile of a histogram; 0 when it is empty.
+pub fn percentile_us(histogram: &Histogram<u64>, percentile: f64) -> u64 {
+    // The end of a bucket may lie beyond the longest value that was seen.
+    histogram.value_at_percentile(percentile).min(histogram.max())
+}
+
 /// Nanoseconds to the microseconds of a histogram, to the nearest.
 fn record(histogram: &mut Histogram<u64>, latency_ns: u64, count: u64) {
     histogram.saturating_record_n((latency_ns + 500) / 1000, count);
@@ -27,6 +37,12 @@ fn record(histogram: &mut Histogram<u64>, latency_ns: u64, count: u64) {
 /// What only ever grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
+    /// In an open loop, requests that have come due: started, dropped, or waiting in line.
+    pub due: u64,
+    /// Due requests that found no room in line.
+    pub dropped: u64,
+    /// Requests that had to wait in line for a free slot.
+    pub waited: u64,
     /// Requests started.
     pub started: u64,
     /// Requests with a complete response that passed verification.
@@ -68,8 +84,16 @@ impl Counters {
         self.started - self.ok - self.failed
     }
 
-    fn fields(&mut self) -> [&mut u64; 16] {
+    /// In an open loop, requests that have come due and neither ended nor been dropped.
+    pub fn unanswered(&self) -> u64 {
+        (self.due - self.dropped).saturating_sub(self.ok + self.failed)
+    }
+
+    fn fields(&mut self) -> [&mut u64; 19] {
         let Counters {
+            due,
+            dropped,
+            waited,
             started,
             ok,
             failed,
@@ -88,6 +112,9 @@ impl Counters {
             turns,
         } = self;
         [
+            due,
+            dropped,
+            waited,
             started,
             ok,
             failed,
@@ -144,8 +171,72 @@ pub struct Latencies {
     pub first_byte_ns: u64,
     /// Request handed to the kernel to last byte.
     pub service_ns: u64,
-    /// Opening the connection (or handing over the request, on a reused one) to last byte.
+    /// When it was due to last byte. In a closed loop a request is due when its connection is
+    /// opened, or on a reused one when it is handed over.
     pub total_ns: u64,
+    /// In an open loop, the same from when it was actually begun.
+    pub uncorrected_ns: Option<u64>,
+}
+
+/// The parts of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// What is excluded from the result, and shown apart.
+    Warmup,
+    /// The result.
+    #[default]
+    Measured,
+}
+
+impl Part {
+    /// What a moment belongs to, when the measurement begins at `measure_from_ns`.
+    pub fn at(now_ns: u64, measure_from_ns: u64) -> Part {
+        if now_ns < measure_from_ns { Part::Warmup } else { Part::Measured }
+    }
+}
+
+/// One thread's numbers, of each part of the run.
+#[derive(Debug)]
+pub struct Tallies {
+    /// Of the warm-up.
+    pub warmup: Tally,
+    /// Of the measurement.
+    pub measured: Tally,
+    /// The part that is under way.
+    pub now: Part,
+}
+
+impl Tallies {
+    /// Nothing counted yet, for a target with so many addresses.
+    pub fn new(addresses: usize) -> Tallies {
+        let [warmup, measured] = [Tally::new(addresses), Tally::new(addresses)];
+        Tallies { warmup, measured, now: Part::Measured }
+    }
+
+    /// The numbers of a part.
+    #[inline]
+    pub fn of(&mut self, part: Part) -> &mut Tally {
+        match part {
+            Part::Warmup => &mut self.warmup,
+            Part::Measured => &mut self.measured,
+        }
+    }
+
+    /// Where what belongs to no request is counted.
+    #[inline]
+    pub fn current(&mut self) -> &mut Tally {
+        self.of(self.now)
+    }
+
+    /// Requests of either part that have started and not ended.
+    pub fn in_flight(&self) -> u64 {
+        self.warmup.counters.in_flight() + self.measured.counters.in_flight()
+    }
+
+    /// Requests of either part that have come due and not ended.
+    pub fn unanswered(&self) -> u64 {
+        self.warmup.counters.unanswered() + self.measured.counters.unanswered()
+    }
 }
 
 /// One thread's numbers.
@@ -167,6 +258,10 @@ pub struct Tally {
     pub service: Histogram<u64>,
     /// Whole request, without the current interval.
     pub total: Histogram<u64>,
+    /// In an open loop, the whole request from its actual begin.
+    pub uncorrected: Histogram<u64>,
+    /// In an open loop, how late requests were begun for which a slot was free.
+    pub slip: Histogram<u64>,
     /// Whole request, since the last [`Tally::close_interval`].
     interval: Histogram<u64>,
     /// Equal times in a row, counted and not yet recorded: the answers of a pipelined batch come
@@ -188,6 +283,8 @@ impl Tally {
             first_byte: latency_histogram(),
             service: latency_histogram(),
             total: latency_histogram(),
+            uncorrected: latency_histogram(),
+            slip: latency_histogram(),
             interval: latency_histogram(),
             unrecorded: (Latencies::default(), 0),
             last_end_ns: 0,
@@ -197,6 +294,13 @@ impl Tally {
     /// Requests have started.
     pub fn start(&mut self, requests: u32) {
         self.counters.started += u64::from(requests);
+    }
+
+    /// A request that was due at `intended_ns` begins now, on a slot that has been free since
+    /// `free_ns`.
+    pub fn begin(&mut self, intended_ns: u64, free_ns: u64, now_ns: u64) {
+        self.counters.waited += u64::from(intended_ns < free_ns);
+        record(&mut self.slip, now_ns - intended_ns.max(free_ns), 1);
     }
 
     /// A connection to the target's address number `address` is established.
@@ -227,6 +331,9 @@ impl Tally {
             record(&mut self.first_byte, latencies.first_byte_ns, count);
             record(&mut self.service, latencies.service_ns, count);
             record(&mut self.interval, latencies.total_ns, count);
+            if let Some(uncorrected_ns) = latencies.uncorrected_ns {
+                record(&mut self.uncorrected, uncorrected_ns, count);
+            }
         }
         self.unrecorded.1 = 0;
     }
@@ -291,6 +398,8 @@ impl Tally {
             (&mut self.first_byte, &other.first_byte),
             (&mut self.service, &other.service),
             (&mut self.total, &other.total),
+            (&mut self.uncorrected, &other.uncorrected),
+            (&mut self.slip, &other.slip),
         ] {
             sum.add(more).expect("all histograms have the same bounds");
         }
@@ -303,8 +412,12 @@ mod tests {
     use super::*;
     use crate::failure::{Kind, Phase};
 
-    const LATENCIES: Latencies =
-        Latencies { first_byte_ns: 10_000, service_ns: 20_000, total_ns: 30_000 };
+    const LATENCIES: Latencies = Latencies {
+        first_byte_ns: 10_000,
+        service_ns: 20_000,
+        total_ns: 30_000,
+        uncorrected_ns: None,
+    };
 
     fn busy_tally() -> Tally {
         let mut tally = Tally::new(2);
@@ -346,6 +459,14 @@ mod tests {
         tally.respond(404, LATENCIES);
         let second = tally.close_interval(first.clone());
         assert_eq!((first.len(), second.len(), tally.total.len()), (1, 1, 2));
+    }
+
+    #[test]
+    fn slip_is_the_generators_lateness_and_waiting_is_not() {
+        let mut tally = Tally::new(1);
+        tally.begin(10_000, 5_000, 12_000);
+        tally.begin(10_000, 40_000, 40_000);
+        assert_eq!((tally.slip.min(), tally.slip.max(), tally.counters.waited), (0, 2, 1));
     }
 
     #[test]

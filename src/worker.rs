@@ -8,14 +8,15 @@
 //! completions of a turn carry this time, and so does what is handed to the kernel in answer to
 //! them. A latency thus includes the time that a completion waited for the others of its turn, and
 //! that a request waited for the end of the turn: the generator makes a latency longer, never
-//! shorter.
+//! shorter. In an open loop nothing waits for others: the kernel comes back with the first
+//! completion, and the clock is read once more before requests that are due begin.
 
 use crate::connection::{Connection, Policy, Route, Step, Surroundings};
 use crate::driver::{Completion, Demand, Driver, Op, Patience, Token};
-use crate::pace::Pace;
+use crate::pace::{Model, Pace, Share};
 use crate::ports::Rotation;
 use crate::session::Session;
-use crate::tally::{Counters, Tally, latency_histogram};
+use crate::tally::{Counters, Part, Tallies, latency_histogram};
 use hdrhistogram::Histogram;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,9 +43,17 @@ const SCOUT_NS: u64 = 1_000_000;
 pub struct Task {
     /// How many slots.
     pub slots: u32,
-    /// How many requests may be started.
+    /// How many slots all workers have.
+    pub connections: u32,
+    /// Which worker of how many.
+    pub share: Share,
+    /// How the load comes.
+    pub model: Model,
+    /// How long the load goes on before anything counts.
+    pub warmup_ns: u64,
+    /// How many requests may be started after the warm-up.
     pub quota: Option<u64>,
-    /// How long, from the start.
+    /// How long, from the end of the warm-up.
     pub duration_ns: Option<u64>,
     /// How many addresses the target has.
     pub addresses: usize,
@@ -61,9 +70,11 @@ pub struct Task {
 pub struct Interval {
     /// Which worker.
     pub worker: usize,
-    /// Which interval, counted from 0.
+    /// Of which part of the run.
+    pub part: Part,
+    /// Which interval of that part, counted from 0.
     pub number: u64,
-    /// All counts up to now.
+    /// All counts of that part up to now.
     pub counters: Counters,
     /// `total` of the responses in this interval.
     pub total: Histogram<u64>,
@@ -84,125 +95,187 @@ pub struct Outlet {
 #[derive(Debug)]
 pub struct Outcome {
     /// All its numbers; intervals are closed.
-    pub tally: Tally,
+    pub tallies: Tallies,
     /// `total` of the responses since the last interval that has left.
     pub last_interval: Histogram<u64>,
-    /// When it began and ended, on the driver's clock.
+    /// When it began, when it began to measure and when it ended, on the driver's clock.
     pub begin_ns: u64,
     /// See `begin_ns`.
+    pub measure_from_ns: u64,
+    /// See `begin_ns`.
     pub end_ns: u64,
+    /// In an open loop, requests that were due and not ended when the measurement began.
+    pub unanswered_before: u64,
 }
 
 /// One thread's loop.
 pub struct Worker<'a, D: Driver, S: Session> {
     driver: D,
     connections: Vec<Connection<S>>,
-    shared: S::Shared,
-    pace: Pace,
-    route: Route,
-    ports: Rotation,
-    tally: Tally,
+    around: Surroundings<S>,
     task: Task,
     stop: &'a AtomicBool,
-    /// Slots with a connection or a rest before the next one.
+    completions: Vec<Completion>,
+    /// Slots that neither wait nor have nothing left to do.
     busy: u32,
-    now_ns: u64,
     begin_ns: u64,
+    measure_from_ns: u64,
+    /// When the part that is under way began, and when it is over.
+    part_from_ns: u64,
+    part_end_ns: u64,
     next_sweep_ns: u64,
     next_interval_ns: u64,
-    interval_number: u64,
+    unanswered_before: u64,
 }
 
 impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     /// Allocates everything that the run needs.
     pub fn new(driver: D, shared: S::Shared, task: Task, stop: &'a AtomicBool) -> Self {
-        let connections = (0..task.slots).map(|index| Connection::new(index, &shared)).collect();
+        let Task { slots, connections, share, quota, ref model, .. } = task;
+        // Only an open loop has to remember when each request was due.
+        let intended = if model.open_loop.is_some() { task.policy.pipeline as usize } else { 0 };
         Worker {
             driver,
-            connections,
-            shared,
-            pace: Pace::closed_loop(task.slots, task.quota),
-            route: Route::new(task.addresses),
-            ports: task.ports.clone(),
-            tally: Tally::new(task.addresses),
+            connections: (0..slots).map(|at| Connection::new(at, intended, &shared)).collect(),
+            around: Surroundings {
+                policy: task.policy,
+                shared,
+                pace: Pace::new(model, share, slots, connections, quota),
+                route: Route::new(task.addresses),
+                ports: task.ports.clone(),
+                tallies: Tallies::new(task.addresses),
+                now_ns: 0,
+            },
+            completions: Vec::with_capacity(4 * slots as usize + 64),
             task,
             stop,
             busy: 0,
-            now_ns: 0,
             begin_ns: 0,
+            measure_from_ns: 0,
+            part_from_ns: 0,
+            part_end_ns: 0,
             next_sweep_ns: 0,
             next_interval_ns: 0,
-            interval_number: 0,
+            unanswered_before: 0,
         }
     }
 
-    /// Runs until the time is over, the quota is used up and answered, or `stop` is set.
+    /// Begins the load and lets it go on for the time of the warm-up, if there is one.
     ///
     /// # Errors
     /// When the driver itself is broken.
-    pub fn run(mut self, outlet: Option<&Outlet>) -> io::Result<Outcome> {
-        self.begin();
-        let mut completions = Vec::with_capacity(4 * self.task.slots as usize + 64);
+    pub fn warm_up(&mut self, outlet: Option<&Outlet>) -> io::Result<()> {
+        self.around.now_ns = self.driver.now_ns();
+        self.begin_ns = self.around.now_ns;
+        self.measure_from_ns = self.begin_ns + self.task.warmup_ns;
+        self.around.pace.begin(self.begin_ns, self.task.warmup_ns);
+        self.next_sweep_ns = self.around.now_ns + self.sweep_ns();
+        self.enter(Part::Warmup, self.measure_from_ns);
+        self.busy = self.task.slots;
+        for slot in 0..self.task.slots {
+            match self.around.pace.first_ns(slot) {
+                first_ns if first_ns > self.around.now_ns => self.rest(slot, first_ns),
+                _ => self.start(slot),
+            }
+        }
+        self.start_due();
+        self.go_on(outlet)
+    }
+
+    /// Measures until the time is over, the quota is used up and answered, or `stop` is set.
+    ///
+    /// # Errors
+    /// When the driver itself is broken.
+    pub fn measure(mut self, outlet: Option<&Outlet>) -> io::Result<Outcome> {
+        self.unanswered_before = self.around.tallies.unanswered();
+        let end_ns = self.task.duration_ns.map(|ns| self.measure_from_ns + ns);
+        self.enter(Part::Measured, end_ns.unwrap_or(u64::MAX));
+        self.go_on(outlet)?;
+        Ok(self.finish())
+    }
+
+    /// A part of the run begins.
+    fn enter(&mut self, part: Part, end_ns: u64) {
+        self.around.tallies.now = part;
+        (self.part_from_ns, self.part_end_ns) = match part {
+            Part::Warmup => (self.begin_ns, end_ns),
+            Part::Measured => (self.measure_from_ns, end_ns),
+        };
+        self.next_interval_ns = self.part_from_ns + self.task.interval_ns;
+    }
+
+    /// The loop, until the part that is under way is over.
+    fn go_on(&mut self, outlet: Option<&Outlet>) -> io::Result<()> {
         while !self.is_over() {
+            let mut completions = std::mem::take(&mut self.completions);
             self.driver.turn(self.patience(), &mut completions)?;
-            self.now_ns = self.driver.now_ns();
-            self.tally.counters.turns += 1;
+            self.around.now_ns = self.driver.now_ns();
+            self.around.tallies.current().counters.turns += 1;
             for completion in completions.drain(..) {
                 self.dispatch(completion);
             }
+            self.completions = completions;
             self.start_due();
             self.sweep();
             if let Some(outlet) = outlet {
                 self.report(outlet);
             }
         }
-        Ok(self.finish())
-    }
-
-    fn begin(&mut self) {
-        self.now_ns = self.driver.now_ns();
-        self.begin_ns = self.now_ns;
-        self.tally.last_end_ns = self.now_ns;
-        self.next_sweep_ns = self.now_ns + self.sweep_ns();
-        self.next_interval_ns = self.now_ns + self.task.interval_ns;
-        self.busy = self.task.slots;
-        for slot in 0..self.task.slots {
-            self.start(slot);
-        }
+        Ok(())
     }
 
     fn is_over(&self) -> bool {
-        let timed_out = self.task.duration_ns.is_some_and(|ns| self.now_ns >= self.begin_ns + ns);
-        self.busy == 0 || timed_out || self.stop.load(Ordering::Relaxed)
+        self.around.now_ns >= self.part_end_ns
+            || self.is_done()
+            || self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether the quota is used up and answered.
+    fn is_done(&self) -> bool {
+        self.busy == 0 && self.around.pace.is_over() && self.around.tallies.in_flight() == 0
     }
 
     fn finish(mut self) -> Outcome {
-        self.tally.counters.overflows = self.driver.overflows();
+        // What came due after the last turn was not looked at yet.
+        self.around.pace.fill(self.around.now_ns.min(self.part_end_ns), &mut self.around.tallies);
+        let overflows = self.driver.overflows();
+        self.around.tallies.measured.counters.overflows = overflows;
         let in_flight: u32 = self.connections.iter().map(Connection::in_flight).sum();
         debug_assert_eq!(
-            self.tally.counters.in_flight(),
+            self.around.tallies.in_flight(),
             u64::from(in_flight),
             "a request is lost"
         );
-        let last_interval = self.tally.close_interval(latency_histogram());
-        let timed_out = self.busy > 0;
-        let end_ns = if timed_out { self.now_ns } else { self.tally.last_end_ns };
-        Outcome { tally: self.tally, last_interval, begin_ns: self.begin_ns, end_ns }
+        self.around.tallies.warmup.close_interval(latency_histogram());
+        let last_interval = self.around.tallies.measured.close_interval(latency_histogram());
+        let end_ns = if self.is_done() {
+            self.around.tallies.measured.last_end_ns
+        } else {
+            self.around.now_ns
+        };
+        Outcome {
+            tallies: self.around.tallies,
+            last_interval,
+            begin_ns: self.begin_ns,
+            measure_from_ns: self.measure_from_ns.min(end_ns),
+            end_ns,
+            unanswered_before: self.unanswered_before,
+        }
     }
 
     /// How long the next turn may wait, and for what.
     fn patience(&self) -> Patience {
-        let mut until_ns = self.now_ns + WAIT_NS_MAX;
+        let mut until_ns = self.around.now_ns + WAIT_NS_MAX;
         until_ns = until_ns.min(self.next_sweep_ns).min(self.next_interval_ns);
-        if let Some(due_ns) = self.pace.next_due_ns() {
+        until_ns = until_ns.min(self.part_end_ns);
+        if let Some(due_ns) = self.around.pace.next_due_ns() {
             until_ns = until_ns.min(due_ns);
         }
-        if let Some(duration_ns) = self.task.duration_ns {
-            until_ns = until_ns.min(self.begin_ns + duration_ns);
-        }
-        let timeout_ns = until_ns.saturating_sub(self.now_ns).max(1_000);
+        let timeout_ns = until_ns.saturating_sub(self.around.now_ns).max(1_000);
+        // A wait for others would be in the latencies, and in an open loop those come first.
+        let want_max = if self.around.pace.is_open_loop() { 1 } else { WANT_MAX };
         Patience {
-            want: (self.busy / 4).clamp(1, WANT_MAX),
+            want: (self.busy / 4).clamp(1, want_max),
             linger_ns: LINGER_NS.min(timeout_ns),
             timeout_ns,
         }
@@ -211,30 +284,22 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     fn dispatch(&mut self, completion: Completion) {
         let Token { op, slot } = completion.token;
         let Some(connection) = self.connections.get_mut(slot.index as usize) else {
-            self.tally.counters.stale += 1;
+            self.around.tallies.current().counters.stale += 1;
             return;
         };
         if connection.slot() != slot {
-            self.tally.counters.stale += 1;
+            self.around.tallies.current().counters.stale += 1;
             return;
         }
         let bytes = match (op, &completion.result) {
             (Op::Receive, &Ok(count)) => self.driver.received(slot, count),
             _ => &[],
         };
-        let mut around = Surroundings {
-            policy: &self.task.policy,
-            shared: &mut self.shared,
-            pace: &mut self.pace,
-            route: &mut self.route,
-            ports: &mut self.ports,
-            tally: &mut self.tally,
-            now_ns: self.now_ns,
-        };
-        let step = connection.complete(op, completion.result, bytes, completion.more, &mut around);
+        let step =
+            connection.complete(op, completion.result, bytes, completion.more, &mut self.around);
         match step {
             Some(step) => self.take(step, slot.index),
-            None => self.tally.counters.stale += 1,
+            None => self.around.tallies.current().counters.stale += 1,
         }
     }
 
@@ -254,9 +319,21 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                     self.driver.cancel(connection.slot(), op);
                 }
             }
+            Step::Rest => {
+                if !self.connections[index as usize].outstanding().contains(Op::Receive) {
+                    self.receive(index);
+                }
+                match self.connections[index as usize].take_rest_ns(&mut self.around.pace) {
+                    Some(rest_ns) => self.rest(index, self.around.now_ns + rest_ns),
+                    None => self.idle(index),
+                }
+            }
             Step::Close => {
-                self.driver.close(self.connections[index as usize].slot());
-                self.start(index);
+                let connection = &self.connections[index as usize];
+                self.driver.close(connection.slot());
+                if !connection.waits() {
+                    self.start(index);
+                }
             }
         }
     }
@@ -266,12 +343,12 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         let connection = &mut self.connections[index as usize];
         let slot = connection.slot();
         loop {
-            let bytes = connection.outgoing(&self.shared);
+            let bytes = connection.outgoing(&self.around.shared);
             if bytes.is_empty() {
                 return;
             }
             let handover = self.driver.send(slot, bytes);
-            self.tally.counters.bytes_written += handover.taken as u64;
+            self.around.tallies.current().counters.bytes_written += handover.taken as u64;
             connection.handed_over(handover.taken, handover.confirmed);
             if handover.confirmed {
                 return;
@@ -281,70 +358,105 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
 
     fn receive(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
-        let demand: Demand = connection.demand(&self.task.policy);
+        let demand: Demand = connection.demand(&self.around.policy);
         self.driver.receive(connection.slot(), demand);
     }
 
-    /// Opens a connection on a free slot, now or when its rest is over, unless there is nothing
+    /// Opens a connection on a free slot, now or when its waiting is over, unless there is nothing
     /// left to do.
     fn start(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
         if !connection.carries_request() {
-            if self.pace.is_over() {
+            if self.around.pace.is_over() {
                 self.busy -= 1;
                 return;
             }
-            if let Some(rest_ns) = connection.take_rest_ns() {
-                self.pace.rest(index, self.now_ns + rest_ns);
-                return;
+            if let Some(rest_ns) = connection.take_rest_ns(&mut self.around.pace) {
+                return self.rest(index, self.around.now_ns + rest_ns);
             }
             // One slot finds out which address accepts; the others wait for it.
-            if !self.route.may_open() {
-                self.pace.rest(index, self.now_ns + SCOUT_NS);
-                return;
+            if !self.around.route.may_open() {
+                return self.rest(index, self.around.now_ns + SCOUT_NS);
             }
-            let granted = self.pace.take(1);
-            self.tally.start(granted);
+            // In a closed loop a request begins when its connection may be opened.
+            if !self.around.pace.is_open_loop()
+                && let Some(due_ns) =
+                    connection.permit_ns(&mut self.around.pace, self.around.now_ns)
+            {
+                return self.rest(index, due_ns);
+            }
+            if !connection.take_request(&mut self.around) {
+                return self.idle(index);
+            }
         }
-        if let Some(pause_ns) = connection.take_pause_ns() {
-            self.pace.rest(index, self.now_ns + pause_ns);
-            return;
+        let pause = connection.take_pause_ns().map(|pause_ns| self.around.now_ns + pause_ns);
+        let wait =
+            pause.or_else(|| connection.permit_ns(&mut self.around.pace, self.around.now_ns));
+        if let Some(due_ns) = wait {
+            connection.carry();
+            return self.rest(index, due_ns);
         }
-        let (address, source) =
-            connection.open(&self.task.policy, &mut self.route, &mut self.ports, self.now_ns);
+        let (address, source) = connection.open(
+            &self.around.policy,
+            &mut self.around.route,
+            &mut self.around.ports,
+            self.around.now_ns,
+        );
         self.driver.open(connection.slot(), address, source);
     }
 
+    /// Lets a slot wait until `due_ns`.
+    fn rest(&mut self, index: u32, due_ns: u64) {
+        self.busy -= 1;
+        self.connections[index as usize].wait(false, self.around.now_ns);
+        self.around.pace.rest(index, due_ns);
+    }
+
+    /// Lets a slot wait for a request to be due.
+    fn idle(&mut self, index: u32) {
+        self.busy -= 1;
+        self.connections[index as usize].wait(true, self.around.now_ns);
+        self.around.pace.idle(index);
+    }
+
+    /// The waiting of a slot is over.
+    fn resume(&mut self, index: u32) {
+        self.busy += 1;
+        match self.connections[index as usize].wake(&mut self.around) {
+            Some(step) => self.take(step, index),
+            None => self.start(index),
+        }
+    }
+
+    /// Wakes the slots whose rest is over, and those for which a request is due.
     fn start_due(&mut self) {
-        while let Some(slot) = self.pace.due(self.now_ns) {
-            self.start(slot);
+        if self.around.pace.is_open_loop() {
+            self.around.now_ns = self.driver.now_ns();
+        }
+        while let Some(slot) = self.around.pace.rested(self.around.now_ns) {
+            self.resume(slot);
+        }
+        self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
+        while let Some(slot) = self.around.pace.next_idle() {
+            self.resume(slot);
         }
     }
 
     fn sweep_ns(&self) -> u64 {
-        (self.task.policy.timeout_ns / 20).clamp(SWEEP_NS_MIN, SWEEP_NS_MAX)
+        (self.around.policy.timeout_ns / 20).clamp(SWEEP_NS_MIN, SWEEP_NS_MAX)
     }
 
     /// Ends what is past its deadline.
     fn sweep(&mut self) {
-        if self.now_ns < self.next_sweep_ns {
+        if self.around.now_ns < self.next_sweep_ns {
             return;
         }
-        self.next_sweep_ns = self.now_ns + self.sweep_ns();
+        self.next_sweep_ns = self.around.now_ns + self.sweep_ns();
         for index in 0..self.connections.len() {
-            if self.connections[index].deadline_ns() > self.now_ns {
+            if self.connections[index].deadline_ns() > self.around.now_ns {
                 continue;
             }
-            let mut around = Surroundings {
-                policy: &self.task.policy,
-                shared: &mut self.shared,
-                pace: &mut self.pace,
-                route: &mut self.route,
-                ports: &mut self.ports,
-                tally: &mut self.tally,
-                now_ns: self.now_ns,
-            };
-            let step = self.connections[index].expire(&mut around);
+            let step = self.connections[index].expire(&mut self.around);
             self.take(step, index as u32);
         }
     }
@@ -352,18 +464,20 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     /// Lets an interval leave when it is over. While no histogram has come back, the interval goes
     /// on: nothing is lost, it only comes later.
     fn report(&mut self, outlet: &Outlet) {
-        if self.now_ns < self.next_interval_ns {
+        if self.around.now_ns < self.next_interval_ns {
             return;
         }
         let Ok(spare) = outlet.spares.try_recv() else { return };
-        let elapsed_ns = self.now_ns - self.begin_ns;
-        self.interval_number = elapsed_ns / self.task.interval_ns - 1;
-        self.next_interval_ns = self.begin_ns + (self.interval_number + 2) * self.task.interval_ns;
+        let over = (self.around.now_ns - self.part_from_ns) / self.task.interval_ns;
+        self.next_interval_ns = self.part_from_ns + (over + 1) * self.task.interval_ns;
+        let part = self.around.tallies.now;
+        let tally = self.around.tallies.current();
         let interval = Interval {
             worker: outlet.worker,
-            number: self.interval_number,
-            counters: self.tally.counters,
-            total: self.tally.close_interval(spare),
+            part,
+            number: over - 1,
+            counters: tally.counters,
+            total: tally.close_interval(spare),
         };
         // The channel has room for all the histograms there are.
         let _ = outlet.intervals.try_send(interval);

@@ -9,6 +9,7 @@ use ringshot::connection::{CloseMode, Policy};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Op, Slot};
 use ringshot::failure::{Failure, Kind, Phase};
+use ringshot::pace::{Model, Share};
 use ringshot::ports::{Method, Ports, Rotation};
 use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
 use ringshot::tally::Tally;
@@ -35,6 +36,10 @@ fn policy() -> Policy {
 fn task(slots: u32, quota: u64, policy: Policy) -> Task {
     Task {
         slots,
+        connections: slots,
+        share: Share::WHOLE,
+        model: Model::default(),
+        warmup_ns: 0,
         quota: Some(quota),
         // Virtual time: an hour that only passes when nothing else happens.
         duration_ns: Some(3600 * S),
@@ -69,9 +74,11 @@ fn run_over<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)>(
 ) -> Outcome {
     let shared = shared(&task.policy);
     let stop = AtomicBool::new(false);
-    let worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
-    let outcome = worker.run(None).expect("a script does not break");
-    assert_identity(&outcome.tally);
+    let mut worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
+    worker.warm_up(None).expect("a script does not break");
+    let outcome = worker.measure(None).expect("a script does not break");
+    assert_identity(&outcome.tallies.warmup);
+    assert_identity(&outcome.tallies.measured);
     outcome
 }
 
@@ -84,13 +91,13 @@ fn assert_identity(tally: &Tally) {
 
 /// All of the quota has been started and has ended.
 fn assert_all_ended(outcome: &Outcome, quota: u64) {
-    assert_eq!(outcome.tally.counters.started, quota);
-    assert_eq!(outcome.tally.counters.in_flight(), 0);
+    assert_eq!(outcome.tallies.measured.counters.started, quota);
+    assert_eq!(outcome.tallies.measured.counters.in_flight(), 0);
 }
 
 fn only_failure(outcome: &Outcome) -> Failure {
-    assert_eq!(outcome.tally.errors.len(), 1, "{:?}", outcome.tally.errors);
-    outcome.tally.errors[0].failure
+    assert_eq!(outcome.tallies.measured.errors.len(), 1, "{:?}", outcome.tallies.measured.errors);
+    outcome.tallies.measured.errors[0].failure
 }
 
 fn answer() -> Arc<[u8]> {
@@ -160,12 +167,16 @@ fn a_taken_port_is_passed_over_and_is_no_failure() {
         _ => healthy(slot, verb, replies),
     });
     assert_all_ended(&outcome, 300);
-    let counters = outcome.tally.counters;
+    let counters = outcome.tallies.measured.counters;
     assert_eq!((counters.ok, counters.failed, counters.connections_failed), (300, 0, 0));
     assert!(counters.ports_in_use > 30 && counters.ports_closing > 30, "{counters:?}");
     // A connection that had to try again took that much longer.
-    assert_eq!(outcome.tally.connect.min(), 10);
-    assert!(outcome.tally.connect.max() >= 11, "{}", outcome.tally.connect.max());
+    assert_eq!(outcome.tallies.measured.connect.min(), 10);
+    assert!(
+        outcome.tallies.measured.connect.max() >= 11,
+        "{}",
+        outcome.tallies.measured.connect.max()
+    );
     let first_lap: HashSet<_> = opened[..60].iter().collect();
     assert_eq!(first_lap.len(), 60, "no port comes twice before all have had their turn");
 }
@@ -182,7 +193,7 @@ fn when_every_port_is_taken_the_request_fails_within_one_lap() {
     });
     assert_all_ended(&outcome, 3);
     assert_eq!(only_failure(&outcome), Failure::errno(Phase::Bind, libc::EADDRINUSE));
-    assert_eq!((opens, outcome.tally.counters.connections_failed), (33, 3));
+    assert_eq!((opens, outcome.tallies.measured.counters.connections_failed), (33, 3));
 }
 
 #[test]
@@ -204,9 +215,9 @@ fn when_every_port_is_still_closing_the_request_waits_for_one() {
         _ => healthy(slot, verb, replies),
     });
     assert_all_ended(&outcome, 12);
-    let counters = outcome.tally.counters;
+    let counters = outcome.tallies.measured.counters;
     assert_eq!((counters.ok, counters.failed, counters.connections_failed), (12, 0, 0));
-    assert!(outcome.tally.connect.max() >= 1_000, "the pause is in the latency");
+    assert!(outcome.tallies.measured.connect.max() >= 1_000, "the pause is in the latency");
 }
 
 #[test]
@@ -254,14 +265,14 @@ fn trying_ports_ends_with_the_time_for_the_request() {
 fn a_healthy_server_answers_everything() {
     let outcome = run(task(4, 1000, policy()), healthy);
     assert_all_ended(&outcome, 1000);
-    let counters = outcome.tally.counters;
+    let counters = outcome.tallies.measured.counters;
     assert_eq!((counters.ok, counters.connections_opened), (1000, 1000));
     assert_eq!(counters.bytes_read, 1000 * ANSWER.len() as u64);
     // 1000 exchanges of 30 us on 4 slots, on the script's clock.
     assert_eq!(outcome.end_ns - outcome.begin_ns, 250 * 30 * US);
-    assert_eq!(outcome.tally.service.max(), 20);
-    assert_eq!(outcome.tally.total.max(), 30);
-    assert_eq!(outcome.tally.connect.max(), 10);
+    assert_eq!(outcome.tallies.measured.service.max(), 20);
+    assert_eq!(outcome.tallies.measured.total.max(), 30);
+    assert_eq!(outcome.tallies.measured.connect.max(), 10);
 }
 
 #[test]
@@ -269,16 +280,16 @@ fn keep_alive_opens_one_connection_per_slot() {
     let keep = Policy { requests_per_connection: None, ..policy() };
     let outcome = run(task(4, 1000, keep), healthy);
     assert_all_ended(&outcome, 1000);
-    assert_eq!(outcome.tally.counters.connections_opened, 4);
+    assert_eq!(outcome.tallies.measured.counters.connections_opened, 4);
     // On a reused connection the whole request takes as long as its service.
-    assert_eq!(outcome.tally.total.value_at_percentile(50.0), 20);
+    assert_eq!(outcome.tallies.measured.total.value_at_percentile(50.0), 20);
 }
 
 #[test]
 fn requests_per_connection_are_counted_out() {
     let seven = Policy { requests_per_connection: Some(7), ..policy() };
     let outcome = run(task(1, 70, seven), healthy);
-    assert_eq!(outcome.tally.counters.connections_opened, 10);
+    assert_eq!(outcome.tallies.measured.counters.connections_opened, 10);
 }
 
 #[test]
@@ -300,7 +311,13 @@ fn a_pipelined_batch_is_answered_in_pieces_of_any_size() {
     };
     let outcome = run(task(1, 250, batch), script);
     assert_all_ended(&outcome, 250);
-    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.connections_opened), (250, 1));
+    assert_eq!(
+        (
+            outcome.tallies.measured.counters.ok,
+            outcome.tallies.measured.counters.connections_opened
+        ),
+        (250, 1)
+    );
 }
 
 #[test]
@@ -310,9 +327,12 @@ fn a_refused_connection_rests_and_tries_again() {
     });
     let outcome = run(task(1, 10, policy()), script);
     assert_all_ended(&outcome, 10);
-    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (7, 3));
+    assert_eq!(
+        (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
+        (7, 3)
+    );
     assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::ECONNREFUSED));
-    assert_eq!(outcome.tally.counters.connections_failed, 3);
+    assert_eq!(outcome.tallies.measured.counters.connections_failed, 3);
     // It rested for 1, 2 and 4 ms.
     assert!(outcome.end_ns - outcome.begin_ns >= 7 * MS);
     assert!(outcome.end_ns - outcome.begin_ns < 8 * MS);
@@ -326,7 +346,7 @@ fn a_server_that_is_never_there_ends_nothing_but_the_requests() {
         }
     });
     assert_all_ended(&outcome, 30);
-    assert_eq!(outcome.tally.counters.failed, 30);
+    assert_eq!(outcome.tallies.measured.counters.failed, 30);
 }
 
 #[test]
@@ -381,7 +401,7 @@ fn what_can_happen_to_an_answer_fails_one_request_and_no_slot() {
         let outcome = run(task(2, 50, policy()), failing_first(5, Op::Receive, wrong));
         assert_all_ended(&outcome, 50);
         assert_eq!(only_failure(&outcome), expected, "{name}");
-        assert_eq!(outcome.tally.counters.failed, 5, "{name}");
+        assert_eq!(outcome.tallies.measured.counters.failed, 5, "{name}");
     }
 }
 
@@ -390,7 +410,7 @@ fn a_handshake_without_an_answer_times_out() {
     let outcome = run(task(2, 20, policy()), failing_first(2, Op::Connect, |_| {}));
     assert_all_ended(&outcome, 20);
     let timeout = Failure { phase: Phase::Connect, kind: Kind::Timeout };
-    assert_eq!((only_failure(&outcome), outcome.tally.counters.failed), (timeout, 2));
+    assert_eq!((only_failure(&outcome), outcome.tallies.measured.counters.failed), (timeout, 2));
 }
 
 #[test]
@@ -404,7 +424,7 @@ fn a_kernel_that_ignores_a_cancellation_is_asked_again() {
         verb => healthy(slot, verb, replies),
     });
     assert_all_ended(&outcome, 5);
-    assert_eq!((outcome.tally.counters.failed, cancels), (1, 1));
+    assert_eq!((outcome.tallies.measured.counters.failed, cancels), (1, 1));
 }
 
 #[test]
@@ -422,7 +442,7 @@ fn a_failed_send_is_named_when_no_answer_comes() {
     assert_all_ended(&outcome, 5);
     assert_eq!(only_failure(&outcome), Failure::errno(Phase::Send, libc::EPIPE));
     // The healthy answer to the receive that had been reset already came for nobody.
-    assert_eq!(outcome.tally.counters.stale, 1);
+    assert_eq!(outcome.tallies.measured.counters.stale, 1);
 }
 
 #[test]
@@ -435,7 +455,7 @@ fn an_answer_that_came_before_the_send_failed_counts() {
         healthy(slot, verb, replies);
     };
     let outcome = run(task(1, 5, policy()), script);
-    assert_eq!(outcome.tally.counters.ok, 5);
+    assert_eq!(outcome.tallies.measured.counters.ok, 5);
 }
 
 #[test]
@@ -455,8 +475,11 @@ fn completions_of_earlier_connections_are_counted_and_ignored() {
     };
     // Places enough for the stranger.
     let outcome = run_over(task(2, 10, policy()), ScriptDriver::new(100, script));
-    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (10, 0));
-    assert_eq!(outcome.tally.counters.stale, 20);
+    assert_eq!(
+        (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
+        (10, 0)
+    );
+    assert_eq!(outcome.tallies.measured.counters.stale, 20);
 }
 
 #[test]
@@ -470,7 +493,7 @@ fn confirmed_sends_hold_a_slot_until_they_are_answered() {
     };
     let outcome = run_over(task(2, 10, policy()), ScriptDriver::new(2, script).confirm_sends());
     assert_all_ended(&outcome, 10);
-    assert_eq!(outcome.tally.counters.ok, 10);
+    assert_eq!(outcome.tallies.measured.counters.ok, 10);
 }
 
 #[test]
@@ -484,7 +507,13 @@ fn the_peer_is_waited_for_when_it_is_to_close_but_not_for_ever() {
     };
     let outcome = run(task(1, 3, server), script);
     assert_all_ended(&outcome, 3);
-    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.not_closed_by_peer), (3, 3));
+    assert_eq!(
+        (
+            outcome.tallies.measured.counters.ok,
+            outcome.tallies.measured.counters.not_closed_by_peer
+        ),
+        (3, 3)
+    );
     // The run ends with the last answer, not with the last wait.
     assert!(outcome.end_ns - outcome.begin_ns < 600 * MS);
 }
@@ -502,8 +531,11 @@ fn a_reused_connection_that_was_closed_while_idle_is_replaced_without_a_failure(
     };
     let outcome = run(task(2, 20, keep), script);
     assert_all_ended(&outcome, 20);
-    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (20, 0));
-    assert_eq!(outcome.tally.counters.closed_idle, 18);
+    assert_eq!(
+        (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
+        (20, 0)
+    );
+    assert_eq!(outcome.tallies.measured.counters.closed_idle, 18);
 }
 
 #[test]
@@ -522,7 +554,10 @@ fn unanswered_requests_of_a_batch_fail_each() {
         verb => healthy(slot, verb, replies),
     });
     assert_all_ended(&outcome, 8);
-    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (7, 1));
+    assert_eq!(
+        (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
+        (7, 1)
+    );
     assert_eq!(only_failure(&outcome), Failure::response(Kind::Eof));
 }
 
@@ -533,8 +568,11 @@ fn bytes_that_nobody_asked_for_end_the_connection_and_are_no_answer() {
         Verb::Receive(_) => replies.push(Reply::bytes(US, ANSWER.repeat(2).into())),
         verb => healthy(slot, verb, replies),
     });
-    assert_eq!((twice.tally.counters.ok, twice.tally.counters.surplus), (10, 10));
-    assert_eq!(twice.tally.counters.connections_opened, 10);
+    assert_eq!(
+        (twice.tallies.measured.counters.ok, twice.tallies.measured.counters.surplus),
+        (10, 10)
+    );
+    assert_eq!(twice.tallies.measured.counters.connections_opened, 10);
 
     // The second answer lies in the socket when the first one is read.
     let mut receives = 0;
@@ -546,9 +584,12 @@ fn bytes_that_nobody_asked_for_end_the_connection_and_are_no_answer() {
         }
         verb => healthy(slot, verb, replies),
     });
-    assert_eq!((later.tally.counters.ok, later.tally.counters.failed), (10, 0));
+    assert_eq!(
+        (later.tallies.measured.counters.ok, later.tallies.measured.counters.failed),
+        (10, 0)
+    );
     // The last answer of the run is not looked behind.
-    assert_eq!(later.tally.counters.surplus, 9);
+    assert_eq!(later.tallies.measured.counters.surplus, 9);
 }
 
 #[test]
@@ -564,11 +605,14 @@ fn the_first_address_that_accepts_is_used() {
             verb => healthy(slot, verb, replies),
         });
     assert_all_ended(&outcome, 40);
-    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (40, 0));
-    assert_eq!(outcome.tally.opened_by_address, [0, 0, 40]);
+    assert_eq!(
+        (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
+        (40, 0)
+    );
+    assert_eq!(outcome.tallies.measured.opened_by_address, [0, 0, 40]);
     // One slot has found out for all.
     assert_eq!(opened.iter().filter(|&&address| address != 2).count(), 2);
-    assert_eq!(outcome.tally.counters.connections_failed, 2);
+    assert_eq!(outcome.tallies.measured.counters.connections_failed, 2);
 }
 
 #[test]
@@ -579,7 +623,10 @@ fn an_address_that_is_silent_leaves_time_for_the_next_one() {
         }
     });
     assert_all_ended(&outcome, 10);
-    assert_eq!((outcome.tally.counters.ok, outcome.tally.counters.failed), (10, 0));
+    assert_eq!(
+        (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
+        (10, 0)
+    );
 }
 
 #[test]
@@ -601,7 +648,7 @@ fn the_end_of_the_time_leaves_requests_in_flight() {
         Verb::Receive(_) => {}
         verb => healthy(slot, verb, replies),
     });
-    assert_eq!(outcome.tally.counters.in_flight(), 3);
+    assert_eq!(outcome.tallies.measured.counters.in_flight(), 3);
     assert_eq!(outcome.end_ns - outcome.begin_ns, 10 * MS);
 }
 
@@ -710,7 +757,7 @@ proptest! {
         let faults = fates.len() as u64;
         let outcome = run(task(slots, quota, chaotic), fateful(fates));
         assert_all_ended(&outcome, quota);
-        let counters = outcome.tally.counters;
+        let counters = outcome.tallies.measured.counters;
         prop_assert!(counters.failed <= faults, "{counters:?}");
         prop_assert!(counters.ok >= quota - faults, "{counters:?}");
     }

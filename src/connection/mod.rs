@@ -2,13 +2,16 @@
 //!
 //! ```text
 //!            open                    answers whole, more to ask
-//!   Idle ──────────► Opening ──────► Exchanging ◄──────────► Settling
+//!   Idle ──────────► Opening ──────► Exchanging ◄──────────► Settling, Resting
 //!    ▲                  │                │ │                    │
 //!    │                  │ failed         │ │ the last answer    │ the peer has closed,
 //!    │                  ▼                │ ▼                    │ or sent too much
 //!    └────────────── Closing ◄───────────┴─ Lingering ◄─────────┘
 //!      nothing outstanding                 (waits for the peer's FIN)
 //! ```
+//!
+//! An open connection without a request (its next one is not due yet, or the slot thinks) is
+//! `Resting`, with a receive under way: a peer that closes it meanwhile costs no request.
 //!
 //! Whatever happens, a slot comes back to `Idle`: a failed operation and a peer that went away lead
 //! there by completions, silence leads there by the deadline. A slot leaves `Closing` only when the
@@ -20,10 +23,10 @@ mod route;
 
 use crate::driver::{Demand, Op, Slot};
 use crate::failure::{Failure, Kind, Phase};
-use crate::pace::{self, Pace};
+use crate::pace::Pace;
 use crate::ports::Rotation;
 use crate::session::{Answer, Event, Session};
-use crate::tally::{Latencies, Tally};
+use crate::tally::{Latencies, Part, Tallies};
 pub use outstanding::Outstanding;
 use retry::PortRetry;
 pub use route::Route;
@@ -60,19 +63,19 @@ pub struct Policy {
 }
 
 /// What a connection needs of its worker.
-pub struct Surroundings<'a, S: Session> {
+pub struct Surroundings<S: Session> {
     /// The rules.
-    pub policy: &'a Policy,
+    pub policy: Policy,
     /// What the sessions share.
-    pub shared: &'a mut S::Shared,
+    pub shared: S::Shared,
     /// Whether more requests may be started.
-    pub pace: &'a mut Pace,
+    pub pace: Pace,
     /// Where to connect to.
-    pub route: &'a mut Route,
+    pub route: Route,
     /// Where to connect from.
-    pub ports: &'a mut Rotation,
+    pub ports: Rotation,
     /// Where it is all counted.
-    pub tally: &'a mut Tally,
+    pub tallies: Tallies,
     /// The time of this turn.
     pub now_ns: u64,
 }
@@ -88,6 +91,8 @@ pub enum Step {
     Send,
     /// Receive ([`Connection::demand`]).
     Receive,
+    /// Receive unless that is under way, and wait for the slot's next turn to ask for a request.
+    Rest,
     /// End what is outstanding ([`Connection::outstanding`]).
     Cancel,
     /// Give the socket back; the slot is free.
@@ -101,6 +106,8 @@ enum State {
     Exchanging,
     /// The socket has more although nothing is asked for: see what it is before asking again.
     Settling,
+    /// All is answered, and the next request is not there yet.
+    Resting,
     /// All is answered; the peer is to close.
     Lingering,
     /// Waiting for the kernel to answer what is outstanding.
@@ -120,8 +127,14 @@ pub struct Connection<S> {
     answer_begun: bool,
     /// The peer will not answer another request here.
     exhausted: bool,
-    /// The slot has rested since its last failure.
+    /// The slot has rested, and thought, since its last request.
     rested: bool,
+    /// The slot waits until the worker wakes it.
+    waits: bool,
+    /// Since when it waits for nothing but a request.
+    free_ns: Option<u64>,
+    /// The next connection may be opened.
+    permitted: bool,
     /// A request that was started and has to be sent on a new connection.
     carried: bool,
     /// Source ports that were taken when this connection tried them.
@@ -131,6 +144,10 @@ pub struct Connection<S> {
     /// Requests handed over at once, and how many of them the peer has not answered.
     batch: u32,
     owed: u32,
+    /// What they belong to.
+    part: Part,
+    /// In an open loop, when each of them was due.
+    intended_ns: Vec<u64>,
     /// Failed attempts in a row.
     failures: u32,
     /// The latest of them.
@@ -140,7 +157,7 @@ pub struct Connection<S> {
     /// Requests begun on this connection.
     begun: u64,
     opened_ns: u64,
-    /// What `total` of the current batch counts from: the first one has waited for the connection.
+    /// When the current batch began: the first one has waited for the connection.
     begun_ns: u64,
     /// When the current batch was handed over.
     handed_ns: u64,
@@ -152,8 +169,9 @@ pub struct Connection<S> {
 }
 
 impl<S: Session> Connection<S> {
-    /// A free slot.
-    pub fn new(index: u32, shared: &S::Shared) -> Connection<S> {
+    /// A free slot, which has nothing to rest from. In an open loop up to `intended` requests are
+    /// handed over at once.
+    pub fn new(index: u32, intended: usize, shared: &S::Shared) -> Connection<S> {
         Connection {
             session: S::new(shared),
             slot: Slot { index, generation: 0 },
@@ -162,12 +180,17 @@ impl<S: Session> Connection<S> {
             discarding: false,
             answer_begun: false,
             exhausted: false,
-            rested: false,
+            rested: true,
+            waits: false,
+            free_ns: None,
+            permitted: false,
             carried: false,
             retry: PortRetry::default(),
             address: 0,
             batch: 0,
             owed: 0,
+            part: Part::Measured,
+            intended_ns: Vec::with_capacity(intended),
             failures: 0,
             latest_failure: None,
             answered: 0,
@@ -199,11 +222,74 @@ impl<S: Session> Connection<S> {
         }
     }
 
-    /// After a failed attempt: how long the slot has to rest. Told once.
-    pub fn take_rest_ns(&mut self) -> Option<u64> {
-        let failure = self.latest_failure.filter(|_| self.failures > 0 && !self.rested)?;
-        self.rested = true;
-        Some(pace::rest_ns(self.failures, failure))
+    /// How long the slot has to rest after a failed attempt, and to think before its next request.
+    /// Told once.
+    pub fn take_rest_ns(&mut self, pace: &mut Pace) -> Option<u64> {
+        if std::mem::replace(&mut self.rested, true) {
+            return None;
+        }
+        let failure = self.latest_failure.filter(|_| self.failures > 0);
+        let rest_ns = failure.map(|failure| pace.rest_ns(self.failures, failure));
+        rest_ns.max(pace.think_ns())
+    }
+
+    /// The slot waits from now on, for a request to be due (`free`) or for its rest to be over. What
+    /// happens to its connection meanwhile does not wake it.
+    pub fn wait(&mut self, free: bool, now_ns: u64) {
+        self.waits = true;
+        self.free_ns = free.then_some(now_ns);
+    }
+
+    /// Whether the slot waits.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// The slot waits no more: what to do with its connection, `None` when it has none.
+    pub fn wake(&mut self, around: &mut Surroundings<S>) -> Option<Step> {
+        self.waits = false;
+        (self.state == State::Resting).then(|| self.next_batch(false, around))
+    }
+
+    /// A free slot takes its next request, if there is one.
+    pub fn take_request(&mut self, around: &mut Surroundings<S>) -> bool {
+        self.take(1, None, around) > 0
+    }
+
+    /// Takes up to `wanted` requests, and counts them as started. Those that are not the first of
+    /// a batch belong to the same part of the run.
+    fn take(&mut self, wanted: u32, only: Option<Part>, around: &mut Surroundings<S>) -> u32 {
+        if only.is_none() {
+            self.intended_ns.clear();
+        }
+        let known = self.intended_ns.len();
+        let now_ns = around.now_ns;
+        let grant = around.pace.take(wanted, only, now_ns, &mut self.intended_ns);
+        if grant.requests > 0 {
+            self.part = grant.part;
+            let free_ns = self.free_ns.take().unwrap_or(now_ns);
+            let tally = around.tallies.of(grant.part);
+            tally.start(grant.requests);
+            for &intended_ns in &self.intended_ns[known..] {
+                tally.begin(intended_ns, free_ns, now_ns);
+            }
+        }
+        grant.requests
+    }
+
+    /// When the connection of the request that was taken may be opened, if not now. Asked once for
+    /// each connection: it keeps the answer.
+    pub fn permit_ns(&mut self, pace: &mut Pace, now_ns: u64) -> Option<u64> {
+        if self.permitted || !self.retry.is_first() {
+            return None;
+        }
+        self.permitted = true;
+        pace.permit_ns(now_ns)
+    }
+
+    /// The request that was taken is sent when the slot is woken.
+    pub fn carry(&mut self) {
+        self.carried = true;
     }
 
     /// When every source port was still closing: how long to wait before the request that is
@@ -251,6 +337,7 @@ impl<S: Session> Connection<S> {
         self.state = State::Opening;
         self.outstanding.insert(Op::Connect);
         self.carried = false;
+        self.permitted = false;
         self.rested = false;
         self.exhausted = false;
         self.answer_begun = false;
@@ -282,7 +369,7 @@ impl<S: Session> Connection<S> {
         result: io::Result<usize>,
         bytes: &[u8],
         more: bool,
-        around: &mut Surroundings<'_, S>,
+        around: &mut Surroundings<S>,
     ) -> Option<Step> {
         let expected = self.outstanding.remove(op);
         // A send that is not confirmed still tells of its failure.
@@ -299,7 +386,7 @@ impl<S: Session> Connection<S> {
             (State::Exchanging, Op::Receive) => match result {
                 Ok(0) => self.ended(around),
                 Ok(count) if self.discarding => {
-                    around.tally.counters.bytes_read += count as u64;
+                    around.tallies.current().counters.bytes_read += count as u64;
                     let event = self.session.skipped(count as u64);
                     self.advance(event, &[], more, around)
                 }
@@ -310,15 +397,14 @@ impl<S: Session> Connection<S> {
                 }
             },
             // Nothing is owed any more: bytes are too many, anything else is the end.
-            (State::Settling | State::Lingering, Op::Receive) => {
+            (State::Settling | State::Resting | State::Lingering, Op::Receive) => {
+                let counters = &mut around.tallies.current().counters;
                 match result {
                     Ok(count @ 1..) => {
-                        around.tally.counters.bytes_read += count as u64;
-                        around.tally.counters.surplus += 1;
+                        counters.bytes_read += count as u64;
+                        counters.surplus += 1;
                     }
-                    _ if self.state == State::Settling => {
-                        around.tally.counters.closed_idle += 1;
-                    }
+                    _ if self.state != State::Lingering => counters.closed_idle += 1,
                     _ => {}
                 }
                 self.close()
@@ -328,9 +414,9 @@ impl<S: Session> Connection<S> {
     }
 
     /// The deadline has passed.
-    pub fn expire(&mut self, around: &mut Surroundings<'_, S>) -> Step {
+    pub fn expire(&mut self, around: &mut Surroundings<S>) -> Step {
         match self.state {
-            State::Idle => Step::Wait,
+            State::Idle | State::Resting => Step::Wait,
             State::Opening => {
                 self.not_opened(Failure { phase: Phase::Connect, kind: Kind::Timeout }, around)
             }
@@ -341,7 +427,7 @@ impl<S: Session> Connection<S> {
                 self.fail(self.send_failure.unwrap_or(timeout), around)
             }
             State::Lingering => {
-                around.tally.counters.not_closed_by_peer += 1;
+                around.tallies.current().counters.not_closed_by_peer += 1;
                 self.close()
             }
             State::Settling => self.close(),
@@ -350,12 +436,7 @@ impl<S: Session> Connection<S> {
         }
     }
 
-    fn opened(
-        &mut self,
-        op: Op,
-        result: io::Result<usize>,
-        around: &mut Surroundings<'_, S>,
-    ) -> Step {
+    fn opened(&mut self, op: Op, result: io::Result<usize>, around: &mut Surroundings<S>) -> Step {
         if let Err(error) = result {
             let phase = match op {
                 Op::Socket | Op::Option => Phase::Socket,
@@ -367,24 +448,24 @@ impl<S: Session> Connection<S> {
         let address = self.address as usize;
         self.retry = PortRetry::default();
         around.route.settle(address);
-        around.tally.connected(address, around.now_ns - self.opened_ns);
-        let extra = self.batch_size(around.policy).saturating_sub(1);
-        let extra = if extra > 0 { around.pace.take(extra) } else { 0 };
-        around.tally.start(extra);
+        around.tallies.of(self.part).connected(address, around.now_ns - self.opened_ns);
+        let extra = self.batch_size(&around.policy).saturating_sub(1);
+        let extra = if extra > 0 { self.take(extra, Some(self.part), around) } else { 0 };
         self.begin_batch(1 + extra, around);
         Step::Exchange
     }
 
-    fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<'_, S>) -> Step {
+    fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
         let lap = around.ports.tries(self.address as usize);
         let end_ns = self.opened_ns.saturating_add(around.policy.timeout_ns);
         let left_ns = end_ns.saturating_sub(around.now_ns);
-        if self.retry.goes_on(failure, lap, left_ns, &mut around.tally.counters) {
+        let counters = &mut around.tallies.of(self.part).counters;
+        if self.retry.goes_on(failure, lap, left_ns, counters) {
             self.carried = true;
             return self.close();
         }
         self.retry = PortRetry::default();
-        around.tally.counters.connections_failed += 1;
+        counters.connections_failed += 1;
         if around.route.advance() {
             self.carried = true;
             return self.close();
@@ -406,15 +487,15 @@ impl<S: Session> Connection<S> {
         }
     }
 
-    fn received(&mut self, bytes: &[u8], more: bool, around: &mut Surroundings<'_, S>) -> Step {
-        around.tally.counters.bytes_read += bytes.len() as u64;
+    fn received(&mut self, bytes: &[u8], more: bool, around: &mut Surroundings<S>) -> Step {
+        around.tallies.current().counters.bytes_read += bytes.len() as u64;
         let mut bytes = bytes;
         loop {
             if !self.answer_begun {
                 self.answer_begun = true;
                 self.first_byte_ns = around.now_ns;
             }
-            let progress = self.session.received(around.shared, bytes);
+            let progress = self.session.received(&mut around.shared, bytes);
             bytes = &bytes[progress.consumed..];
             let between_answers = matches!(progress.event, Event::Done(answer) if answer.reusable)
                 && self.owed > 1
@@ -434,7 +515,7 @@ impl<S: Session> Connection<S> {
         event: Event,
         rest: &[u8],
         more: bool,
-        around: &mut Surroundings<'_, S>,
+        around: &mut Surroundings<S>,
     ) -> Step {
         let answer = match event {
             Event::More => return Step::Receive,
@@ -450,7 +531,7 @@ impl<S: Session> Connection<S> {
             return self.fail(Failure::response(Kind::Eof), around);
         }
         if !rest.is_empty() && self.owed == 0 {
-            around.tally.counters.surplus += 1;
+            around.tallies.current().counters.surplus += 1;
             return self.close();
         }
         if self.owed > 0 {
@@ -460,14 +541,14 @@ impl<S: Session> Connection<S> {
     }
 
     /// All that was asked for is answered.
-    fn next_batch(&mut self, more: bool, around: &mut Surroundings<'_, S>) -> Step {
+    fn next_batch(&mut self, more: bool, around: &mut Surroundings<S>) -> Step {
         let half_sent = self.outstanding.contains(Op::Send)
             || self.send_failure.is_some()
-            || !self.session.outgoing(around.shared).is_empty();
+            || !self.session.outgoing(&around.shared).is_empty();
         if half_sent {
             return self.close();
         }
-        let wanted = self.batch_size(around.policy);
+        let wanted = self.batch_size(&around.policy);
         if self.exhausted || wanted == 0 || around.pace.is_over() {
             let peer_closes = self.exhausted || wanted == 0;
             if around.policy.close != CloseMode::Server || !peer_closes {
@@ -482,10 +563,15 @@ impl<S: Session> Connection<S> {
             self.deadline_ns = around.now_ns + LINGER_NS;
             return Step::Receive;
         }
-        let granted = around.pace.take(wanted);
-        around.tally.start(granted);
+        // Between two requests the slot thinks, if it is to.
+        let granted =
+            if self.rested || !around.pace.thinks() { self.take(wanted, None, around) } else { 0 };
+        if granted == 0 {
+            (self.state, self.deadline_ns) = (State::Resting, u64::MAX);
+            return Step::Rest;
+        }
         self.begin_batch(granted, around);
-        Step::Exchange
+        if self.outstanding.contains(Op::Receive) { Step::Send } else { Step::Exchange }
     }
 
     /// How many requests the connection takes at once now; 0 when it has had its share.
@@ -496,8 +582,9 @@ impl<S: Session> Connection<S> {
         }
     }
 
-    fn begin_batch(&mut self, requests: u32, around: &mut Surroundings<'_, S>) {
+    fn begin_batch(&mut self, requests: u32, around: &mut Surroundings<S>) {
         self.state = State::Exchanging;
+        self.rested = false;
         (self.batch, self.owed) = (requests, requests);
         self.begun += u64::from(requests);
         self.answer_begun = false;
@@ -506,25 +593,27 @@ impl<S: Session> Connection<S> {
         // unless that was cut short for the sake of other addresses.
         self.begun_ns = if self.answered == 0 { self.opened_ns } else { around.now_ns };
         self.deadline_ns = self.begun_ns.saturating_add(around.policy.timeout_ns);
-        self.session.begin(requests, self.batch_size(around.policy) == 0);
+        self.session.begin(requests, self.batch_size(&around.policy) == 0);
     }
 
     /// One answer is whole.
-    fn count(&mut self, answer: Answer, around: &mut Surroundings<'_, S>) {
+    fn count(&mut self, answer: Answer, around: &mut Surroundings<S>) {
         let now_ns = around.now_ns;
-        around.tally.respond(
+        let since_begun_ns = now_ns - self.begun_ns;
+        let intended_ns = self.intended_ns.get((self.batch - self.owed) as usize);
+        let tally = around.tallies.of(self.part);
+        tally.respond(
             answer.status,
             Latencies {
                 first_byte_ns: self.first_byte_ns - self.handed_ns,
                 service_ns: now_ns - self.handed_ns,
-                total_ns: now_ns - self.begun_ns,
+                total_ns: intended_ns.map_or(since_begun_ns, |intended_ns| now_ns - intended_ns),
+                uncorrected_ns: intended_ns.map(|_| since_begun_ns),
             },
         );
         match answer.verdict {
-            Ok(()) => around.tally.succeed(now_ns),
-            Err(kind) => {
-                around.tally.fail(Failure { phase: Phase::Verify, kind }, 1, now_ns);
-            }
+            Ok(()) => tally.succeed(now_ns),
+            Err(kind) => tally.fail(Failure { phase: Phase::Verify, kind }, 1, now_ns),
         }
         self.owed -= 1;
         self.answered += 1;
@@ -534,7 +623,7 @@ impl<S: Session> Connection<S> {
     }
 
     /// The peer has closed its side while an answer was awaited.
-    fn ended(&mut self, around: &mut Surroundings<'_, S>) -> Step {
+    fn ended(&mut self, around: &mut Surroundings<S>) -> Step {
         match self.session.ended() {
             Event::Done(answer) => {
                 self.count(answer, around);
@@ -547,7 +636,7 @@ impl<S: Session> Connection<S> {
                 && !self.answer_begun
                 && self.send_failure.is_none() =>
             {
-                around.tally.counters.closed_idle += 1;
+                around.tallies.current().counters.closed_idle += 1;
                 self.owed = 0;
                 self.carried = true;
                 self.close()
@@ -561,9 +650,9 @@ impl<S: Session> Connection<S> {
     }
 
     /// What is owed has failed (nothing may be), and the connection ends.
-    fn fail(&mut self, failure: Failure, around: &mut Surroundings<'_, S>) -> Step {
+    fn fail(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
         if self.owed > 0 {
-            around.tally.fail(failure, self.owed, around.now_ns);
+            around.tallies.of(self.part).fail(failure, self.owed, around.now_ns);
             self.owed = 0;
             self.failures = self.failures.saturating_add(1);
             self.latest_failure = Some(failure);

@@ -29,7 +29,8 @@ impl Outstanding {
         had
     }
 
-    pub(super) fn contains(self, op: Op) -> bool {
+    /// Whether this operation is one of them.
+    pub fn contains(self, op: Op) -> bool {
         self.0 & Self::bit(op) != 0
     }
 

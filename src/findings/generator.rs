@@ -2,7 +2,7 @@
 
 use super::{Facts, Finding, Severity};
 use crate::failure::{Kind, Phase};
-use crate::report::console::format::count;
+use crate::report::console::format::{count, time_us};
 use crate::tuning::cure;
 
 /// From this share of a thread's time on, the generator is the limit: what is missing to one is
@@ -24,6 +24,64 @@ pub(super) fn saturated(facts: &Facts<'_>) -> Option<Finding> {
         } else {
             "more CPUs for ringshot, another box for the server, or a lower load".into()
         },
+    })
+}
+
+/// From this lateness of one in a hundred requests on, the schedule was not kept: ten times what a
+/// worker with a CPU of its own has.
+const SLIP_US_MAX: u64 = 1_000;
+
+/// Requests began late although a connection was free.
+pub(super) fn slip(facts: &Facts<'_>) -> Option<Finding> {
+    let slip = &facts.schedule?.slip;
+    (slip.p99_us >= SLIP_US_MAX).then(|| Finding {
+        id: "schedule_slip",
+        severity: Severity::Warning,
+        text: format!(
+            "ringshot fell behind its schedule: 1% of the requests began {} or more after they \
+             were due, the latest {}, although a connection was free. This is in total, and not \
+             in service.",
+            time_us(slip.p99_us as f64),
+            time_us(slip.max_us as f64)
+        ),
+        cure: "CPUs that nothing else uses (--cpus), more threads (-t), or a lower rate".into(),
+    })
+}
+
+/// The line of due requests was full.
+pub(super) fn dropped(facts: &Facts<'_>) -> Option<Finding> {
+    let schedule = facts.schedule.filter(|schedule| schedule.dropped > 0)?;
+    Some(Finding {
+        id: "requests_dropped",
+        severity: Severity::Error,
+        text: format!(
+            "{} of {} due requests were never started: all connections were busy and the line of \
+             waiting requests was full. No latency says how long they would have taken.",
+            count(schedule.dropped),
+            count(schedule.due)
+        ),
+        cure: "a lower rate, more connections (-c), or a longer line (--backlog)".into(),
+    })
+}
+
+/// More requests came due than were answered.
+pub(super) fn not_kept_up(facts: &Facts<'_>) -> Option<Finding> {
+    let schedule = facts.schedule.filter(|schedule| !schedule.kept_up)?;
+    let more = schedule.unanswered_after.saturating_sub(schedule.unanswered_before);
+    (more > 0).then(|| Finding {
+        id: "rate_not_kept",
+        severity: Severity::Warning,
+        text: format!(
+            "requests came due faster than they were answered: {} of {} had no answer at the end, \
+             {} more than at the begin. Latencies grow with the length of such a run, and those \
+             of the unanswered are missing.",
+            count(schedule.unanswered_after),
+            count(schedule.due),
+            count(more)
+        ),
+        cure: "a lower rate; more connections (-c) if the server can take them; `ringshot search` \
+               finds the highest rate that it keeps"
+            .into(),
     })
 }
 
@@ -72,8 +130,8 @@ pub(super) fn descriptors(facts: &Facts<'_>) -> Option<Finding> {
 
 /// The kernel counts the connections that this namespace opens, independently of us.
 pub(super) fn other_connections(facts: &Facts<'_>) -> Option<Finding> {
-    let kernel = *facts.kernel.0.get("TcpActiveOpens")?;
-    let ours = facts.counters.connections_opened;
+    let kernel = facts.active_opens?;
+    let ours = facts.whole.connections_opened;
     if kernel < ours {
         return Some(Finding {
             id: "connections_miscounted",
@@ -88,8 +146,8 @@ pub(super) fn other_connections(facts: &Facts<'_>) -> Option<Finding> {
         });
     }
     // Attempts that failed, or were under way at the end, may have sent a SYN or not.
-    let under_way = facts.counters.in_flight().min(facts.connections.into());
-    let possible = ours + facts.counters.connections_failed + under_way;
+    let under_way = facts.whole.in_flight().min(facts.connections.into());
+    let possible = ours + facts.whole.connections_failed + under_way;
     (kernel > possible).then(|| Finding {
         id: "other_connections",
         severity: Severity::Info,

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Kind, Phase};
 use crate::kernel;
 use crate::ports::Ports;
 use crate::preflight::host::HostFacts;
-use crate::report::Second;
+use crate::report::{ScheduleSummary, Second};
 use crate::tally::{Counters, ErrorEntry};
 pub use advice::advice;
 pub use generator::SATURATED_RATIO;
@@ -53,8 +53,14 @@ pub struct Finding {
 /// What findings are made from.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The counts of the whole run.
+    /// The counts of the measurement.
     pub counters: &'a Counters,
+    /// The same with those of the warm-up.
+    pub whole: Counters,
+    /// Connections that the kernel opened meanwhile, warm-up included, whoever asked for them.
+    pub active_opens: Option<u64>,
+    /// How an open loop kept its schedule.
+    pub schedule: Option<&'a ScheduleSummary>,
     /// The failures of the whole run, and the start that their times count from.
     pub errors: &'a [ErrorEntry],
     /// See `errors`.
@@ -118,6 +124,9 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         network::accept_queue,
         network::syn_cookies,
         network::syn_retries,
+        generator::dropped,
+        generator::not_kept_up,
+        generator::slip,
         generator::descriptors,
         generator::overflows,
         generator::saturated,

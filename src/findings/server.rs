@@ -107,13 +107,13 @@ const SERVER_CLOSES: &str =
 pub(super) fn time_wait_other_side(facts: &Facts<'_>) -> Option<Finding> {
     /// Below this a few closes that crossed could look like a rule.
     const CONNECTIONS_MIN: u64 = 100;
-    let opened = facts.counters.connections_opened;
+    let opened = facts.whole.connections_opened;
     if opened < CONNECTIONS_MIN || facts.policy.requests_per_connection.is_none() {
         return None;
     }
     // A port in rotation is in TIME_WAIT once, however often it was used.
     let expected = opened.min(facts.pairs);
-    let unasked = facts.counters.not_closed_by_peer;
+    let unasked = facts.whole.not_closed_by_peer;
     let (text, cure) = match (facts.policy.close, facts.time_wait_entered, facts.time_wait_held) {
         (CloseMode::Client, Some((client, server)), _)
             if facts.local && client < expected / 2 && server >= expected / 2 =>

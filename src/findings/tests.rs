@@ -70,6 +70,9 @@ impl Run {
     fn facts(&self) -> Facts<'_> {
         Facts {
             counters: &self.counters,
+            whole: self.counters,
+            active_opens: self.kernel.0.get("TcpActiveOpens").copied(),
+            schedule: None,
             errors: &self.errors,
             begin_ns: 0,
             connect: &self.connect,

@@ -1,5 +1,6 @@
 //! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
 
+mod pacing;
 mod parse;
 mod url;
 
@@ -8,6 +9,8 @@ use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::{SocketOption, Tier};
 use crate::ports::{PortChoice, SourceList};
 use crate::session::http1;
+use crate::slo::Limit;
+pub use pacing::Pacing;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +63,10 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// The limit of requests.
     pub requests: Option<u64>,
+    /// How the load comes.
+    pub pacing: Pacing,
+    /// What the run must keep.
+    pub slos: Vec<Limit>,
     /// How connections behave.
     pub policy: Policy,
     /// The request, but for the host and the path, which [`Plan::request`] fills in.
@@ -111,9 +118,16 @@ impl Plan {
         let pipeline = parse::within_u32("--pipeline", pipeline.unwrap_or(1), 65_536)?;
         let (body, has_body) = body(cli)?;
         let requests = parse::optional_count("--requests", cli.requests.as_deref())?;
-        let duration = match &cli.duration {
-            Some(text) => Some(parse::duration("--duration", text)?),
-            None => requests.is_none().then_some(DURATION_DEFAULT),
+        let given = cli.duration.as_deref().map(|text| parse::duration("--duration", text));
+        let duration = match given.transpose()? {
+            None if cli.pacing.stages.is_none() && requests.is_none() => Some(DURATION_DEFAULT),
+            given => given,
+        };
+        let pacing = Pacing::new(&cli.pacing, duration)?;
+        let slo = |text: &String| {
+            Limit::parse(text).map_err(|accepted| {
+                UsageError(format!("--slo {}: {accepted}", text.escape_debug()))
+            })
         };
         let connections = parse::count("--connections", &cli.connections)?;
         let threads = parse::optional_count("--threads", cli.threads.as_deref())?;
@@ -123,8 +137,10 @@ impl Plan {
             endpoint: cli.url.as_deref().map(Endpoint::parse).transpose()?,
             connections: parse::within_u32("--connections", connections, 16_777_216)?,
             threads,
-            duration,
+            duration: duration.or(pacing.stages_duration()),
             requests,
+            pacing,
+            slos: cli.slos.iter().map(slo).collect::<Result<_, _>>()?,
             policy: Policy {
                 requests_per_connection,
                 pipeline,
@@ -151,7 +167,18 @@ impl Plan {
             }),
             ring_tier: parse::ring_tier(&cli.ring_tier)?,
         };
-        plan.check_batch()
+        plan.check_limits()?.check_batch()
+    }
+
+    fn check_limits(self) -> Result<Plan, UsageError> {
+        let uncorrected = self.slos.iter().find(|limit| limit.is_of_uncorrected());
+        match uncorrected.filter(|_| !self.pacing.is_open_loop()) {
+            Some(limit) => Err(UsageError(format!(
+                "--slo {limit}: only an open loop (--rate, --stages) has it; in a closed loop it \
+                 is total"
+            ))),
+            None => Ok(self),
+        }
     }
 
     fn check_batch(self) -> Result<Plan, UsageError> {

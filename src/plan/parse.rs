@@ -3,7 +3,10 @@
 use super::{CpuChoice, UsageError};
 use crate::connection::CloseMode;
 use crate::driver::uring::Tier;
+use crate::pace::Arrivals;
+use crate::pace::curve::Stage;
 use crate::ports::PortChoice;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Longer than anybody waits, short enough for every sum of nanoseconds.
@@ -148,4 +151,80 @@ pub(super) fn source_ports(text: &str) -> Result<PortChoice, UsageError> {
         }
         _ => refuse(FLAG, text, "give auto, kernel or a range such as 40000-49999 within 1-65535"),
     }
+}
+
+/// Something per second: a number above zero, decimals and `k`, `M`, `G` allowed.
+pub(super) fn rate(flag: &str, text: &str) -> Result<f64, UsageError> {
+    match some_rate(text) {
+        Some(rate) if rate > 0.0 => Ok(rate),
+        _ => refuse(
+            flag,
+            text,
+            "give a number per second above zero and up to a billion, such as 1000, 2.5k or 0.5",
+        ),
+    }
+}
+
+/// A rate from 0 on.
+fn some_rate(text: &str) -> Option<f64> {
+    let (digits, factor) = match text.as_bytes().last()? {
+        b'k' | b'K' => (&text[..text.len() - 1], 1e3),
+        b'm' | b'M' => (&text[..text.len() - 1], 1e6),
+        b'g' | b'G' => (&text[..text.len() - 1], 1e9),
+        _ => (text, 1.0),
+    };
+    let plain = digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let rate = digits.parse::<f64>().ok().filter(|_| plain)? * factor;
+    // Where it is not zero, the next request has to be due within a human life.
+    (rate == 0.0 || (1e-6..=RATE_MAX).contains(&rate)).then_some(rate)
+}
+
+/// Requests per second beyond what any box does.
+const RATE_MAX: f64 = 1e9;
+
+/// `10s:1000,30s:1000..20000,10s:0`.
+pub(super) fn stages(text: &str) -> Result<Vec<Stage>, UsageError> {
+    const FLAG: &str = "--stages";
+    let stage = |part: &str| {
+        let Some((time, rates)) = part.split_once(':') else {
+            return refuse(FLAG, part, "give TIME:RATE or TIME:FROM..TO, such as 30s:1000..20000");
+        };
+        let (from, to) = rates.split_once("..").unwrap_or((rates, rates));
+        let rate = |text: &str| match some_rate(text.trim()) {
+            Some(rate) => Ok(rate),
+            None => refuse(FLAG, part, "a rate is a number per second from 0 on, such as 1000"),
+        };
+        Ok(Stage {
+            duration_s: duration(FLAG, time.trim())?.as_secs_f64(),
+            from_per_s: rate(from)?,
+            to_per_s: rate(to)?,
+        })
+    };
+    text.split(',').map(stage).collect()
+}
+
+pub(super) fn arrivals(text: &str) -> Result<Arrivals, UsageError> {
+    [Arrivals::Constant, Arrivals::Poisson]
+        .into_iter()
+        .find(|arrivals| arrivals.name() == text)
+        .map_or_else(|| refuse("--arrivals", text, "give constant or poisson"), Ok)
+}
+
+pub(super) fn seed(text: &str) -> Result<u64, UsageError> {
+    match text.parse() {
+        Ok(seed) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(seed),
+        _ => refuse("--seed", text, "give a whole number from 0 on"),
+    }
+}
+
+/// `500ms`, or `100ms..1s`.
+pub(super) fn think(text: &str) -> Result<RangeInclusive<Duration>, UsageError> {
+    const FLAG: &str = "--think";
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let (from, to) = (duration(FLAG, from)?, duration(FLAG, to)?);
+    if from > to {
+        return refuse(FLAG, text, "the range is reversed");
+    }
+    Ok(from..=to)
 }

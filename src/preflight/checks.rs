@@ -77,7 +77,11 @@ pub struct Need<'a> {
     pub target: SocketAddr,
     /// How connections behave.
     pub policy: &'a Policy,
-    /// The limit of time.
+    /// The highest rate of requests, where the plan sets one.
+    pub rate_per_s: Option<f64>,
+    /// The highest rate of new connections, where the plan sets one.
+    pub connect_rate_per_s: Option<f64>,
+    /// The limit of time, the warm-up included.
     pub duration: Option<Duration>,
     /// The limit of requests.
     pub requests: Option<u64>,
@@ -91,12 +95,13 @@ impl Need<'_> {
     /// New connections per second, at best: over a network it will be fewer.
     fn rate(&self) -> f64 {
         let threads = f64::from(self.threads);
-        match self.policy.requests_per_connection {
-            None => 0.0,
-            Some(n) => {
-                CONNECTIONS_PER_S_PER_THREAD.min(REQUESTS_PER_S_PER_THREAD / n as f64) * threads
-            }
-        }
+        let Some(n) = self.policy.requests_per_connection else { return 0.0 };
+        let requests_per_s = REQUESTS_PER_S_PER_THREAD * threads;
+        let requests_per_s = self.rate_per_s.unwrap_or(f64::INFINITY).min(requests_per_s);
+        let connections_per_s = CONNECTIONS_PER_S_PER_THREAD * threads;
+        let connections_per_s =
+            self.connect_rate_per_s.unwrap_or(f64::INFINITY).min(connections_per_s);
+        connections_per_s.min(requests_per_s / n as f64)
     }
 
     /// Connections opened in the whole run.

@@ -5,11 +5,14 @@ use crate::connection::CloseMode;
 use crate::findings::{self, Facts};
 use crate::kernel::TimeWait;
 use crate::kernel::{self, Counters, Moment};
-use crate::plan::{self, Plan};
+use crate::pace::curve::Stage;
+use crate::plan::{self, Pacing, Plan};
 use crate::ports::PortChoice;
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
-use crate::run::{Load, Measured, percentile_us};
+use crate::run::{Load, Measured};
+use crate::statistics;
+use crate::tally::{Tally, percentile_us};
 use base64::Engine;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
@@ -44,8 +47,10 @@ impl Report {
         let per_s = |count: u64| if duration_s > 0.0 { count as f64 / duration_s } else { 0.0 };
         let bundled = plan.endpoint.is_none();
         let busiest = measured.threads.iter().map(|time| time.busy_ratio()).fold(0.0, f64::max);
-        let kernel = around.after.counters.since(&around.before.counters);
-        let facts = facts(around, measured, &kernel, busiest);
+        let before = measured.counters_before.as_ref().unwrap_or(&around.before.counters);
+        let kernel = around.after.counters.since(before);
+        let schedule = schedule(plan, measured);
+        let facts = facts(around, measured, &kernel, busiest, schedule.as_ref());
         let (target, local, found) = (facts.target, facts.local, findings::find(&facts));
         Report {
             schema: SCHEMA,
@@ -63,12 +68,15 @@ impl Report {
             ring_tier: load.features.tier.name(),
             interrupted: around.interrupted,
             duration_s: rounded(duration_s, 6),
-            requests: Requests {
-                started: counters.started,
-                ok: counters.ok,
-                failed: counters.failed,
-                in_flight: counters.in_flight(),
-            },
+            warmup: measured.warmup.as_ref().map(|(tally, duration)| Warmup {
+                duration_s: rounded(duration.as_secs_f64(), 6),
+                requests: Requests::of(tally),
+                connections_opened: tally.counters.connections_opened,
+                p50_us: percentile_us(&tally.total, 50.0),
+                p99_us: percentile_us(&tally.total, 99.0),
+                max_us: tally.total.max(),
+            }),
+            requests: Requests::of(tally),
             connections: Connections {
                 opened: counters.connections_opened,
                 failed: counters.connections_failed,
@@ -80,6 +88,9 @@ impl Report {
                 requests_per_s: rounded(per_s(counters.ok), 2),
                 connections_per_s: rounded(per_s(counters.connections_opened), 2),
             },
+            slo: limits(plan, measured),
+            confidence: measured.batches.confidence(),
+            steadiness: measured.batches.steadiness().filter(|_| is_even(&plan.pacing)),
             // 0 stands for an answer without a status.
             status: (0u16..)
                 .zip(tally.statuses.iter().copied())
@@ -91,8 +102,9 @@ impl Report {
                 first_byte: Latency::of(&tally.first_byte),
                 service: Latency::of(&tally.service),
                 total: Latency::of(&tally.total),
-                uncorrected: None,
+                uncorrected: schedule.is_some().then(|| Latency::of(&tally.uncorrected)),
             },
+            schedule,
             generator: generator(measured, busiest),
             kernel: Kernel {
                 counters: kernel,
@@ -120,6 +132,7 @@ fn facts<'a>(
     measured: &'a Measured,
     kernel: &'a Counters,
     busiest: f64,
+    schedule: Option<&'a ScheduleSummary>,
 ) -> Facts<'a> {
     let (load, tally) = (around.load, &measured.tally);
     let most_used = most_used(measured);
@@ -131,8 +144,16 @@ fn facts<'a>(
     };
     let client = entered(TimeWait::client_owned);
     let gauge = |name| around.after.counters.gauge(name);
+    let mut whole = tally.counters;
+    if let Some((warmup, _)) = &measured.warmup {
+        whole.add(warmup.counters);
+    }
+    let active_opens = around.after.counters.since(&around.before.counters);
     Facts {
         counters: &tally.counters,
+        whole,
+        active_opens: active_opens.0.get("TcpActiveOpens").copied(),
+        schedule,
         errors: &tally.errors,
         begin_ns: measured.begin_ns,
         connect: &tally.connect,
@@ -180,7 +201,67 @@ fn time_wait(around: &Circumstances<'_>, measured: &Measured) -> TimeWaitCounts 
     TimeWaitCounts { before, peak: seen.chain([before, after]).flatten().max(), after }
 }
 
+impl Requests {
+    fn of(tally: &Tally) -> Requests {
+        Requests {
+            started: tally.counters.started,
+            ok: tally.counters.ok,
+            failed: tally.counters.failed,
+            in_flight: tally.counters.in_flight(),
+        }
+    }
+}
+
+/// Requests that may be under way at the end more than at the begin without meaning anything: what
+/// one connection has, and one percent of all.
+fn kept_up(due: u64, (before, after): (u64, u64), pipeline: u32) -> bool {
+    after.saturating_sub(before) <= (due / 100).max(u64::from(pipeline) + 1)
+}
+
+fn schedule(plan: &Plan, measured: &Measured) -> Option<ScheduleSummary> {
+    let counters = &measured.tally.counters;
+    let (before, after) = measured.unanswered;
+    plan.pacing.is_open_loop().then(|| ScheduleSummary {
+        due: counters.due,
+        dropped: counters.dropped,
+        waiting: (counters.due - counters.dropped).saturating_sub(counters.started),
+        waited: counters.waited,
+        unanswered_before: before,
+        unanswered_after: after,
+        kept_up: counters.dropped == 0
+            && kept_up(counters.due, (before, after), plan.policy.pipeline),
+        slip: Latency::of(&measured.tally.slip),
+    })
+}
+
+fn limits(plan: &Plan, measured: &Measured) -> Vec<slo::Outcome> {
+    let (tally, counters) = (&measured.tally, &measured.tally.counters);
+    let numbers = slo::Numbers {
+        connect: &tally.connect,
+        first_byte: &tally.first_byte,
+        service: &tally.service,
+        total: &tally.total,
+        uncorrected: plan.pacing.is_open_loop().then_some(&tally.uncorrected),
+        ok: counters.ok,
+        failed: counters.failed,
+        dropped: counters.dropped,
+        connections: counters.connections_opened,
+        duration_s: measured.duration.as_secs_f64(),
+    };
+    plan.slos.iter().map(|limit| limit.check(&numbers)).collect()
+}
+
+/// Whether the load is meant to be the same all the time that is measured.
+fn is_even(pacing: &Pacing) -> bool {
+    let same = |stage: &Stage| stage.from_per_s == stage.to_per_s;
+    pacing.stages.len() <= 1
+        && pacing.stages.iter().all(same)
+        && pacing.ramp_connections <= pacing.warmup
+}
+
 fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
+    let pacing = &plan.pacing;
+    let open = pacing.is_open_loop();
     PlanSummary {
         connections: load.connections,
         threads: load.threads,
@@ -203,6 +284,29 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
             PortChoice::Within(range) => format!("{}-{}", range.start(), range.end()),
         },
         source_ip: plan.source_ips.names(),
+        rate: match pacing.stages.as_slice() {
+            [stage] if stage.from_per_s == stage.to_per_s => Some(stage.from_per_s),
+            _ => None,
+        },
+        stages: pacing
+            .stages
+            .iter()
+            .map(|&Stage { duration_s, from_per_s, to_per_s }| StageSummary {
+                duration_s,
+                from_per_s,
+                to_per_s,
+            })
+            .collect(),
+        arrivals: open.then(|| pacing.arrivals.name()),
+        seed: pacing.is_random().then_some(pacing.seed),
+        backlog: open.then_some(pacing.backlog),
+        ramp_connections_s: pacing.ramp_connections.as_secs_f64(),
+        connect_rate: pacing.connect_rate_per_s,
+        think_s: pacing
+            .think
+            .as_ref()
+            .map(|think| [think.start().as_secs_f64(), think.end().as_secs_f64()]),
+        warmup_s: pacing.warmup.as_secs_f64(),
     }
 }
 
@@ -258,6 +362,9 @@ impl Latency {
             p99_9_us: at(99.9),
             p99_99_us: at(99.99),
             max_us: histogram.max(),
+            percentile_supported: [99.99, 99.9, 99.0, 95.0, 90.0, 75.0, 50.0]
+                .into_iter()
+                .find(|&percentile| statistics::enough_samples(histogram.len(), percentile)),
             hdr: encode(histogram),
         }
     }

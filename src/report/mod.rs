@@ -8,6 +8,8 @@ pub mod console;
 pub mod json;
 
 use crate::kernel;
+use crate::slo;
+use crate::statistics::{Confidence, Steadiness};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -35,10 +37,15 @@ pub struct Report {
     pub ring_tier: &'static str,
     /// Whether a signal ended the run.
     pub interrupted: bool,
-    /// From the first connection to the last response, or to the end of the time.
+    /// From the first connection, or the end of the warm-up, to the last response, or to the end of
+    /// the time.
     pub duration_s: f64,
+    /// What was excluded from all the other numbers; null without `--warmup`.
+    pub warmup: Option<Warmup>,
     /// Requests: `started = ok + failed + in_flight`.
     pub requests: Requests,
+    /// How an open loop kept its schedule; null in a closed loop.
+    pub schedule: Option<ScheduleSummary>,
     /// Connections.
     pub connections: Connections,
     /// Where connections came from.
@@ -47,6 +54,13 @@ pub struct Report {
     pub bytes: Bytes,
     /// Rates over `duration_s`.
     pub rate: Rate,
+    /// The limits that the run had to keep.
+    pub slo: Vec<slo::Outcome>,
+    /// How far rate and latency can be trusted; null for a run that was too short to tell.
+    pub confidence: Option<Confidence>,
+    /// Whether they stayed the same; null for a run that was too short to tell, or whose load was
+    /// meant to change.
+    pub steadiness: Option<Steadiness>,
     /// Complete responses by status code.
     pub status: BTreeMap<u16, u64>,
     /// Failed requests by phase and kind, most frequent first.
@@ -103,6 +117,74 @@ pub struct PlanSummary {
     pub source_ports: String,
     /// The source addresses and prefixes that were asked for.
     pub source_ip: Vec<String>,
+    /// The rate of an open loop; null in a closed loop, and where the rate changes.
+    pub rate: Option<f64>,
+    /// The rates of an open loop one after the other; empty in a closed loop.
+    pub stages: Vec<StageSummary>,
+    /// `constant` or `poisson`; null in a closed loop.
+    pub arrivals: Option<&'static str>,
+    /// What random times were drawn from; null when there were none.
+    pub seed: Option<u64>,
+    /// Due requests that might wait; null in a closed loop.
+    pub backlog: Option<u64>,
+    /// Over what time the connections of a closed loop began.
+    pub ramp_connections_s: f64,
+    /// The limit of new connections per second.
+    pub connect_rate: Option<f64>,
+    /// From and to how long each connection waited before a request of a closed loop.
+    pub think_s: Option<[f64; 2]>,
+    /// What came first and was not measured.
+    pub warmup_s: f64,
+}
+
+/// A part of an open loop's plan.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct StageSummary {
+    /// How long; null for as long as the run.
+    pub duration_s: f64,
+    /// Requests per second at its begin.
+    pub from_per_s: f64,
+    /// Requests per second at its end.
+    pub to_per_s: f64,
+}
+
+/// What was excluded from all the other numbers: requests that were due in the warm-up, whenever
+/// they ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Warmup {
+    /// How long it took.
+    pub duration_s: f64,
+    /// Its requests.
+    pub requests: Requests,
+    /// Connections opened for them.
+    pub connections_opened: u64,
+    /// The median of their `total`.
+    pub p50_us: u64,
+    /// The 99th percentile of their `total`.
+    pub p99_us: u64,
+    /// The longest.
+    pub max_us: u64,
+}
+
+/// How an open loop kept its schedule: `due = started + dropped + waiting`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScheduleSummary {
+    /// Requests that came due.
+    pub due: u64,
+    /// Those that found no room in the line of waiting requests, and were never started.
+    pub dropped: u64,
+    /// Those that still waited for a free connection at the end.
+    pub waiting: u64,
+    /// Those that were started and had to wait for a free connection.
+    pub waited: u64,
+    /// Due requests without an answer, warm-up included, when the measurement began.
+    pub unanswered_before: u64,
+    /// And at its end.
+    pub unanswered_after: u64,
+    /// Whether the server answered as fast as requests came due, within 1%.
+    pub kept_up: bool,
+    /// How late ringshot began requests for which a connection was free.
+    pub slip: Latency,
 }
 
 /// Where connections came from.
@@ -210,9 +292,11 @@ pub struct LatencySet {
     pub first_byte: Latency,
     /// Request handed to the kernel to last response byte.
     pub service: Latency,
-    /// Opening the connection to last response byte; on a reused connection as `service`.
+    /// Opening the connection to last response byte; on a reused connection as `service`. In an open
+    /// loop: when the request was due to last response byte.
     pub total: Latency,
-    /// Only in paced runs.
+    /// In an open loop, what `total` would be in a closed one: from when the request actually
+    /// began.
     pub uncorrected: Option<Latency>,
 }
 
@@ -243,6 +327,9 @@ pub struct Latency {
     pub p99_99_us: u64,
     /// The longest.
     pub max_us: u64,
+    /// The highest of these percentiles with at least ten samples beyond it; null when there is
+    /// none. A higher one says little more than the maximum does.
+    pub percentile_supported: Option<f64>,
     /// The whole histogram in microseconds: HdrHistogram V2, deflated, base64.
     pub hdr: String,
 }

@@ -14,7 +14,7 @@
 
 mod text;
 
-use crate::run::percentile_us;
+use crate::tally::percentile_us;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 

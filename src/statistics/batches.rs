@@ -11,7 +11,7 @@
 //!
 //! Memory is that of 40 histograms, whatever the run; those that a merge frees are used again.
 
-use crate::run::percentile_us;
+use crate::tally::percentile_us;
 use hdrhistogram::Histogram;
 use std::time::Duration;
 

@@ -32,6 +32,8 @@ fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
         local: false,
         target: "10.0.0.9:80".parse().unwrap(),
         policy,
+        rate_per_s: None,
+        connect_rate_per_s: None,
         duration: Some(Duration::from_secs(10)),
         requests: None,
         ports,
@@ -94,6 +96,16 @@ fn the_wall_is_predicted_in_seconds_and_rates() {
     assert!(wall.cure.contains("--source-ports auto"), "{}", wall.cure);
     let few = Need { requests: Some(10_000), duration: None, ..need(&policy, &ports) };
     assert_eq!(amiss(&few, &host()), [], "it ends before");
+}
+
+#[test]
+fn a_rate_that_the_plan_sets_is_the_one_that_counts() {
+    let (policy, kernel) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 1));
+    let wall = [("net.ipv4.ip_local_port_range", Verdict::Limits)];
+    let long = Need { duration: Some(Duration::from_secs(3600)), ..need(&policy, &kernel) };
+    assert_eq!(amiss(&Need { rate_per_s: Some(236.0), ..long.clone() }, &host()), wall);
+    assert_eq!(amiss(&Need { rate_per_s: Some(235.0), ..long.clone() }, &host()), []);
+    assert_eq!(amiss(&Need { connect_rate_per_s: Some(200.0), ..long }, &host()), []);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use super::format::{
 };
 use super::style::{Role, Style};
 use super::{INDENT, TEXT, row};
-use crate::report::{PlanSummary, PortsSummary, Report};
+use crate::report::{
+    PlanSummary, PortsSummary, Report, Requests, ScheduleSummary, StageSummary, Warmup,
+};
 use std::io::{self, Write};
 
 /// The first lines: the request, and how it was repeated.
@@ -28,7 +30,7 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
     }
     let connections = [vec![counted(plan.connections.into(), "connection")], mode(plan)].concat();
     let engine = format!("{} ({})", escape(report.engine), escape(report.ring_tier));
-    for pieces in [connections, vec![threads(plan), engine, limits(report)]] {
+    for pieces in [connections, vec![threads(plan), engine, limits(report)], load_model(plan)] {
         let pieces: Vec<_> = pieces.into_iter().map(|piece| (Role::Text, piece)).collect();
         for line in style.flow(&pieces, ", ", style.width.saturating_sub(INDENT)) {
             writeln!(out, "{:INDENT$}{line}", "")?;
@@ -38,6 +40,11 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
         wrapped(&source_ports(&report.ports, &plan.source_ip), style.width.saturating_sub(INDENT))
     {
         writeln!(out, "{:INDENT$}{line}", "")?;
+    }
+    if let Some(warmup) = &report.warmup {
+        for line in wrapped(&warmed_up(warmup), style.width.saturating_sub(INDENT)) {
+            writeln!(out, "{:INDENT$}{line}", "")?;
+        }
     }
     if report.interrupted {
         let took = seconds(report.duration_s);
@@ -78,6 +85,10 @@ pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
         }
         row(out, name, &lines)?;
     }
+    if let Some(schedule) = &report.schedule {
+        let kept = style.flow(&schedule_kept(schedule), ", ", style.width.saturating_sub(TEXT));
+        row(out, "schedule", &kept)?;
+    }
     let cost = style.flow(&generator(report), ", ", style.width.saturating_sub(TEXT));
     row(out, "generator", &cost)
 }
@@ -98,6 +109,77 @@ fn mode(plan: &PlanSummary) -> Vec<String> {
     // With plain keep-alive nobody closes before the end of the run.
     let closes = plan.requests_per_connection.map(|_| closes.to_owned());
     [Some(reuse), pipelined, closes].into_iter().flatten().collect()
+}
+
+/// How the load comes, where it is not a closed loop as fast as the server answers.
+fn load_model(plan: &PlanSummary) -> Vec<String> {
+    let per_s = |per_s: f64| format!("{}/s", rate(per_s));
+    let open = plan.arrivals.map(|arrivals| match (plan.rate, arrivals) {
+        (Some(one), "constant") => format!("open loop at {}", per_s(one)),
+        (Some(one), _) => format!("open loop at {}, Poisson arrivals", per_s(one)),
+        (None, arrivals) => {
+            let stages: Vec<String> = plan.stages.iter().map(stage).collect();
+            let poisson = if arrivals == "poisson" { ", Poisson arrivals" } else { "" };
+            format!("open loop: {}{poisson}", stages.join(", then "))
+        }
+    });
+    let ramp = (plan.ramp_connections_s > 0.0)
+        .then(|| format!("connections begin over {}", seconds(plan.ramp_connections_s)));
+    let connects = plan.connect_rate.map(|most| format!("at most {} are opened", per_s(most)));
+    let think = plan.think_s.map(|[from, to]| match from == to {
+        true => format!("{} between requests", seconds(from)),
+        false => format!("{} to {} between requests", seconds(from), seconds(to)),
+    });
+    let seed = plan.seed.map(|seed| format!("seed {seed}"));
+    [open, ramp, connects, think, seed].into_iter().flatten().collect()
+}
+
+fn stage(stage: &StageSummary) -> String {
+    let StageSummary { duration_s, from_per_s, to_per_s } = *stage;
+    match from_per_s == to_per_s {
+        true => format!("{} at {}/s", seconds(duration_s), rate(to_per_s)),
+        false => {
+            format!("{} from {}/s to {}/s", seconds(duration_s), rate(from_per_s), rate(to_per_s))
+        }
+    }
+}
+
+/// What was left out of the numbers.
+fn warmed_up(warmup: &Warmup) -> String {
+    let Requests { ok, failed, in_flight, .. } = warmup.requests;
+    let unanswered = match in_flight {
+        0 => String::new(),
+        n => format!(", {} unanswered", count(n)),
+    };
+    format!(
+        "left out: {} of warm-up with {} ok, {} failed{unanswered}, p50 {}, p99 {}, max {}",
+        seconds(warmup.duration_s),
+        count(ok),
+        count(failed),
+        time_us(warmup.p50_us as f64),
+        time_us(warmup.p99_us as f64),
+        time_us(warmup.max_us as f64)
+    )
+}
+
+/// Whether what was due was begun, and in time.
+fn schedule_kept(schedule: &ScheduleSummary) -> Vec<(Role, String)> {
+    let [p99, max] = [schedule.slip.p99_us, schedule.slip.max_us].map(|us| time_us(us as f64));
+    let dropped = match schedule.dropped {
+        0 => (Role::Text, "0 dropped".into()),
+        n => (Role::Bad, format!("{} dropped", count(n))),
+    };
+    let waited = match schedule.waited {
+        0 => (Role::Text, "none waited for a connection".into()),
+        n => (Role::Text, format!("{} waited for a connection", count(n))),
+    };
+    let mut pieces = vec![(Role::Text, format!("{} due", count(schedule.due))), dropped, waited];
+    if schedule.waiting > 0 {
+        let text = format!("{} still waiting at the end", count(schedule.waiting));
+        pieces.push((Role::Warning, text));
+    }
+    pieces.push((Role::Text, format!("begun late by p99 {p99}, max {max}")));
+    pieces
 }
 
 /// Who chose the source ports, from what, and why; and what was passed over.
@@ -245,6 +327,57 @@ mod tests {
         ] {
             assert_eq!(mode(&plan).join(", "), words);
         }
+    }
+
+    #[test]
+    fn the_load_model_is_said_in_words() {
+        let plan = sample::clean().plan;
+        assert_eq!(load_model(&plan), [""; 0]);
+        let stage =
+            |duration_s, from_per_s, to_per_s| StageSummary { duration_s, from_per_s, to_per_s };
+        let constant = PlanSummary {
+            rate: Some(1000.0),
+            arrivals: Some("constant"),
+            connect_rate: Some(50.0),
+            ..plan.clone()
+        };
+        assert_eq!(load_model(&constant), ["open loop at 1,000/s", "at most 50.0/s are opened"]);
+        let stages = PlanSummary {
+            stages: vec![stage(10.0, 1000.0, 1000.0), stage(30.0, 1000.0, 20_000.0)],
+            arrivals: Some("poisson"),
+            seed: Some(7),
+            ..plan.clone()
+        };
+        assert_eq!(
+            load_model(&stages).join(", "),
+            "open loop: 10 s at 1,000/s, then 30 s from 1,000/s to 20,000/s, Poisson arrivals, \
+             seed 7"
+        );
+        let thinking = PlanSummary { think_s: Some([0.1, 1.0]), ramp_connections_s: 10.0, ..plan };
+        assert_eq!(
+            load_model(&thinking),
+            ["connections begin over 10 s", "100 ms to 1 s between requests"]
+        );
+    }
+
+    #[test]
+    fn a_schedule_says_what_it_did_not_keep() {
+        let schedule = sample::paced().schedule.unwrap();
+        let text = |schedule: &ScheduleSummary| {
+            let pieces: Vec<String> =
+                schedule_kept(schedule).into_iter().map(|(_, text)| text).collect();
+            pieces.join(", ")
+        };
+        assert_eq!(
+            text(&schedule),
+            "10,000 due, 0 dropped, none waited for a connection, begun late by p99 44 µs, max 273 µs"
+        );
+        let late = ScheduleSummary { dropped: 7, waiting: 1_000, waited: 20, ..schedule };
+        assert!(
+            text(&late).contains("7 dropped, 20 waited for a connection, 1,000 still waiting"),
+            "{}",
+            text(&late)
+        );
     }
 
     #[test]

@@ -10,18 +10,18 @@ use std::io::{self, Write};
 /// `1.23 ms` is seven columns; two keep it from its neighbour.
 const COLUMN: usize = 9;
 
-/// A column's name, and where it gets its microseconds from.
-type Column = (&'static str, fn(&Latency) -> f64);
+/// A column's name, its percentile if it is one, and where it gets its microseconds from.
+type Column = (&'static str, Option<f64>, fn(&Latency) -> f64);
 
 /// In the order in which they are left out when the line is too short, last first.
 const COLUMNS: [Column; 7] = [
-    ("p50", |latency| latency.p50_us as f64),
-    ("p90", |latency| latency.p90_us as f64),
-    ("p99", |latency| latency.p99_us as f64),
-    ("p99.9", |latency| latency.p99_9_us as f64),
-    ("max", |latency| latency.max_us as f64),
-    ("mean", |latency| latency.mean_us),
-    ("stdev", |latency| latency.stdev_us),
+    ("p50", Some(50.0), |latency| latency.p50_us as f64),
+    ("p90", Some(90.0), |latency| latency.p90_us as f64),
+    ("p99", Some(99.0), |latency| latency.p99_us as f64),
+    ("p99.9", Some(99.9), |latency| latency.p99_9_us as f64),
+    ("max", None, |latency| latency.max_us as f64),
+    ("mean", None, |latency| latency.mean_us),
+    ("stdev", None, |latency| latency.stdev_us),
 ];
 
 /// A latency, its name, and what it contains.
@@ -33,7 +33,7 @@ pub fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Re
     let columns = &COLUMNS[..room.clamp(1, COLUMNS.len())];
     let rows = rows(latency);
 
-    let names: String = columns.iter().map(|(name, _)| format!("{name:>COLUMN$}")).collect();
+    let names: String = columns.iter().map(|(name, ..)| format!("{name:>COLUMN$}")).collect();
     let heading = format!("{:<LABEL$}{names}", "latency");
     writeln!(out, "\n{:INDENT$}{}", "", style.paint(Role::Heading, &heading))?;
     for (name, latency, _) in &rows {
@@ -41,6 +41,11 @@ pub fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Re
         writeln!(out, "{:INDENT$}{name:<LABEL$}{cells}", "")?;
     }
     writeln!(out)?;
+    if rows.iter().any(|(_, latency, _)| columns.iter().any(|column| is_left_out(column, latency)))
+    {
+        let line = format!("{NOTHING:<LABEL$}  too few samples: not ten beyond this percentile");
+        writeln!(out, "{:INDENT$}{}", "", style.paint(Role::Aside, &line))?;
+    }
     let most = rows.iter().map(|(_, latency, _)| latency.count).max().unwrap_or(0);
     for (name, latency, definition) in &rows {
         let definition = definition_of(latency, definition, most);
@@ -58,7 +63,7 @@ pub fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Re
 fn rows(latency: &LatencySet) -> Vec<Row<'_>> {
     // In a paced run the total starts when the request was due, not when it was sent.
     let total = match latency.uncorrected {
-        Some(_) => "intended start to last byte: waiting for a late generator is in it",
+        Some(_) => "when it was due to last byte: all waiting is in it",
         None => "opening the connection to last byte; on a reused one like service",
     };
     let mut rows = vec![
@@ -72,16 +77,28 @@ fn rows(latency: &LatencySet) -> Vec<Row<'_>> {
         ("total", &latency.total, total),
     ];
     if let Some(uncorrected) = &latency.uncorrected {
-        rows.push(("uncorrected", uncorrected, "actual start to last byte"));
+        rows.push((
+            "uncorrected",
+            uncorrected,
+            "actual start to last byte: what total would be without the waiting before it",
+        ));
     }
     rows
 }
 
-fn cell((_, us): &Column, latency: &Latency) -> String {
+fn cell(column: &Column, latency: &Latency) -> String {
+    let (_, _, us) = column;
     match latency.count {
         0 => format!("{NOTHING:>COLUMN$}"),
+        _ if is_left_out(column, latency) => format!("{NOTHING:>COLUMN$}"),
         _ => format!("{:>COLUMN$}", time_us(us(latency))),
     }
+}
+
+/// A percentile with fewer than ten samples beyond it is hardly more than the maximum.
+fn is_left_out(&(_, percentile, _): &Column, latency: &Latency) -> bool {
+    let supported = latency.percentile_supported.unwrap_or(0.0);
+    latency.count > 0 && percentile.is_some_and(|percentile| percentile > supported)
 }
 
 /// The definition, with the number of samples where a row has far fewer than the others: the p99
@@ -141,12 +158,27 @@ mod tests {
     }
 
     #[test]
+    fn a_percentile_without_ten_samples_beyond_it_is_not_printed() {
+        let few = Latency {
+            count: 1_000,
+            percentile_supported: Some(99.0),
+            ..sample::clean().latency.connect
+        };
+        let text = printed(&LatencySet { connect: few, ..sample::clean().latency }, 80);
+        let row = text.lines().find(|line| line.starts_with("  connect ")).unwrap();
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells[5..=8], ["128", "µs", "-", "793"], "{row}");
+        assert!(text.contains("too few samples"), "{text}");
+        assert!(!printed(&sample::clean().latency, 80).contains("too few"));
+    }
+
+    #[test]
     fn a_paced_run_defines_total_otherwise() {
         let mut latency = sample::clean().latency;
         assert!(printed(&latency, 80).contains("opening the connection to last byte"));
         latency.uncorrected = Some(latency.total.clone());
         let text = printed(&latency, 80);
-        assert!(text.contains("intended start to last byte"), "{text}");
+        assert!(text.contains("when it was due to last byte"), "{text}");
         assert!(text.contains("  uncorrected  actual start to last byte"), "{text}");
     }
 }

@@ -13,6 +13,8 @@
 //!
 //!   latency          p50      p99 ...   and each with what it contains
 //!
+//!   confidence, steadiness, Limits      how far to trust them, and whether they are good enough
+//!
 //!   status, Errors, Findings            what else there is to know, worst first
 //!
 //! Requests/sec:  101234.00              for scripts that know wrk
@@ -25,6 +27,7 @@ pub mod style;
 mod headline;
 mod latency;
 mod trouble;
+mod trust;
 
 #[cfg(test)]
 pub(super) mod sample;
@@ -48,6 +51,8 @@ pub fn summary(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
     headline::what_was_run(report, out, style)?;
     headline::numbers(report, out, style)?;
     latency::table(&report.latency, out, style)?;
+    trust::rows(report, out, style)?;
+    trust::limits(&report.slo, out, style)?;
     trouble::statuses(&report.status, out, style)?;
     trouble::errors(&report.errors, out, style)?;
     trouble::findings(&report.kernel.findings, out, style)?;

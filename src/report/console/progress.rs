@@ -7,7 +7,7 @@
 use super::format::{NOTHING, count, rate, seconds, time_us};
 use super::style;
 use crate::report::Second;
-use crate::tally::Counters;
+use crate::tally::{Counters, Part};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
 
@@ -60,12 +60,18 @@ impl Progress {
         Progress { view, limits, before_s: 0.0 }
     }
 
-    /// Shows a second that is over, and the counts since the start.
-    pub fn tick(&mut self, second: &Second, totals: &Counters) {
-        let length_s = second.t_s - self.before_s;
+    /// Shows a second that is over, and the counts since the start, of a part of the run.
+    pub fn tick(&mut self, part: Part, second: &Second, totals: &Counters) {
+        // The measurement counts its seconds anew.
+        let before_s = if second.t_s > self.before_s { self.before_s } else { 0.0 };
+        let length_s = second.t_s - before_s;
         self.before_s = second.t_s;
         match &mut self.view {
             View::Quiet => {}
+            View::Bar(bar) if part == Part::Warmup => {
+                bar.set_prefix("warm-up");
+                bar.set_message(message(second, length_s, totals));
+            }
             View::Bar(bar) => {
                 bar.set_prefix(self.limits.elapsed(second.t_s));
                 bar.set_message(message(second, length_s, totals));
@@ -76,7 +82,7 @@ impl Progress {
                 if !std::mem::replace(begun, true) {
                     lines += &header();
                 }
-                lines += &row(second, length_s);
+                lines += &row(part, second, length_s);
                 // A closed standard error is no reason to end a run.
                 let _ = io::stderr().write_all(lines.as_bytes());
             }
@@ -143,9 +149,10 @@ fn header() -> String {
     )
 }
 
-fn row(second: &Second, length_s: f64) -> String {
+fn row(part: Part, second: &Second, length_s: f64) -> String {
+    let aside = if part == Part::Warmup { "  warm-up" } else { "" };
     format!(
-        "{:>6}  {:>10}  {:>13}  {:>8}  {:>8}  {:>8}  {:>8}\n",
+        "{:>6}  {:>10}  {:>13}  {:>8}  {:>8}  {:>8}  {:>8}{aside}\n",
         format!("{:.1} s", second.t_s),
         rate(per_s(second.ok, length_s)),
         rate(per_s(second.connections, length_s)),
@@ -188,7 +195,7 @@ mod tests {
 
     #[test]
     fn rows_stand_below_their_names() {
-        let (header, row) = (header(), row(&SECOND, 1.0));
+        let (header, row) = (header(), row(Part::Measured, &SECOND, 1.0));
         assert_eq!(
             header,
             "     t  requests/s  connections/s    failed       p50       p99       max\n"
@@ -202,14 +209,18 @@ mod tests {
 
     #[test]
     fn a_short_last_second_is_no_slow_one() {
-        let row = row(&Second { t_s: 2.5, ok: 50_617, connections: 50_617, ..SECOND }, 0.5);
+        let row = row(
+            Part::Measured,
+            &Second { t_s: 2.5, ok: 50_617, connections: 50_617, ..SECOND },
+            0.5,
+        );
         assert!(row.contains("101,234        101,234"), "{row}");
     }
 
     #[test]
     fn a_second_without_a_response_has_no_latency() {
         let idle = Second { ok: 0, requests: 0, p50_us: 0, p99_us: 0, max_us: 0, ..SECOND };
-        assert!(row(&idle, 1.0).trim_end().ends_with("-         -         -"));
+        assert!(row(Part::Measured, &idle, 1.0).trim_end().ends_with("-         -         -"));
         assert!(message(&idle, 1.0, &Counters::default()).starts_with("0/s  p99 -"));
     }
 
@@ -235,7 +246,7 @@ mod tests {
     #[test]
     fn quiet_and_hidden_bars_take_ticks() {
         for mut progress in [Progress::quiet(), Progress::new(Some(10.0), None, true)] {
-            progress.tick(&SECOND, &Counters::default());
+            progress.tick(Part::Measured, &SECOND, &Counters::default());
             progress.finish();
         }
     }

@@ -3,6 +3,8 @@
 use crate::findings::{Finding, Severity};
 use crate::kernel::{Counters, Owner, TimeWait, TimeWaitGroup};
 use crate::report::*;
+use crate::slo::Outcome;
+use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict};
 
 /// A latency around a median.
 fn latency(count: u64, p50_us: u64) -> Latency {
@@ -19,6 +21,7 @@ fn latency(count: u64, p50_us: u64) -> Latency {
         p99_9_us: p50_us * 4,
         p99_99_us: p50_us * 7,
         max_us: p50_us * 13,
+        percentile_supported: Some(99.99),
         hdr: "HISTFAAA".into(),
     }
 }
@@ -49,12 +52,23 @@ pub fn clean() -> Report {
             cpus: vec![0, 1],
             source_ports: "auto".into(),
             source_ip: Vec::new(),
+            rate: None,
+            stages: Vec::new(),
+            arrivals: None,
+            seed: None,
+            backlog: None,
+            ramp_connections_s: 0.0,
+            connect_rate: None,
+            think_s: None,
+            warmup_s: 0.0,
         },
         host: Host { kernel: "6.18.0".into(), cpu_model: "a processor".into(), cpus: 2 },
         engine: "io_uring",
         ring_tier: "direct",
         interrupted: false,
         duration_s: 10.000_4,
+        warmup: None,
+        schedule: None,
         requests: Requests { started: 234_564, ok: 234_500, failed: 0, in_flight: 64 },
         connections: Connections { opened: 234_564, failed: 0, time_wait_owner: "server" },
         ports: PortsSummary {
@@ -71,6 +85,22 @@ pub fn clean() -> Report {
         },
         bytes: Bytes { read: 29_781_500, written: 14_074_000 },
         rate: Rate { requests_per_s: 23_449.06, connections_per_s: 23_455.46 },
+        slo: Vec::new(),
+        confidence: Some(Confidence {
+            level: 0.95,
+            batches: 25,
+            batch_s: 0.4,
+            rate_per_s: Range { low: 23_201.4, high: 23_697.7 },
+            p50_us: Some(Range { low: 1_271.0, high: 1_309.0 }),
+            p99_us: Some(Range { low: 2_633.0, high: 2_781.0 }),
+            correlated: false,
+        }),
+        steadiness: Some(Steadiness {
+            verdict: Verdict::Steady,
+            rate: Trend { change_ratio: 0.004, p_value: 0.61, drifts: false },
+            p50: Some(Trend { change_ratio: -0.01, p_value: 0.42, drifts: false }),
+            p99: Some(Trend { change_ratio: 0.03, p_value: 0.33, drifts: false }),
+        }),
         status: [(200, 234_500)].into(),
         errors: Vec::new(),
         latency: LatencySet {
@@ -114,6 +144,37 @@ pub fn clean() -> Report {
     }
 }
 
+/// Ten seconds of an open loop, after a warm-up.
+pub fn paced() -> Report {
+    let mut report = clean();
+    report.plan.rate = Some(1000.0);
+    let (duration_s, from_per_s, to_per_s) = (10.0, 1000.0, 1000.0);
+    report.plan.stages = vec![StageSummary { duration_s, from_per_s, to_per_s }];
+    report.plan.arrivals = Some("constant");
+    report.plan.backlog = Some(1_000_000);
+    report.plan.warmup_s = 2.0;
+    report.warmup = Some(Warmup {
+        duration_s: 2.0,
+        requests: Requests { started: 2_000, ok: 1_999, failed: 0, in_flight: 1 },
+        connections_opened: 2_000,
+        p50_us: 131,
+        p99_us: 1_204,
+        max_us: 3_310,
+    });
+    report.schedule = Some(ScheduleSummary {
+        due: 10_000,
+        dropped: 0,
+        waiting: 0,
+        waited: 0,
+        unanswered_before: 0,
+        unanswered_after: 1,
+        kept_up: true,
+        slip: latency(10_000, 21),
+    });
+    report.latency.uncorrected = Some(latency(9_999, 118));
+    report
+}
+
 /// Interrupted, with errors and findings, and with text that would steer a terminal.
 pub fn troubled() -> Report {
     let error = |phase, kind: &str, count, first_s, last_s, advice: &str| Error {
@@ -145,6 +206,25 @@ pub fn troubled() -> Report {
     let time_wait = TimeWait { by_destination: vec![group], others: 4 };
     report.kernel.time_wait_sockets =
         TimeWaitSockets { before: Some(time_wait.clone()), after: Some(time_wait) };
+    let limit = |limit: &str, measured, bound, unit, pass, samples| Outcome {
+        limit: limit.into(),
+        measured: Some(measured),
+        bound,
+        unit,
+        pass,
+        samples,
+    };
+    report.slo = vec![
+        limit("total.p99<2ms", 2_709.0, 2_000.0, "us", false, Some(87_945)),
+        limit("errors<0.1%", 0.123_5, 0.001, "ratio", false, Some(99_945)),
+        limit("rate>20k", 23_449.06, 20_000.0, "per_s", true, None),
+    ];
+    if let (Some(confidence), Some(steadiness)) = (&mut report.confidence, &mut report.steadiness) {
+        confidence.correlated = true;
+        steadiness.verdict = Verdict::Drifting;
+        steadiness.rate = Trend { change_ratio: -0.12, p_value: 0.000_1, drifts: true };
+        steadiness.p99 = Some(Trend { change_ratio: 0.41, p_value: 0.002, drifts: true });
+    }
     report.status = [(200, 87_600), (404, 20), (503, 325)].into();
     report.errors = vec![
         error(

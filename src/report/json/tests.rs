@@ -1,6 +1,7 @@
 //! The keys that others rely on, and what becomes of the file.
 
 use super::*;
+use crate::report::Report;
 use crate::report::console::sample;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -28,6 +29,14 @@ const KEYS: &[&str] = &[
     "plan.cpus[]",
     "plan.source_ports",
     "plan.source_ip[]",
+    "plan.rate",
+    "plan.arrivals",
+    "plan.seed",
+    "plan.backlog",
+    "plan.ramp_connections_s",
+    "plan.connect_rate",
+    "plan.think_s",
+    "plan.warmup_s",
     "host.kernel",
     "host.cpu_model",
     "host.cpus",
@@ -35,6 +44,8 @@ const KEYS: &[&str] = &[
     "ring_tier",
     "interrupted",
     "duration_s",
+    "warmup",
+    "schedule",
     "requests.started",
     "requests.ok",
     "requests.failed",
@@ -56,6 +67,32 @@ const KEYS: &[&str] = &[
     "bytes.written",
     "rate.requests_per_s",
     "rate.connections_per_s",
+    "slo[].limit",
+    "slo[].measured",
+    "slo[].bound",
+    "slo[].unit",
+    "slo[].pass",
+    "slo[].samples",
+    "confidence.level",
+    "confidence.batches",
+    "confidence.batch_s",
+    "confidence.rate_per_s.low",
+    "confidence.rate_per_s.high",
+    "confidence.p50_us.low",
+    "confidence.p50_us.high",
+    "confidence.p99_us.low",
+    "confidence.p99_us.high",
+    "confidence.correlated",
+    "steadiness.verdict",
+    "steadiness.rate.change_ratio",
+    "steadiness.rate.p_value",
+    "steadiness.rate.drifts",
+    "steadiness.p50.change_ratio",
+    "steadiness.p50.p_value",
+    "steadiness.p50.drifts",
+    "steadiness.p99.change_ratio",
+    "steadiness.p99.p_value",
+    "steadiness.p99.drifts",
     "status.200",
     "status.404",
     "status.503",
@@ -115,7 +152,31 @@ const LATENCY_KEYS: &[&str] = &[
     "p99_9_us",
     "p99_99_us",
     "max_us",
+    "percentile_supported",
     "hdr",
+];
+
+/// What an open loop after a warm-up has beside them.
+const PACED_KEYS: &[&str] = &[
+    "plan.stages[].duration_s",
+    "plan.stages[].from_per_s",
+    "plan.stages[].to_per_s",
+    "warmup.duration_s",
+    "warmup.requests.started",
+    "warmup.requests.ok",
+    "warmup.requests.failed",
+    "warmup.requests.in_flight",
+    "warmup.connections_opened",
+    "warmup.p50_us",
+    "warmup.p99_us",
+    "warmup.max_us",
+    "schedule.due",
+    "schedule.dropped",
+    "schedule.waiting",
+    "schedule.waited",
+    "schedule.unanswered_before",
+    "schedule.unanswered_after",
+    "schedule.kept_up",
 ];
 
 fn keys_of(value: &Value, path: String, keys: &mut BTreeSet<String>) {
@@ -137,22 +198,53 @@ fn keys_of(value: &Value, path: String, keys: &mut BTreeSet<String>) {
     }
 }
 
-#[test]
-fn the_document_has_exactly_the_keys_that_were_promised() {
-    let value: Value = serde_json::from_str(&document(&sample::troubled())).unwrap();
+/// A document, and what its keys have more and less than those that were promised.
+fn compare(
+    report: &Report,
+    more: &[&str],
+    latencies: &[&str],
+) -> (Value, Vec<String>, Vec<String>) {
+    let value: Value = serde_json::from_str(&document(report)).unwrap();
     let mut keys = BTreeSet::new();
     keys_of(&value, String::new(), &mut keys);
-    let mut promised: BTreeSet<String> = KEYS.iter().map(ToString::to_string).collect();
-    for latency in ["connect", "first_byte", "service", "total"] {
-        promised.extend(LATENCY_KEYS.iter().map(|key| format!("latency.{latency}.{key}")));
+    let mut promised: BTreeSet<String> = KEYS.iter().chain(more).map(ToString::to_string).collect();
+    for latency in latencies {
+        promised.extend(LATENCY_KEYS.iter().map(|key| format!("{latency}.{key}")));
     }
-    let missing: Vec<_> = promised.difference(&keys).collect();
-    let unknown: Vec<_> = keys.difference(&promised).collect();
+    let missing = promised.difference(&keys).cloned().collect();
+    let unknown = keys.difference(&promised).cloned().collect();
+    (value, missing, unknown)
+}
+
+const LATENCIES: [&str; 4] =
+    ["latency.connect", "latency.first_byte", "latency.service", "latency.total"];
+
+#[test]
+fn the_document_has_exactly_the_keys_that_were_promised() {
+    let (value, missing, unknown) = compare(&sample::troubled(), &[], &LATENCIES);
     assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
     assert_eq!(value["schema"], "ringshot.run/1");
     assert_eq!(value["latency"]["uncorrected"], Value::Null);
     assert_eq!(value["kernel"]["findings"][1]["severity"], "warning");
     assert_eq!(value["status"]["503"], 325);
+}
+
+#[test]
+fn an_open_loop_has_its_own_keys_and_no_others() {
+    let latencies = [&LATENCIES[..], &["latency.uncorrected", "schedule.slip"]].concat();
+    let (value, missing, unknown) = compare(&sample::paced(), PACED_KEYS, &latencies);
+    // Null where there is more to tell, and what a clean run has none of.
+    let empty = ["errors[]", "slo[]", "status.", "kernel.findings[]", "kernel.time_wait_sockets"];
+    let nulls = ["warmup", "schedule", "latency.uncorrected"];
+    let unknown: Vec<_> = unknown.iter().filter(|key| !key.contains("time_wait_sockets")).collect();
+    assert_eq!(unknown, [""; 0]);
+    let rest: Vec<_> = missing
+        .iter()
+        .filter(|key| !nulls.contains(&key.as_str()))
+        .filter(|key| !empty.iter().any(|start| key.starts_with(start)))
+        .collect();
+    assert_eq!(rest, ["plan.source_ip[]"]);
+    assert_eq!(value["plan"]["rate"], 1000.0);
 }
 
 #[test]

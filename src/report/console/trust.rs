@@ -1,0 +1,149 @@
+//! How far the numbers can be trusted, and whether they keep the limits that were set.
+
+use super::format::{rate, seconds, time_us};
+use super::style::{Role, Style};
+use super::{INDENT, TEXT, row};
+use crate::report::Report;
+use crate::slo::Outcome;
+use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict};
+use std::io::{self, Write};
+
+/// Confidence intervals and the verdict on steadiness; nothing for a run that was too short.
+pub fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
+    let Some(confidence) = &report.confidence else { return Ok(()) };
+    writeln!(out)?;
+    let room = style.width.saturating_sub(TEXT);
+    row(out, "confidence", &style.flow(&intervals(confidence), ", ", room))?;
+    match &report.steadiness {
+        Some(steadiness) => row(out, "steadiness", &style.flow(&verdict(steadiness), ", ", room)),
+        None => Ok(()),
+    }
+}
+
+/// A line for each limit: kept or broken, and by how much.
+pub fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> io::Result<()> {
+    if limits.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.paint(Role::Heading, "Limits"))?;
+    let width = limits.iter().map(|outcome| outcome.limit.chars().count()).max().unwrap_or(0);
+    for outcome in limits {
+        let word = match outcome.pass {
+            true => style.paint(Role::Good, "pass  "),
+            false => style.paint(Role::Bad, "broken"),
+        };
+        writeln!(out, "{:INDENT$}{word}  {:<width$}  {}", "", outcome.limit, measured(outcome))?;
+    }
+    Ok(())
+}
+
+/// What a limit was compared with.
+pub fn measured(outcome: &Outcome) -> String {
+    match (outcome.measured, outcome.unit) {
+        (None, _) => "nothing was measured".into(),
+        (Some(us), "us") => time_us(us),
+        (Some(share), "ratio") => percent(share),
+        (Some(per_s), _) => format!("{} /s", rate(per_s)),
+    }
+}
+
+/// Enough digits to be compared with a limit.
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        0.0 => "0%".into(),
+        p if p < 0.001 => "< 0.001%".into(),
+        p if p < 1.0 => format!("{p:.3}%"),
+        p => format!("{p:.2}%"),
+    }
+}
+
+fn intervals(confidence: &Confidence) -> Vec<(Role, String)> {
+    let latency = |name: &str, range: Option<Range>| {
+        range.map(|range| format!("{name} {} to {}", time_us(range.low), time_us(range.high)))
+    };
+    let Range { low, high } = confidence.rate_per_s;
+    let rates = format!("{:.0}%: {} to {} /s", confidence.level * 100.0, rate(low), rate(high));
+    let of = format!("from {} batches of {}", confidence.batches, seconds(confidence.batch_s));
+    let mut pieces = vec![(Role::Text, rates)];
+    let latencies = [latency("p50", confidence.p50_us), latency("p99", confidence.p99_us)];
+    pieces.extend(latencies.into_iter().flatten().map(|text| (Role::Text, text)));
+    pieces.push((Role::Text, of));
+    if confidence.correlated {
+        pieces.push((Role::Warning, "too narrow: neighbouring batches are alike".into()));
+    }
+    pieces
+}
+
+fn verdict(steadiness: &Steadiness) -> Vec<(Role, String)> {
+    if steadiness.verdict == Verdict::Steady {
+        return vec![(Role::Text, "steady: no drift of rate or latency over the run".into())];
+    }
+    let drift = |name: &str, trend: Option<&Trend>| {
+        let trend = trend.filter(|trend| trend.drifts)?;
+        let way = if trend.change_ratio < 0.0 { "fell" } else { "rose" };
+        Some(format!("{name} {way} by {:.0}%", trend.change_ratio.abs() * 100.0))
+    };
+    let drifts = [
+        drift("the rate", Some(&steadiness.rate)),
+        drift("p50", steadiness.p50.as_ref()),
+        drift("p99", steadiness.p99.as_ref()),
+    ];
+    let mut pieces: Vec<(Role, String)> =
+        drifts.into_iter().flatten().map(|text| (Role::Warning, text)).collect();
+    if let Some((_, first)) = pieces.first_mut() {
+        *first = format!("drifting: over the run {first}");
+    }
+    pieces.push((Role::Text, "--warmup leaves a slow begin out".into()));
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::console::sample;
+
+    fn printed(report: &Report) -> String {
+        let mut out = Vec::new();
+        rows(report, &mut out, Style::PLAIN).unwrap();
+        limits(&report.slo, &mut out, Style::PLAIN).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn intervals_and_a_steady_run_are_two_rows() {
+        let text = printed(&sample::clean());
+        assert_eq!(
+            text,
+            "\n  confidence   95%: 23,201 to 23,698 /s, p50 1.27 ms to 1.31 ms,\n               \
+             p99 2.63 ms to 2.78 ms, from 25 batches of 400 ms\n  steadiness   steady: no drift of \
+             rate or latency over the run\n"
+        );
+    }
+
+    #[test]
+    fn a_drift_says_which_way_and_how_far() {
+        let text = printed(&sample::troubled());
+        assert!(text.contains("drifting: over the run the rate fell by 12%,"), "{text}");
+        assert!(text.contains("p99 rose by 41%"), "{text}");
+        assert!(text.contains("too narrow"), "{text}");
+    }
+
+    #[test]
+    fn every_limit_has_a_line() {
+        let text = printed(&sample::troubled());
+        assert!(text.contains("  broken  total.p99<2ms  2.71 ms\n"), "{text}");
+        assert!(text.contains("  broken  errors<0.1%    12.35%\n"), "{text}");
+        assert!(text.contains("  pass    rate>20k       23,449 /s\n"), "{text}");
+    }
+
+    #[test]
+    fn shares_are_told_apart_from_nothing_and_from_their_limits() {
+        for (share, text) in
+            [(0.0, "0%"), (1e-9, "< 0.001%"), (0.001_04, "0.104%"), (0.123_45, "12.35%")]
+        {
+            assert_eq!(percent(share), text);
+        }
+        let nothing = Outcome { measured: None, ..sample::troubled().slo[0].clone() };
+        assert_eq!(measured(&nothing), "nothing was measured");
+    }
+}
