@@ -1,4 +1,8 @@
 //! Puts the workers' intervals together: to rows of a second, and to batches for the statistics.
+//!
+//! This runs beside the workers, on a box with few CPUs on one of theirs. So histograms (188 kB
+//! each) are handed on rather than copied: the one that a worker delivers becomes the interval's,
+//! and another one goes back in its place.
 
 use super::{INTERVAL, SPARES_PER_WORKER};
 use crate::kernel;
@@ -8,6 +12,7 @@ use crate::tally::{Counters, Part, latency_histogram, percentile_us};
 use crate::worker::{Interval, Outcome};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::mpsc::Sender;
 
 /// Intervals in a row of the series.
@@ -18,6 +23,8 @@ pub(super) struct Collector {
     warmup: Gathering,
     measured: Gathering,
     spare_senders: Vec<Sender<Histogram<u64>>>,
+    /// Histograms that nobody needs at the moment.
+    free: Vec<Histogram<u64>>,
 }
 
 impl Collector {
@@ -29,7 +36,7 @@ impl Collector {
             }
         }
         let [warmup, measured] = [0, 1].map(|_| Gathering::new(spare_senders.len()));
-        Collector { warmup, measured, spare_senders }
+        Collector { warmup, measured, spare_senders, free: Vec::new() }
     }
 
     /// Takes an interval; `observe` is told of a row that it completes.
@@ -38,18 +45,19 @@ impl Collector {
         interval: Interval,
         observe: &mut impl FnMut(Part, &Second, &Counters),
     ) {
-        let part = interval.part;
+        let (part, worker) = (interval.part, interval.worker);
         let gathering = match part {
             Part::Warmup => &mut self.warmup,
             Part::Measured => &mut self.measured,
         };
-        if gathering.take(&interval)
+        if gathering.take(interval, &mut self.free)
             && let Some(second) = gathering.series.last()
         {
             observe(part, second, &gathering.closed);
         }
+        let spare = self.free.pop().unwrap_or_else(latency_histogram);
         // The worker may be gone already.
-        let _ = self.spare_senders[interval.worker].send(interval.total);
+        let _ = self.spare_senders[worker].send(spare);
     }
 
     /// The run is over: the rows of the measurement, with what was left of one, and its batches.
@@ -98,6 +106,13 @@ struct Piece {
     total: Histogram<u64>,
 }
 
+impl Piece {
+    fn add(&mut self, total: Histogram<u64>, free: &mut Vec<Histogram<u64>>) {
+        self.total.add(&total).expect("all histograms have the same bounds");
+        free.push(total);
+    }
+}
+
 impl Gathering {
     fn new(workers: usize) -> Gathering {
         Gathering {
@@ -112,31 +127,38 @@ impl Gathering {
         }
     }
 
-    /// Takes an interval; whether it completes a row.
-    fn take(&mut self, interval: &Interval) -> bool {
-        let number = interval.number;
-        let piece = self.open.entry(number).or_insert_with(|| Piece {
-            workers: 0,
-            counters: Counters::default(),
-            total: latency_histogram(),
-        });
-        piece.workers += 1;
-        piece.counters.add(interval.counters);
-        piece.total.add(&interval.total).expect("all histograms have the same bounds");
-        if piece.workers < self.workers {
+    /// Takes an interval; whether it completes a row. Histograms that are not needed any more go to
+    /// `free`.
+    fn take(&mut self, interval: Interval, free: &mut Vec<Histogram<u64>>) -> bool {
+        let Interval { number, counters, total, .. } = interval;
+        let workers = match self.open.entry(number) {
+            Entry::Vacant(place) => place.insert(Piece { workers: 1, counters, total }).workers,
+            Entry::Occupied(mut place) => {
+                let piece = place.get_mut();
+                piece.workers += 1;
+                piece.counters.add(counters);
+                piece.add(total, free);
+                piece.workers
+            }
+        };
+        if workers < self.workers {
             return false;
         }
         // A worker that skipped a number has put its counts into a later one.
         let later = self.open.split_off(&(number + 1));
-        let mut total = latency_histogram();
-        let mut counters = Counters::default();
-        for piece in std::mem::replace(&mut self.open, later).into_values() {
-            total.add(&piece.total).expect("all histograms have the same bounds");
-            counters = piece.counters;
-        }
+        let complete = std::mem::replace(&mut self.open, later);
+        let Some(Piece { counters, total, .. }) =
+            complete.into_values().reduce(|earlier, mut last| {
+                last.add(earlier.total, free);
+                last
+            })
+        else {
+            return false;
+        };
         let units = (number + 1 - self.intervals) as u32;
         self.batches.push(units, counters.since(self.complete).ok, &total);
         self.add_to_row(&total);
+        free.push(total);
         let rows = |intervals: u64| intervals / INTERVALS_PER_ROW;
         let completes_row = rows(number + 1) > rows(self.intervals);
         (self.intervals, self.complete) = (number + 1, counters);
