@@ -13,7 +13,7 @@
 
 use crate::connection::{Connection, Policy, Route, Step, Surroundings};
 use crate::driver::{Completion, Demand, Driver, Op, Patience, Token};
-use crate::pace::{Model, Pace, Share};
+use crate::pace::{Lead, Model, Pace, Share};
 use crate::ports::Rotation;
 use crate::session::Session;
 use crate::tally::{Counters, Part, Tallies, latency_histogram};
@@ -125,6 +125,7 @@ pub struct Worker<'a, D: Driver, S: Session> {
     part_end_ns: u64,
     next_sweep_ns: u64,
     next_interval_ns: u64,
+    lead: Lead,
     unanswered_before: u64,
 }
 
@@ -156,6 +157,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             part_end_ns: 0,
             next_sweep_ns: 0,
             next_interval_ns: 0,
+            lead: Lead::default(),
             unanswered_before: 0,
         }
     }
@@ -208,8 +210,13 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     fn go_on(&mut self, outlet: Option<&Outlet>) -> io::Result<()> {
         while !self.is_over() {
             let mut completions = std::mem::take(&mut self.completions);
-            self.driver.turn(self.patience(), &mut completions)?;
+            let patience = self.patience();
+            self.driver.turn(patience, &mut completions)?;
+            let asked_ns = self.around.now_ns + patience.timeout_ns;
             self.around.now_ns = self.driver.now_ns();
+            if patience.timeout_ns > 0 && self.around.now_ns >= asked_ns {
+                self.lead.learn(self.around.now_ns - asked_ns);
+            }
             self.around.tallies.current().counters.turns += 1;
             for completion in completions.drain(..) {
                 self.dispatch(completion);
@@ -268,12 +275,16 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         let mut until_ns = self.around.now_ns + WAIT_NS_MAX;
         until_ns = until_ns.min(self.next_sweep_ns).min(self.next_interval_ns);
         until_ns = until_ns.min(self.part_end_ns);
+        // In an open loop latencies come first: a late wake-up would be in them, and so would a wait
+        // for other completions.
+        let (lead_ns, timeout_ns_min, want_max) = match self.around.pace.is_open_loop() {
+            true => (self.lead.ns(), 0, 1),
+            false => (0, 1_000, WANT_MAX),
+        };
         if let Some(due_ns) = self.around.pace.next_due_ns() {
-            until_ns = until_ns.min(due_ns);
+            until_ns = until_ns.min(due_ns.saturating_sub(lead_ns));
         }
-        let timeout_ns = until_ns.saturating_sub(self.around.now_ns).max(1_000);
-        // A wait for others would be in the latencies, and in an open loop those come first.
-        let want_max = if self.around.pace.is_open_loop() { 1 } else { WANT_MAX };
+        let timeout_ns = until_ns.saturating_sub(self.around.now_ns).max(timeout_ns_min);
         Patience {
             want: (self.busy / 4).clamp(1, want_max),
             linger_ns: LINGER_NS.min(timeout_ns),

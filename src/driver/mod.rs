@@ -137,7 +137,7 @@ pub struct Patience {
     pub want: u32,
     /// How long to hold out for more than one completion.
     pub linger_ns: u64,
-    /// When to come back without any.
+    /// When to come back without any; 0 for a look without waiting.
     pub timeout_ns: u64,
 }
 

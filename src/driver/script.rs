@@ -213,7 +213,8 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
     }
 
     fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()> {
-        let timeout_ns = self.now_ns + patience.timeout_ns;
+        // A look takes its time, too.
+        let timeout_ns = self.now_ns + patience.timeout_ns.max(100);
         let next_ns = self.due.peek().map_or(timeout_ns, |Reverse((due_ns, ..))| *due_ns);
         self.now_ns = self.now_ns.max(next_ns.min(timeout_ns));
         while let Some(&Reverse((due_ns, _, place))) = self.due.peek() {

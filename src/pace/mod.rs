@@ -15,11 +15,13 @@
 //! (`--connect-rate`).
 
 pub mod curve;
+mod lead;
 pub mod schedule;
 
 use crate::failure::{Failure, Kind};
 use crate::tally::{Part, Tallies};
 use curve::RateCurve;
+pub use lead::Lead;
 pub use schedule::{Arrivals, Schedule, Share};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

@@ -32,6 +32,9 @@ pub use tier::{Features, Tier, Unavailable, probe};
 /// Wait for data before trying to receive (5.19); missing from the crate's exports.
 const RECVSEND_POLL_FIRST: u16 = 1;
 
+/// Run what completes operations (`IORING_ENTER_GETEVENTS`); missing from the crate's exports.
+const ENTER_GETEVENTS: u32 = 1;
+
 /// Sends up to this size fit into the emptiest socket buffer that Linux hands out, so nobody needs
 /// to be told that they are done.
 const QUIET_SEND_BYTES_MAX: usize = 8 * 1024;
@@ -229,7 +232,15 @@ impl UringDriver {
         }
     }
 
-    fn enter(&mut self, patience: Patience) -> io::Result<()> {
+    /// Submits, and takes what is there.
+    fn look(&mut self) -> io::Result<usize> {
+        let queued = self.ring.submission().len() as u32;
+        // SAFETY: the entries of the queue are valid, see `push`; there is no argument. (The safe
+        // ways in do not ask for completions unless they also wait for one.)
+        unsafe { self.ring.submitter().enter::<()>(queued, 0, ENTER_GETEVENTS, None) }
+    }
+
+    fn wait(&mut self, patience: Patience) -> io::Result<usize> {
         let timeout = types::Timespec::from(Duration::from_nanos(patience.timeout_ns));
         let mut args = types::SubmitArgs::new().timespec(&timeout);
         let mut want = patience.want.max(1) as usize;
@@ -239,7 +250,15 @@ impl UringDriver {
                 false => want = 1,
             }
         }
-        match self.ring.submitter().submit_with_args(want, &args) {
+        self.ring.submitter().submit_with_args(want, &args)
+    }
+
+    fn enter(&mut self, patience: Patience) -> io::Result<()> {
+        let entered = match patience.timeout_ns {
+            0 => self.look(),
+            _ => self.wait(patience),
+        };
+        match entered {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
                 // The wait was over, or a signal ended it; EBUSY and EAGAIN: the kernel asks us
