@@ -15,7 +15,8 @@ use clap::{Args, Parser, Subcommand};
     allow_negative_numbers = true,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    override_usage = "ringshot [OPTIONS] [URL]\n       ringshot doctor [OPTIONS] [URL]\n       \
+    override_usage = "ringshot [OPTIONS] [URL]\n       ringshot search --slo LIMIT [OPTIONS] \
+                      [URL]\n       ringshot doctor [OPTIONS] [URL]\n       \
                       ringshot tune show|apply|revert [OPTIONS]",
     after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 a stated limit was broken; \
                   4 nothing succeeded; 130, 143 interrupted (with a report)."
@@ -33,6 +34,13 @@ pub struct Cli {
 /// What ringshot does beside running.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// The highest rate that keeps the limits (--slo): doubling, then bisection
+    ///
+    /// Takes the flags of a run, of which --duration and --warmup are those of one step. Exit code 3
+    /// when no rate keeps the limits.
+    #[command(allow_negative_numbers = true, max_term_width = 100)]
+    Search(Box<SearchArgs>),
+
     /// What on this box would limit such a run, and the cure; exit code 3 when something would
     ///
     /// Takes the flags of a run and runs nothing.
@@ -41,6 +49,30 @@ pub enum Command {
 
     /// The kernel settings that matter to such loads: show, apply or revert them
     Tune(TuneArgs),
+}
+
+/// The flags of a search.
+#[derive(Clone, Debug, Args)]
+pub struct SearchArgs {
+    /// The rate to begin with, per second
+    #[arg(long, value_name = "N", default_value = "1000", allow_hyphen_values = true)]
+    pub from: String,
+
+    /// How long the search may take
+    #[arg(long, value_name = "TIME", default_value = "2m", allow_hyphen_values = true)]
+    pub budget: String,
+
+    /// How near the answer is to the first rate that breaks a limit
+    #[arg(long, value_name = "SHARE", default_value = "2%", allow_hyphen_values = true)]
+    pub precision: String,
+
+    /// Go on with the steps of an earlier search, from its --json document
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<std::path::PathBuf>,
+
+    /// What each step runs
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// The flags of a run.

@@ -8,6 +8,10 @@
 
 pub mod cli;
 pub mod plan;
+
+pub mod experiment;
+pub mod signals;
+
 pub mod preflight;
 pub mod tuning;
 

@@ -1,7 +1,7 @@
 //! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
 
 mod pacing;
-mod parse;
+pub(crate) mod parse;
 mod url;
 
 use crate::cli::RunArgs;

@@ -44,7 +44,7 @@ pub(super) fn within_u32(flag: &str, number: u64, max: u32) -> Result<u32, Usage
 }
 
 /// A length of time above zero: `10s`, `1.5s`, `500ms`, `2m`, `1h`; a bare number means seconds.
-pub(super) fn duration(flag: &str, text: &str) -> Result<Duration, UsageError> {
+pub(crate) fn duration(flag: &str, text: &str) -> Result<Duration, UsageError> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let seconds_per_unit = match unit {
@@ -154,7 +154,7 @@ pub(super) fn source_ports(text: &str) -> Result<PortChoice, UsageError> {
 }
 
 /// Something per second: a number above zero, decimals and `k`, `M`, `G` allowed.
-pub(super) fn rate(flag: &str, text: &str) -> Result<f64, UsageError> {
+pub(crate) fn rate(flag: &str, text: &str) -> Result<f64, UsageError> {
     match some_rate(text) {
         Some(rate) if rate > 0.0 => Ok(rate),
         _ => refuse(
@@ -215,6 +215,15 @@ pub(super) fn seed(text: &str) -> Result<u64, UsageError> {
     match text.parse() {
         Ok(seed) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(seed),
         _ => refuse("--seed", text, "give a whole number from 0 on"),
+    }
+}
+
+/// `2%`.
+pub(crate) fn share(flag: &str, text: &str) -> Result<f64, UsageError> {
+    let number = text.strip_suffix('%').map(|number| number.parse::<f64>());
+    match number {
+        Some(Ok(percent)) if (0.1..=50.0).contains(&percent) => Ok(percent / 100.0),
+        _ => refuse(flag, text, "give a percentage from 0.1% to 50%, such as 2%"),
     }
 }
 

@@ -25,6 +25,8 @@
 //!   fourth root; and no rate is tried after `agreeing` equal votes, thus `2 * agreeing - 1` times
 //!   at most.
 
+use serde::{Deserialize, Serialize};
+
 /// What the search knows of one run at one rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trial {
@@ -80,7 +82,8 @@ pub enum Next {
 }
 
 /// What a trial is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// Everything has passed so far, or nothing has been tried.
     Doubling,

@@ -15,8 +15,16 @@
 //! So a search that was interrupted goes on from its file as if nothing had happened, and all of it
 //! is tested against servers that are functions.
 
+pub mod command;
 mod decide;
+mod document;
 mod knee;
+mod page;
+mod plan;
+mod step;
 
 pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next};
+pub use document::{Document, Knee, LimitedBy, Outcome};
 pub use knee::knee;
+pub use plan::SearchPlan;
+pub use step::Step;

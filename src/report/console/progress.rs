@@ -50,6 +50,14 @@ impl Progress {
         Progress::new(duration_s, requests, io::stderr().is_terminal() && !style::dumb())
     }
 
+    /// For one step of many, each of which has a row of its own: a bar on a terminal, else nothing.
+    pub fn of_step(duration_s: Option<f64>) -> Progress {
+        match io::stderr().is_terminal() && !style::dumb() {
+            true => Progress::new(duration_s, None, true),
+            false => Progress::quiet(),
+        }
+    }
+
     /// On standard error, as a bar if that is a terminal and as rows otherwise.
     pub fn new(duration_s: Option<f64>, requests: Option<u64>, terminal: bool) -> Progress {
         let limits = Limits { duration_s, requests };

@@ -1,0 +1,148 @@
+//! A plan on this box against its target: prepared once, run once or, by a search, many times.
+//!
+//! ```text
+//!   Plan ──► prepare: ground, target, load, what will limit it ──► run ──► Report
+//!                                                                   ▲  │ at another rate
+//!                                                                   └──┘
+//! ```
+
+use crate::driver::uring;
+use crate::kernel::Moment;
+use crate::plan::{Endpoint, JsonOutput, Plan};
+use crate::preflight::Refusal;
+use crate::preflight::checks::{self, Check, Verdict};
+use crate::preflight::cpus::Placement;
+use crate::preflight::ground::Ground;
+use crate::preflight::host::HostFacts;
+use crate::report::assemble::Circumstances;
+use crate::report::console::format::{cpu_list, wrapped};
+use crate::report::console::{Progress, Style};
+use crate::report::{Report, json};
+use crate::run::{self, Load};
+use crate::session::http1::{Http1, RequestBlock, Shared};
+use crate::signals::Signals;
+use std::error::Error;
+use std::io;
+use std::net::Ipv4Addr;
+
+/// A plan's load, ready to be run.
+pub struct Experiment {
+    ground: Ground,
+    endpoint: Endpoint,
+    load: Load,
+    host: HostFacts,
+    /// Stops when it is dropped.
+    _server: Option<bench_server::Server>,
+}
+
+impl Experiment {
+    /// Finds out what the box can do, starts the bundled server where no URL was given, and says on
+    /// standard error what will limit the plan.
+    ///
+    /// # Errors
+    /// What cannot be run, with the reason and the cure.
+    pub fn prepare(plan: &Plan) -> Result<Experiment, Box<dyn Error>> {
+        let ground = Ground::survey(plan, uring::probe(plan.ring_tier)?)?;
+        if let Some(JsonOutput::File(path)) = &plan.json {
+            json::check(path)?;
+        }
+        for note in &ground.placement.notes {
+            eprintln!("ringshot: {note}");
+        }
+        let (server, endpoint) = match &plan.endpoint {
+            Some(endpoint) => (None, endpoint.clone()),
+            None => bundled_server(&ground.placement).map(|(server, at)| (Some(server), at))?,
+        };
+        let load = ground.load(plan, &endpoint)?;
+        let host = HostFacts::detect(ground.descriptors, &load.addresses, &load.ports);
+        warn(&ground.examine(plan, &load, &host))?;
+        Ok(Experiment { ground, endpoint, load, host, _server: server })
+    }
+
+    /// The URL, as it may be shown.
+    pub fn url(&self) -> &str {
+        &self.endpoint.url
+    }
+
+    /// Runs the plan, which differs from the one that was prepared at most in how its load comes
+    /// and how long it lasts.
+    ///
+    /// # Errors
+    /// When a ring cannot be set up, or breaks.
+    pub fn run(
+        &self,
+        plan: &Plan,
+        signals: &Signals,
+        mut progress: Progress,
+    ) -> io::Result<Report> {
+        let load = Load {
+            model: plan.pacing.model(),
+            warmup: plan.pacing.warmup,
+            duration: plan.duration,
+            ..self.load.clone()
+        };
+        let block = RequestBlock::new(&plan.request(&self.endpoint), plan.reuse());
+        let shared = || Shared::new(block.clone());
+        let before = Moment::now(&load.addresses);
+        let measured = run::run::<Http1>(&load, shared, &signals.stop, |part, second, counters| {
+            progress.tick(part, second, counters);
+        });
+        progress.finish();
+        let measured = measured?;
+        let after = Moment::now(&load.addresses);
+        let around = Circumstances {
+            plan,
+            url: &self.endpoint.url,
+            load: &load,
+            cpus: &self.ground.cpus,
+            interrupted: signals.exit_code().is_some(),
+            before: &before,
+            after: &after,
+            host: &self.host,
+        };
+        Ok(Report::new(&around, &measured))
+    }
+}
+
+/// Starts the server that is measured when no URL is given.
+fn bundled_server(
+    placement: &Placement,
+) -> Result<(bench_server::Server, Endpoint), Box<dyn Error>> {
+    let start = |port: u16| {
+        bench_server::Server::start(bench_server::Config {
+            listen: (Ipv4Addr::LOCALHOST, port).into(),
+            threads: placement.server_threads,
+            cpus: placement.server.clone(),
+            ..Default::default()
+        })
+    };
+    // An earlier run may have left all of the kernel's ports in TIME_WAIT: then any other will do.
+    let server = match start(0) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            (10_000..10_100).map(start).find(Result::is_ok).unwrap_or(Err(error))
+        }
+        started => started,
+    }
+    .map_err(|error| format!("cannot start the bundled server: {error}"))?;
+    let endpoint = Endpoint::parse(&format!("http://{}/", server.addr()))?;
+    let place = match &placement.server {
+        Some(cpus) => format!("on CPU {}", cpu_list(cpus)),
+        None => "not pinned".into(),
+    };
+    eprintln!("ringshot: no URL given: measuring the bundled server, {} ({place})", endpoint.url);
+    Ok((server, endpoint))
+}
+
+/// Says what will limit the run, before it starts; refuses what cannot run.
+fn warn(checks: &[Check]) -> Result<(), Refusal> {
+    checks::refuse(checks)?;
+    let width = Style::stderr().width;
+    for check in checks.iter().filter(|check| check.verdict == Verdict::Limits) {
+        let what = format!("ringshot: {} ({}): {}", check.knob, check.current, check.why);
+        let cure = format!("cure: {}", check.cure);
+        let lines =
+            [wrapped(&what, width.saturating_sub(2)), wrapped(&cure, width.saturating_sub(2))];
+        eprintln!("{}\n  {}", lines[0].join("\n  "), lines[1].join("\n  "));
+    }
+    Ok(())
+}

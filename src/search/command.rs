@@ -1,0 +1,103 @@
+//! `ringshot search`: one step after the other, until the answer is known or the budget is spent.
+
+use super::{Document, Next, Purpose, SearchPlan, Step, curve, document, next, page};
+use crate::cli::SearchArgs;
+use crate::experiment::Experiment;
+use crate::plan::JsonOutput;
+use crate::report::console::{Progress, Style};
+use crate::report::json;
+use crate::signals::Signals;
+use std::error::Error;
+use std::io::{self, Write};
+use std::time::Instant;
+
+const FOUND: u8 = 0;
+const LIMIT_BROKEN: u8 = 3;
+const NOTHING_SUCCEEDED: u8 = 4;
+
+/// Searches, prints every step and the answer, and returns the exit code.
+///
+/// # Errors
+/// A flag, a target or an earlier document that cannot be used; a document that cannot be written.
+pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
+    let plan = SearchPlan::new(args, words)?;
+    let mut steps = match &plan.resume {
+        Some(path) => document::resume(path, &plan)?,
+        None => Vec::new(),
+    };
+    let experiment = Experiment::prepare(&plan.step)?;
+    let signals = Signals::catch()?;
+    let (mut out, style): (Box<dyn Write>, Style) = match &plan.step.json {
+        Some(JsonOutput::Stdout) => (Box::new(io::stderr()), Style::stderr()),
+        _ => (Box::new(io::stdout()), Style::stdout()),
+    };
+    let told = page::head(&plan, experiment.url(), &mut out, style);
+    listening(told)?;
+    for (at, step) in steps.iter().enumerate() {
+        listening(page::row(at + 1, step, &mut out, style))?;
+    }
+    if !steps.is_empty() {
+        listening(page::resumed(steps.len(), &mut out, style))?;
+    }
+    let begin = Instant::now();
+    let mut errors = Vec::new();
+    while let Some((rate_per_s, purpose)) = next_rate(&steps, &plan) {
+        if begin.elapsed() + plan.step_time() > plan.budget {
+            break;
+        }
+        let step_plan = plan.at(rate_per_s);
+        let progress = Progress::of_step(step_plan.duration.map(|time| time.as_secs_f64()));
+        let report = experiment.run(&step_plan, &signals, progress)?;
+        if report.interrupted {
+            break;
+        }
+        let step = Step::of(rate_per_s, purpose, &report);
+        listening(page::row(steps.len() + 1, &step, &mut out, style))?;
+        steps.push(step);
+        if let Some(JsonOutput::File(path)) = &plan.step.json {
+            json::write(&Document::new(&plan, &steps, begin.elapsed(), false), path)?;
+        }
+        if steps.iter().all(|step| step.ok == 0) {
+            errors = report.errors;
+            break;
+        }
+    }
+    let interrupted = signals.exit_code().is_some();
+    let document = Document::new(&plan, &steps, begin.elapsed(), interrupted);
+    let nothing_succeeded = !steps.is_empty() && steps.iter().all(|step| step.ok == 0);
+    listening(match nothing_succeeded {
+        true => page::nothing_succeeded(&errors, &mut out, style),
+        false => page::summary(&document, &plan.bounds, &mut out, style),
+    })?;
+    match &plan.step.json {
+        Some(JsonOutput::Stdout) => json::write(&document, "-")?,
+        Some(JsonOutput::File(path)) => json::write(&document, path)?,
+        None => {}
+    }
+    Ok(match signals.exit_code() {
+        Some(code) => code,
+        None if nothing_succeeded => NOTHING_SUCCEEDED,
+        None if document.result.rate_per_s.is_none() => LIMIT_BROKEN,
+        None => FOUND,
+    })
+}
+
+/// The rate of the next step: towards the answer, and once that is known for the curve.
+fn next_rate(steps: &[Step], plan: &SearchPlan) -> Option<(f64, Purpose)> {
+    let trials: Vec<_> = steps.iter().map(Step::trial).collect();
+    match next(&trials, &plan.bounds) {
+        Next::Try { rate_per_s, purpose } => Some((rate_per_s, purpose)),
+        Next::Done(super::Verdict::Found { rate_per_s, .. }) => curve(&trials, rate_per_s)
+            .filter(|&rate_per_s| rate_per_s >= plan.bounds.lowest_per_s)
+            .map(|rate_per_s| (rate_per_s, Purpose::Curve)),
+        Next::Done(_) => None,
+    }
+}
+
+/// Nobody listens any more: no failure of the search.
+fn listening(told: io::Result<()>) -> io::Result<()> {
+    told.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
+}

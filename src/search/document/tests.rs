@@ -1,0 +1,154 @@
+use super::*;
+use crate::cli::{Cli, Command};
+use crate::search::Purpose;
+use crate::search::step::Kept;
+use clap::Parser;
+use std::path::PathBuf;
+
+/// A step in which everything but the limit is as it should be.
+pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
+    Step {
+        rate_per_s,
+        purpose: Purpose::Bisection,
+        pass,
+        limits: vec![Kept {
+            limit: "total.p99<5ms".into(),
+            measured: Some(if pass { 2_000.0 } else { 9_000.0 }),
+            unit: "us".into(),
+            pass,
+        }],
+        kept_up: true,
+        generator_limited: false,
+        answered_per_s: rate_per_s,
+        due: 1000,
+        ok: 1000,
+        failed: 0,
+        dropped: 0,
+        waited: 0,
+        p50_us: 1_000,
+        p90_us: 1_500,
+        p99_us: 2_000,
+        max_us: 9_000,
+        service_p50_us: 900,
+        slip_p99_us: 40,
+        busy_ratio: 0.3,
+        findings: Vec::new(),
+    }
+}
+
+fn plan(arguments: &str) -> SearchPlan {
+    let words = "ringshot search --slo p99<5ms".split(' ').chain(arguments.split_whitespace());
+    match Cli::try_parse_from(words).unwrap().command {
+        Some(Command::Search(args)) => SearchPlan::new(&args, &[]).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(in crate::search) fn document_of(steps: &[Step]) -> Document {
+    Document::new(&plan("http://a/"), steps, Duration::from_secs(21), false)
+}
+
+/// The edge between 2000 and 2030, confirmed.
+fn edge() -> Vec<Step> {
+    [(1000.0, true), (2000.0, true), (2000.0, true), (2030.0, false), (2030.0, false)]
+        .map(|(rate_per_s, pass)| step(rate_per_s, pass))
+        .into()
+}
+
+#[test]
+fn an_edge_is_the_answer() {
+    let outcome = Outcome::of(&edge(), &Bounds::default());
+    let expected = Outcome {
+        complete: true,
+        rate_per_s: Some(2000.0),
+        next_broken_per_s: Some(2030.0),
+        limited_by: Some(LimitedBy::Server),
+    };
+    assert_eq!(outcome, expected);
+}
+
+#[test]
+fn without_an_answer_it_is_told_how_far_the_search_got() {
+    let outcome = |steps: &[Step]| {
+        let outcome = Outcome::of(steps, &Bounds::default());
+        (outcome.complete, outcome.rate_per_s, outcome.next_broken_per_s)
+    };
+    assert_eq!(outcome(&[]), (false, None, None));
+    assert_eq!(outcome(&edge()[..2]), (false, Some(2000.0), None));
+    assert_eq!(outcome(&[step(1000.0, false)]), (false, None, Some(1000.0)));
+    assert_eq!(
+        outcome(&[step(1000.0, true), step(4000.0, false), step(8000.0, true)]),
+        (false, Some(1000.0), Some(4000.0))
+    );
+}
+
+#[test]
+fn who_was_the_limit_is_told_by_the_steps_that_broke() {
+    let limited_by = |change: fn(&mut Step)| {
+        let mut steps = edge();
+        steps.iter_mut().filter(|step| !step.pass).for_each(change);
+        Outcome::of(&steps, &Bounds::default()).limited_by
+    };
+    assert_eq!(limited_by(|step| step.generator_limited = true), Some(LimitedBy::Generator));
+    assert_eq!(limited_by(|step| step.waited = 900), Some(LimitedBy::Connections));
+    // They also wait when the server takes longer.
+    let slow = |step: &mut Step| (step.waited, step.service_p50_us) = (900, 30_000);
+    assert_eq!(limited_by(slow), Some(LimitedBy::Server));
+}
+
+#[test]
+fn a_curve_has_the_median_of_each_rate_that_kept_the_limits() {
+    let mut steps = edge();
+    steps.push(Step { p99_us: 4_000, ..step(2000.0, true) });
+    steps.push(Step { p99_us: 3_000, ..step(2000.0, true) });
+    steps.push(step(8000.0, true));
+    assert_eq!(curve(&steps, &Bounds::default()), [(1000.0, 2_000), (2000.0, 2_000)]);
+}
+
+/// A file of one test.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> File {
+        let path = std::env::temp_dir().join(format!("ringshot-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        File(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_search_goes_on_from_its_document() {
+    let text = crate::report::json::document(&document_of(&edge()));
+    let file = File::new("search-whole", &text);
+    assert_eq!(resume(&file.0, &plan("http://a/")).unwrap(), edge());
+    // Where it may go on is up to the flags that do not change what a step is.
+    assert!(resume(&file.0, &plan("--budget 10m --precision 5% http://a/")).is_ok());
+    let other = resume(&file.0, &plan("-c 5 http://a/")).unwrap_err();
+    assert!(other.contains("another plan (connections: 64 there, 5 here)"), "{other}");
+}
+
+#[test]
+fn a_file_that_is_no_search_is_named_with_the_reason() {
+    let plan = plan("http://a/");
+    let whole = crate::report::json::document(&document_of(&edge()));
+    let rate = whole.replace("\"rate_per_s\": 1000.0", "\"rate_per_s\": -1.0");
+    for (name, text, reason) in [
+        ("search-cut", &whole[..whole.len() / 2], "not a whole JSON document"),
+        ("search-run", r#"{"schema": "ringshot.run/1"}"#, "its schema is \"ringshot.run/1\""),
+        ("search-none", "{}", "its schema is null"),
+        ("search-steps", &whole.replace("\"pass\"", "\"past\""), "its steps cannot be read"),
+        ("search-rate", &rate, "a rate that is not above 0"),
+    ] {
+        let file = File::new(name, text);
+        let error = resume(&file.0, &plan).unwrap_err();
+        assert!(error.contains(name) && error.contains(reason), "{error}");
+    }
+    let error = resume(std::path::Path::new("/nowhere/at/all"), &plan).unwrap_err();
+    assert!(error.starts_with("cannot resume /nowhere/at/all: No such file"), "{error}");
+}

@@ -1,0 +1,131 @@
+//! One run at one rate, and whether the rate was kept.
+
+use super::{Purpose, Trial};
+use crate::findings::Finding;
+use crate::report::Report;
+use serde::{Deserialize, Serialize};
+
+/// Findings that say that ringshot or its box, and not the server, was the limit.
+const OF_THE_GENERATOR: [&str; 7] = [
+    "generator_saturated",
+    "schedule_slip",
+    "completion_queue_overflow",
+    "descriptors_exhausted",
+    "ports_exhausted",
+    "port_search_slow",
+    "source_address_gone",
+];
+
+/// One run at one rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The rate at which requests were due.
+    pub rate_per_s: f64,
+    /// What the step was for.
+    pub purpose: Purpose,
+    /// Whether all limits were kept, and the server kept up with the rate.
+    pub pass: bool,
+    /// The limits, and what was measured.
+    pub limits: Vec<Kept>,
+    /// Whether requests were answered as fast as they came due.
+    pub kept_up: bool,
+    /// Whether ringshot or its box was the limit.
+    pub generator_limited: bool,
+    /// Requests per second that ended well.
+    pub answered_per_s: f64,
+    /// Requests that came due.
+    pub due: u64,
+    /// Those that ended well.
+    pub ok: u64,
+    /// Those that ended in any other way.
+    pub failed: u64,
+    /// Those that were never started.
+    pub dropped: u64,
+    /// Those that waited for a free connection.
+    pub waited: u64,
+    /// The median of `total`.
+    pub p50_us: u64,
+    /// The 90th percentile of `total`.
+    pub p90_us: u64,
+    /// The 99th percentile of `total`.
+    pub p99_us: u64,
+    /// The longest `total`.
+    pub max_us: u64,
+    /// The median of `service`.
+    pub service_p50_us: u64,
+    /// How late ringshot began one request in a hundred, or more of them.
+    pub slip_p99_us: u64,
+    /// CPU time over wall time of the busiest worker thread.
+    pub busy_ratio: f64,
+    /// The ids of the findings.
+    pub findings: Vec<String>,
+}
+
+/// A limit in one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The limit in its canonical form.
+    pub limit: String,
+    /// What was measured, in `unit`; null when there was nothing to measure.
+    pub measured: Option<f64>,
+    /// `us`, `ratio` or `per_s`.
+    pub unit: String,
+    /// Whether it was kept.
+    pub pass: bool,
+}
+
+impl Step {
+    /// Judges a run.
+    pub fn of(rate_per_s: f64, purpose: Purpose, report: &Report) -> Step {
+        let schedule = report.schedule.as_ref();
+        let kept_up = schedule.is_some_and(|schedule| schedule.kept_up);
+        let limits: Vec<Kept> = report
+            .slo
+            .iter()
+            .map(|outcome| Kept {
+                limit: outcome.limit.clone(),
+                measured: outcome.measured,
+                unit: outcome.unit.into(),
+                pass: outcome.pass,
+            })
+            .collect();
+        let is_generators = |finding: &Finding| OF_THE_GENERATOR.contains(&finding.id);
+        let total = &report.latency.total;
+        Step {
+            rate_per_s,
+            purpose,
+            pass: kept_up && report.requests.ok > 0 && limits.iter().all(|kept| kept.pass),
+            limits,
+            kept_up,
+            generator_limited: report.kernel.findings.iter().any(is_generators),
+            answered_per_s: report.rate.requests_per_s,
+            due: schedule.map_or(0, |schedule| schedule.due),
+            ok: report.requests.ok,
+            failed: report.requests.failed,
+            dropped: schedule.map_or(0, |schedule| schedule.dropped),
+            waited: schedule.map_or(0, |schedule| schedule.waited),
+            p50_us: total.p50_us,
+            p90_us: total.p90_us,
+            p99_us: total.p99_us,
+            max_us: total.max_us,
+            service_p50_us: report.latency.service.p50_us,
+            slip_p99_us: schedule.map_or(0, |schedule| schedule.slip.p99_us),
+            busy_ratio: report.generator.busy_ratio,
+            findings: report.kernel.findings.iter().map(|found| found.id.to_owned()).collect(),
+        }
+    }
+
+    /// As far as the decision about the next step goes.
+    pub fn trial(&self) -> Trial {
+        Trial {
+            rate_per_s: self.rate_per_s,
+            pass: self.pass,
+            generator_limited: self.generator_limited,
+        }
+    }
+
+    /// Whether most requests waited for a connection.
+    pub fn connections_were_busy(&self) -> bool {
+        self.waited * 2 > self.due
+    }
+}
