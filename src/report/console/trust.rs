@@ -93,7 +93,11 @@ fn verdict(steadiness: &Steadiness) -> Vec<(Role, String)> {
     if let Some((_, first)) = pieces.first_mut() {
         *first = format!("drifting: over the run {first}");
     }
-    pieces.push((Role::Text, "--warmup leaves a slow begin out".into()));
+    // What becomes faster was slow at its begin; what becomes slower is not at its end yet.
+    let p50_rose = steadiness.p50.is_some_and(|trend| trend.drifts && trend.change_ratio > 0.0);
+    if steadiness.rate.change_ratio > 0.0 && !p50_rose {
+        pieces.push((Role::Text, "--warmup leaves a slow begin out".into()));
+    }
     pieces
 }
 
