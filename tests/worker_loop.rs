@@ -4,114 +4,22 @@
 //! The driver itself asserts what a kernel would punish: no slot is opened or closed while an
 //! operation is under way on it, and there is one receive and one send at a time.
 
+#[path = "support/scripted.rs"]
+mod scripted;
+
 use proptest::prelude::*;
 use ringshot::connection::{CloseMode, Policy};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Op, Slot};
 use ringshot::failure::{Failure, Kind, Phase};
-use ringshot::pace::{Model, Share};
 use ringshot::ports::{Method, Ports, Rotation};
-use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
-use ringshot::tally::Tally;
-use ringshot::worker::{Outcome, Task, Worker};
+use ringshot::worker::Task;
+use scripted::{
+    ANSWER, Fate, MS, US, answer, assert_all_ended, fate, healthy, only_failure, policy, run,
+    run_over, task,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
-const US: u64 = 1_000;
-const MS: u64 = 1_000_000;
-const S: u64 = 1_000_000_000;
-
-fn policy() -> Policy {
-    Policy {
-        requests_per_connection: Some(1),
-        pipeline: 1,
-        close: CloseMode::Client,
-        timeout_ns: 100 * MS,
-        discard_from_bytes: 4096,
-    }
-}
-
-fn task(slots: u32, quota: u64, policy: Policy) -> Task {
-    Task {
-        slots,
-        connections: slots,
-        share: Share::WHOLE,
-        model: Model::default(),
-        warmup_ns: 0,
-        quota: Some(quota),
-        // Virtual time: an hour that only passes when nothing else happens.
-        duration_ns: Some(3600 * S),
-        addresses: 1,
-        ports: Rotation::kernel(),
-        policy,
-        interval_ns: S,
-    }
-}
-
-fn shared(policy: &Policy) -> Shared {
-    let request = Request {
-        method: "GET".into(),
-        target: "/".into(),
-        host: "test".into(),
-        headers: Vec::new(),
-        body: Arc::new([]),
-    };
-    let announces_close = policy.close == CloseMode::Server;
-    let keeps = !announces_close || policy.requests_per_connection != Some(1);
-    let reuse = Reuse { pipeline: policy.pipeline, keeps, announces_close };
-    Shared::new(RequestBlock::new(&request, reuse))
-}
-
-fn run(task: Task, script: impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>)) -> Outcome {
-    run_over(task.clone(), ScriptDriver::new(task.slots, script))
-}
-
-fn run_over<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)>(
-    task: Task,
-    driver: ScriptDriver<F>,
-) -> Outcome {
-    let shared = shared(&task.policy);
-    let stop = AtomicBool::new(false);
-    let mut worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
-    worker.warm_up(None).expect("a script does not break");
-    let outcome = worker.measure(None).expect("a script does not break");
-    assert_identity(&outcome.tallies.warmup);
-    assert_identity(&outcome.tallies.measured);
-    outcome
-}
-
-fn assert_identity(tally: &Tally) {
-    let counters = &tally.counters;
-    assert_eq!(counters.started, counters.ok + counters.failed + counters.in_flight());
-    let entries: u64 = tally.errors.iter().map(|entry| entry.count).sum();
-    assert_eq!(entries, counters.failed, "every failed request has exactly one entry");
-}
-
-/// All of the quota has been started and has ended.
-fn assert_all_ended(outcome: &Outcome, quota: u64) {
-    assert_eq!(outcome.tallies.measured.counters.started, quota);
-    assert_eq!(outcome.tallies.measured.counters.in_flight(), 0);
-}
-
-fn only_failure(outcome: &Outcome) -> Failure {
-    assert_eq!(outcome.tallies.measured.errors.len(), 1, "{:?}", outcome.tallies.measured.errors);
-    outcome.tallies.measured.errors[0].failure
-}
-
-fn answer() -> Arc<[u8]> {
-    ANSWER.into()
-}
-
-/// A server that does everything right.
-fn healthy(_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>) {
-    match verb {
-        Verb::Open(..) => replies.push(Reply::new(10 * US, Op::Connect, Ok(0))),
-        Verb::Receive(_) => replies.push(Reply::bytes(20 * US, answer())),
-        Verb::Send(_) | Verb::Close | Verb::Cancel(_) => {}
-    }
-}
 
 /// The first `count` receives (or opens) go wrong, the later ones go right.
 fn failing_first(
@@ -192,7 +100,10 @@ fn when_every_port_is_taken_the_request_fails_within_one_lap() {
         }
     });
     assert_all_ended(&outcome, 3);
-    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Bind, libc::EADDRINUSE));
+    assert_eq!(
+        only_failure(&outcome.tallies.measured),
+        Failure::errno(Phase::Bind, libc::EADDRINUSE)
+    );
     assert_eq!((opens, outcome.tallies.measured.counters.connections_failed), (33, 3));
 }
 
@@ -229,7 +140,10 @@ fn ports_that_never_become_free_fail_with_their_reason_in_time() {
         }
     });
     assert_all_ended(&outcome, 2);
-    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::EADDRNOTAVAIL));
+    assert_eq!(
+        only_failure(&outcome.tallies.measured),
+        Failure::errno(Phase::Connect, libc::EADDRNOTAVAIL)
+    );
     // Two requests of 100 ms each, and a rest between them.
     assert!(outcome.end_ns - outcome.begin_ns < 250 * MS);
 }
@@ -244,7 +158,10 @@ fn the_kernels_own_choice_is_not_questioned() {
             replies.push(Reply::new(US, Op::Connect, Err(libc::EADDRNOTAVAIL)));
         }
     });
-    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::EADDRNOTAVAIL));
+    assert_eq!(
+        only_failure(&outcome.tallies.measured),
+        Failure::errno(Phase::Connect, libc::EADDRNOTAVAIL)
+    );
     assert_eq!(opens, 3);
 }
 
@@ -331,7 +248,10 @@ fn a_refused_connection_rests_and_tries_again() {
         (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
         (7, 3)
     );
-    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::ECONNREFUSED));
+    assert_eq!(
+        only_failure(&outcome.tallies.measured),
+        Failure::errno(Phase::Connect, libc::ECONNREFUSED)
+    );
     assert_eq!(outcome.tallies.measured.counters.connections_failed, 3);
     // It rested for 1, 2 and 4 ms.
     assert!(outcome.end_ns - outcome.begin_ns >= 7 * MS);
@@ -363,7 +283,7 @@ fn every_step_of_opening_names_its_phase() {
         });
         let outcome = run(task(2, 10, policy()), script);
         assert_all_ended(&outcome, 10);
-        assert_eq!(only_failure(&outcome), Failure::errno(phase, errno));
+        assert_eq!(only_failure(&outcome.tallies.measured), Failure::errno(phase, errno));
     }
 }
 
@@ -400,7 +320,7 @@ fn what_can_happen_to_an_answer_fails_one_request_and_no_slot() {
     for (name, wrong, expected) in cases {
         let outcome = run(task(2, 50, policy()), failing_first(5, Op::Receive, wrong));
         assert_all_ended(&outcome, 50);
-        assert_eq!(only_failure(&outcome), expected, "{name}");
+        assert_eq!(only_failure(&outcome.tallies.measured), expected, "{name}");
         assert_eq!(outcome.tallies.measured.counters.failed, 5, "{name}");
     }
 }
@@ -410,7 +330,10 @@ fn a_handshake_without_an_answer_times_out() {
     let outcome = run(task(2, 20, policy()), failing_first(2, Op::Connect, |_| {}));
     assert_all_ended(&outcome, 20);
     let timeout = Failure { phase: Phase::Connect, kind: Kind::Timeout };
-    assert_eq!((only_failure(&outcome), outcome.tallies.measured.counters.failed), (timeout, 2));
+    assert_eq!(
+        (only_failure(&outcome.tallies.measured), outcome.tallies.measured.counters.failed),
+        (timeout, 2)
+    );
 }
 
 #[test]
@@ -440,7 +363,7 @@ fn a_failed_send_is_named_when_no_answer_comes() {
     };
     let outcome = run(task(1, 5, policy()), script);
     assert_all_ended(&outcome, 5);
-    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Send, libc::EPIPE));
+    assert_eq!(only_failure(&outcome.tallies.measured), Failure::errno(Phase::Send, libc::EPIPE));
     // The healthy answer to the receive that had been reset already came for nobody.
     assert_eq!(outcome.tallies.measured.counters.stale, 1);
 }
@@ -558,7 +481,7 @@ fn unanswered_requests_of_a_batch_fail_each() {
         (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
         (7, 1)
     );
-    assert_eq!(only_failure(&outcome), Failure::response(Kind::Eof));
+    assert_eq!(only_failure(&outcome.tallies.measured), Failure::response(Kind::Eof));
 }
 
 #[test]
@@ -638,7 +561,10 @@ fn when_no_address_accepts_requests_fail_with_the_last_errno() {
         }
     });
     assert_all_ended(&outcome, 6);
-    assert_eq!(only_failure(&outcome), Failure::errno(Phase::Connect, libc::ECONNREFUSED));
+    assert_eq!(
+        only_failure(&outcome.tallies.measured),
+        Failure::errno(Phase::Connect, libc::ECONNREFUSED)
+    );
 }
 
 #[test]
@@ -650,36 +576,6 @@ fn the_end_of_the_time_leaves_requests_in_flight() {
     });
     assert_eq!(outcome.tallies.measured.counters.in_flight(), 3);
     assert_eq!(outcome.end_ns - outcome.begin_ns, 10 * MS);
-}
-
-/// What may befall one operation.
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    Fine,
-    Late(u64),
-    Reset,
-    Eof,
-    Short(usize),
-    Garbage,
-    Silence,
-    Refused,
-    Stranger,
-    SendFails,
-}
-
-fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![
-        6 => Just(Fate::Fine),
-        2 => (1..80 * MS).prop_map(Fate::Late),
-        1 => Just(Fate::Reset),
-        1 => Just(Fate::Eof),
-        2 => (1..ANSWER.len()).prop_map(Fate::Short),
-        1 => Just(Fate::Garbage),
-        1 => Just(Fate::Silence),
-        1 => Just(Fate::Refused),
-        1 => Just(Fate::Stranger),
-        1 => Just(Fate::SendFails),
-    ]
 }
 
 /// A server that deals out fates until they are used up, then is healthy.

@@ -1,0 +1,370 @@
+//! What the tests over a scripted driver share: a task, a run of it with what holds for every run,
+//! a server that answers blindly, and one that answers what it is asked, on the script's clock.
+#![allow(dead_code)] // each test file uses a part of it
+
+use proptest::prelude::*;
+use ringshot::connection::{CloseMode, Policy};
+use ringshot::driver::script::{Reply, ScriptDriver, Verb};
+use ringshot::driver::{Completion, Demand, Driver, Handover, Op, Patience, Slot};
+use ringshot::failure::Failure;
+use ringshot::pace::{Model, Share};
+use ringshot::ports::Rotation;
+use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::tally::Tally;
+use ringshot::worker::{Outcome, Task, Worker};
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+pub const US: u64 = 1_000;
+pub const MS: u64 = 1_000_000;
+pub const S: u64 = 1_000_000_000;
+
+pub fn policy() -> Policy {
+    Policy {
+        requests_per_connection: Some(1),
+        pipeline: 1,
+        close: CloseMode::Client,
+        timeout_ns: 100 * MS,
+        discard_from_bytes: 4096,
+    }
+}
+
+pub fn task(slots: u32, quota: u64, policy: Policy) -> Task {
+    Task {
+        slots,
+        connections: slots,
+        share: Share::WHOLE,
+        model: Model::default(),
+        warmup_ns: 0,
+        quota: Some(quota),
+        // Virtual time: an hour that only passes when nothing else happens.
+        duration_ns: Some(3600 * S),
+        addresses: 1,
+        ports: Rotation::kernel(),
+        policy,
+        interval_ns: 3600 * S,
+    }
+}
+
+fn shared(policy: &Policy) -> Shared {
+    let request = Request {
+        method: "GET".into(),
+        target: "/".into(),
+        host: "test".into(),
+        headers: Vec::new(),
+        body: Arc::new([]),
+    };
+    let announces_close = policy.close == CloseMode::Server;
+    let keeps = !announces_close || policy.requests_per_connection != Some(1);
+    let reuse = Reuse { pipeline: policy.pipeline, keeps, announces_close };
+    Shared::new(RequestBlock::new(&request, reuse))
+}
+
+pub fn run(task: Task, script: impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>)) -> Outcome {
+    run_over(task.clone(), ScriptDriver::new(task.slots, script))
+}
+
+pub fn run_over(task: Task, driver: impl Driver) -> Outcome {
+    let shared = shared(&task.policy);
+    let stop = AtomicBool::new(false);
+    let mut worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
+    worker.warm_up(None).expect("a script does not break");
+    let outcome = worker.measure(None).expect("a script does not break");
+    assert_identity(&outcome.tallies.warmup);
+    assert_identity(&outcome.tallies.measured);
+    outcome
+}
+
+pub fn assert_identity(tally: &Tally) {
+    let counters = &tally.counters;
+    assert_eq!(counters.started, counters.ok + counters.failed + counters.in_flight());
+    let entries: u64 = tally.errors.iter().map(|entry| entry.count).sum();
+    assert_eq!(entries, counters.failed, "every failed request has exactly one entry");
+}
+
+/// All of the quota has been started and has ended.
+pub fn assert_all_ended(outcome: &Outcome, quota: u64) {
+    assert_eq!(outcome.tallies.measured.counters.started, quota);
+    assert_eq!(outcome.tallies.measured.counters.in_flight(), 0);
+}
+
+pub fn only_failure(tally: &Tally) -> Failure {
+    assert_eq!(tally.errors.len(), 1, "{:?}", tally.errors);
+    tally.errors[0].failure
+}
+
+pub fn answer() -> Arc<[u8]> {
+    ANSWER.into()
+}
+
+/// A server that does everything right.
+pub fn healthy(_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>) {
+    match verb {
+        Verb::Open(..) => replies.push(Reply::new(10 * US, Op::Connect, Ok(0))),
+        Verb::Receive(_) => replies.push(Reply::bytes(20 * US, answer())),
+        Verb::Send(_) | Verb::Close | Verb::Cancel(_) => {}
+    }
+}
+
+/// What may befall one operation.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
+    Fine,
+    Late(u64),
+    Reset,
+    Eof,
+    Short(usize),
+    Garbage,
+    Silence,
+    Refused,
+    Stranger,
+    SendFails,
+}
+
+pub fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        6 => Just(Fate::Fine),
+        2 => (1..80 * MS).prop_map(Fate::Late),
+        1 => Just(Fate::Reset),
+        1 => Just(Fate::Eof),
+        2 => (1..ANSWER.len()).prop_map(Fate::Short),
+        1 => Just(Fate::Garbage),
+        1 => Just(Fate::Silence),
+        1 => Just(Fate::Refused),
+        1 => Just(Fate::Stranger),
+        1 => Just(Fate::SendFails),
+    ]
+}
+
+/// The time on a driver's clock, for its script to look at, and a memory of what it has seen.
+#[derive(Clone, Default)]
+pub struct Watch {
+    now_ns: Rc<Cell<u64>>,
+    seen: Rc<RefCell<Seen>>,
+}
+
+/// What a [`served`] worker has done, each with when and in which slot.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Connections opened, with the number of the address.
+    pub opened: Vec<(u64, u32, usize)>,
+    /// Requests sent, and how many at once.
+    pub asked: Vec<(u64, u32, usize)>,
+    /// Answers that are to arrive at this time.
+    pub answered: Vec<(u64, u32)>,
+}
+
+impl Watch {
+    pub fn now_ns(&self) -> u64 {
+        self.now_ns.get()
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+}
+
+impl Seen {
+    /// When connections were opened.
+    pub fn opens_ns(&self) -> Vec<u64> {
+        self.opened.iter().map(|&(at_ns, ..)| at_ns).collect()
+    }
+
+    /// When requests were sent.
+    pub fn asks_ns(&self) -> Vec<u64> {
+        self.asked.iter().map(|&(at_ns, ..)| at_ns).collect()
+    }
+
+    /// How many were sent at once.
+    pub fn batches(&self) -> Vec<usize> {
+        self.asked.iter().map(|&(.., requests)| requests).collect()
+    }
+}
+
+/// Shows the time to a script. A run that takes so many turns never ends.
+struct Watched<D> {
+    driver: D,
+    watch: Watch,
+    turns_left: u64,
+    /// How much later than asked for a turn ends in which nothing happens.
+    late_ns: u64,
+}
+
+impl<D> Watched<D> {
+    fn new(driver: D, watch: &Watch) -> Watched<D> {
+        Watched { driver, watch: watch.clone(), turns_left: 3_000_000, late_ns: 0 }
+    }
+}
+
+impl<D: Driver> Watched<D> {
+    fn look(&self) {
+        self.watch.now_ns.set(self.driver.now_ns());
+    }
+}
+
+impl<D: Driver> Driver for Watched<D> {
+    fn now_ns(&self) -> u64 {
+        self.driver.now_ns()
+    }
+
+    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+        self.look();
+        self.driver.open(slot, address, source);
+    }
+
+    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
+        self.look();
+        self.driver.send(slot, bytes)
+    }
+
+    fn receive(&mut self, slot: Slot, demand: Demand) {
+        self.look();
+        self.driver.receive(slot, demand);
+    }
+
+    fn received(&self, slot: Slot, count: usize) -> &[u8] {
+        self.driver.received(slot, count)
+    }
+
+    fn close(&mut self, slot: Slot) {
+        self.driver.close(slot);
+    }
+
+    fn cancel(&mut self, slot: Slot, op: Op) {
+        self.driver.cancel(slot, op);
+    }
+
+    fn turn(
+        &mut self,
+        patience: Patience,
+        completions: &mut Vec<Completion>,
+    ) -> std::io::Result<()> {
+        self.turns_left = self.turns_left.checked_sub(1).expect("the loop ends");
+        let late_ns = if patience.timeout_ns > 0 { self.late_ns } else { 0 };
+        let patience = Patience { timeout_ns: patience.timeout_ns + late_ns, ..patience };
+        self.driver.turn(patience, completions)
+    }
+}
+
+/// What a server decides about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A connection is opened to the address with this number.
+    Connect(usize),
+    /// So many requests have come and are to be answered.
+    Answer(usize),
+    /// The client listens although it has not asked for anything.
+    Idle,
+}
+
+/// Runs a task against a server that answers a receive only after a send. `habit` is asked at each
+/// turn for its reply, if there is one. Where it answers with a part of what is due, the rest
+/// follows.
+pub fn served(task: Task, watch: &Watch, habit: impl FnMut(Turn) -> Option<Reply>) -> Outcome {
+    let slots = task.slots;
+    let driver = ScriptDriver::new(slots, server(slots, watch.clone(), habit));
+    run_over(task, Watched::new(driver, watch))
+}
+
+/// As [`served`], and who waits is woken this much too late.
+pub fn served_late(
+    task: Task,
+    watch: &Watch,
+    late_ns: u64,
+    habit: impl FnMut(Turn) -> Option<Reply>,
+) -> Outcome {
+    let slots = task.slots;
+    let driver = ScriptDriver::new(slots, server(slots, watch.clone(), habit));
+    run_over(task, Watched { late_ns, ..Watched::new(driver, watch) })
+}
+
+/// As [`served`], and each send is told of.
+pub fn served_confirming(
+    task: Task,
+    watch: &Watch,
+    habit: impl FnMut(Turn) -> Option<Reply>,
+) -> Outcome {
+    let slots = task.slots;
+    let mut script = server(slots, watch.clone(), habit);
+    let confirming = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+        script(slot, verb, replies);
+        if let Verb::Send(bytes) = verb {
+            replies.push(Reply::new(US, Op::Send, Ok(bytes.len())));
+        }
+    };
+    let driver = ScriptDriver::new(slots, confirming).confirm_sends();
+    run_over(task, Watched::new(driver, watch))
+}
+
+/// One connection, as the server has it.
+#[derive(Clone, Default)]
+struct Side {
+    /// Requests without an answer.
+    owed: usize,
+    /// What is left of an answer that was begun.
+    rest: Vec<u8>,
+    /// A receive is under way, and nothing on its way to it.
+    listens: bool,
+}
+
+fn server(
+    slots: u32,
+    watch: Watch,
+    mut habit: impl FnMut(Turn) -> Option<Reply>,
+) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
+    let mut sides = vec![Side::default(); slots as usize];
+    move |slot, verb, replies| {
+        let (now_ns, index) = (watch.now_ns(), slot.index);
+        let side = &mut sides[index as usize];
+        let mut seen = watch.seen.borrow_mut();
+        match verb {
+            Verb::Open(address, _) => {
+                *side = Side::default();
+                seen.opened.push((now_ns, index, address));
+                replies.extend(habit(Turn::Connect(address)));
+                return;
+            }
+            Verb::Send(bytes) => {
+                let requests = bytes.windows(4).filter(|end| end == b"\r\n\r\n").count();
+                seen.asked.push((now_ns, index, requests));
+                side.owed += requests;
+            }
+            Verb::Receive(_) => side.listens = true,
+            Verb::Close | Verb::Cancel(_) => return,
+        }
+        if !side.listens {
+            return;
+        }
+        let reply = if !side.rest.is_empty() {
+            Some(Reply::bytes(US, std::mem::take(&mut side.rest).into()))
+        } else if side.owed > 0 {
+            let whole = ANSWER.repeat(side.owed);
+            let reply = habit(Turn::Answer(std::mem::take(&mut side.owed)));
+            let bytes = reply.as_ref().and_then(|reply| reply.bytes.clone());
+            if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
+                side.rest = whole.strip_prefix(&*bytes).unwrap_or_default().to_vec();
+            }
+            seen.answered.extend(reply.as_ref().map(|reply| (now_ns + reply.after_ns, index)));
+            reply
+        } else if matches!(verb, Verb::Receive(_)) {
+            habit(Turn::Idle)
+        } else {
+            None
+        };
+        side.listens = reply.is_none();
+        replies.extend(reply);
+    }
+}
+
+/// Opens in 10 us, answers everything after `service_ns`, and is silent otherwise.
+pub fn steady(service_ns: u64) -> impl FnMut(Turn) -> Option<Reply> {
+    move |turn| match turn {
+        Turn::Connect(_) => Some(Reply::new(10 * US, Op::Connect, Ok(0))),
+        Turn::Answer(requests) => Some(Reply::bytes(service_ns, ANSWER.repeat(requests).into())),
+        Turn::Idle => None,
+    }
+}
