@@ -218,6 +218,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 self.lead.learn(self.around.now_ns - asked_ns);
             }
             self.around.tallies.current().counters.turns += 1;
+            // What came due while the slots were busy stands in line before one of them is free.
+            self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
             for completion in completions.drain(..) {
                 self.dispatch(completion);
             }
