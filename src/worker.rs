@@ -241,7 +241,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
 
     /// Whether the quota is used up and answered.
     fn is_done(&self) -> bool {
-        self.busy == 0 && self.around.pace.is_over() && self.around.tallies.in_flight() == 0
+        self.busy == 0
+            && self.around.pace.is_over(self.around.now_ns)
+            && self.around.tallies.in_flight() == 0
     }
 
     fn finish(mut self) -> Outcome {
@@ -258,7 +260,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         self.around.tallies.warmup.close_interval(latency_histogram());
         let last_interval = self.around.tallies.measured.close_interval(latency_histogram());
         let end_ns = if self.is_done() {
-            self.around.tallies.measured.last_end_ns
+            // Without a share of the quota nothing has ended.
+            self.around.tallies.measured.last_end_ns.max(self.measure_from_ns)
         } else {
             self.around.now_ns
         };
@@ -380,7 +383,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     fn start(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
         if !connection.carries_request() {
-            if self.around.pace.is_over() {
+            if self.around.pace.is_over(self.around.now_ns) {
                 self.busy -= 1;
                 return;
             }

@@ -549,7 +549,7 @@ impl<S: Session> Connection<S> {
             return self.close();
         }
         let wanted = self.batch_size(&around.policy);
-        if self.exhausted || wanted == 0 || around.pace.is_over() {
+        if self.exhausted || wanted == 0 || around.pace.is_over(around.now_ns) {
             let peer_closes = self.exhausted || wanted == 0;
             if around.policy.close != CloseMode::Server || !peer_closes {
                 return self.close();

@@ -255,9 +255,9 @@ impl Pace {
         self.line.as_ref().map_or(0, |line| line.due.len() as u64)
     }
 
-    /// Whether the quota is used up and nothing waits.
-    pub fn is_over(&self) -> bool {
-        self.quota == Some(0) && self.waiting() == 0
+    /// Whether the quota is used up and nothing waits. A warm-up has no quota.
+    pub fn is_over(&self, now_ns: u64) -> bool {
+        self.quota == Some(0) && self.part(now_ns) == Part::Measured && self.waiting() == 0
     }
 
     /// What a moment belongs to.
@@ -303,9 +303,9 @@ impl Pace {
     /// is idle.
     pub fn next_due_ns(&self) -> Option<u64> {
         let rest_ns = self.resting.peek().map(|Reverse((due_ns, _))| *due_ns);
-        let line = self.line.as_ref();
-        let line = line.filter(|line| !line.idle.is_empty() && self.quota != Some(0));
+        let line = self.line.as_ref().filter(|line| !line.idle.is_empty());
         let due_ns = line.and_then(|line| line.schedule.next_ns()).map(|ns| self.begin_ns + ns);
+        let due_ns = due_ns.filter(|&ns| self.quota != Some(0) || self.part(ns) == Part::Warmup);
         rest_ns.into_iter().chain(due_ns).min()
     }
 

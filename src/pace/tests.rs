@@ -27,7 +27,7 @@ fn take(pace: &mut Pace, wanted: u32) -> u32 {
 fn a_quota_is_given_out_exactly() {
     let mut pace = closed(2, Some(5));
     assert_eq!((take(&mut pace, 3), take(&mut pace, 3), take(&mut pace, 3)), (3, 2, 0));
-    assert!(pace.is_over());
+    assert!(pace.is_over(0));
 }
 
 #[test]
@@ -38,7 +38,11 @@ fn a_warm_up_does_not_use_the_quota() {
     assert_eq!(take(99), Grant { requests: 1, part: Part::Warmup });
     assert_eq!(take(100), Grant { requests: 1, part: Part::Measured });
     assert_eq!(take(101), Grant { requests: 0, part: Part::Measured });
-    assert!(pace.is_over());
+    assert!(pace.is_over(101));
+    // Nor is it over because there is no quota.
+    let mut pace = closed(1, Some(0));
+    pace.begin(0, 100);
+    assert_eq!((pace.is_over(99), pace.is_over(100)), (false, true));
 }
 
 #[test]
@@ -108,9 +112,10 @@ fn a_quota_ends_a_schedule() {
     let (mut pace, mut tallies) = (open(1, 100, Some(3)), Tallies::new(1));
     pace.fill(9 * MS, &mut tallies);
     assert_eq!((tallies.measured.counters.due, pace.waiting()), (3, 3));
-    assert!(!pace.is_over());
+    assert!(!pace.is_over(9 * MS));
     assert_eq!(take(&mut pace, 9), 3);
-    assert!(pace.is_over());
+    assert!(pace.is_over(9 * MS));
+    assert_eq!(pace.next_due_ns(), None);
 }
 
 #[test]
@@ -124,6 +129,13 @@ fn what_was_due_in_the_warm_up_belongs_to_it() {
     assert_eq!(grant(None), Grant { requests: 2, part: Part::Warmup });
     assert_eq!(grant(Some(Part::Warmup)).requests, 0);
     assert_eq!(grant(None), Grant { requests: 3, part: Part::Measured });
+    // Without a quota there are still those of the warm-up.
+    let mut pace = open(1, 100, Some(0));
+    pace.begin(0, 2 * MS);
+    pace.fill(0, &mut tallies);
+    assert_eq!(pace.next_due_ns(), Some(MS));
+    pace.fill(MS, &mut tallies);
+    assert_eq!((pace.waiting(), pace.next_due_ns()), (2, None));
 }
 
 #[test]
