@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Due requests that may wait in an open loop: 8 MB, and more than a minute at 10,000/s.
 const BACKLOG_DEFAULT: u64 = 1_000_000;
 
+/// 800 MB, should all of it be needed.
+const BACKLOG_MAX: u32 = 100_000_000;
+
 /// How the load is to come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pacing {
@@ -64,7 +67,10 @@ impl Pacing {
             backlog: match args.backlog.as_deref() {
                 // Nothing waits: a request for which no connection is free is dropped.
                 Some("0") => 0,
-                Some(text) => parse::count("--backlog", text)?,
+                Some(text) => {
+                    let count = parse::count("--backlog", text)?;
+                    parse::within_u32("--backlog", count, BACKLOG_MAX)?.into()
+                }
                 None => BACKLOG_DEFAULT,
             },
             ramp_connections: time("--ramp-connections", &args.ramp_connections)?
@@ -172,3 +178,6 @@ impl Pacing {
 fn refuse<T>(text: &str) -> Result<T, UsageError> {
     Err(UsageError(text.into()))
 }
+
+#[cfg(test)]
+mod tests;

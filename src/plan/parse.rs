@@ -230,10 +230,11 @@ pub(crate) fn share(flag: &str, text: &str) -> Result<f64, UsageError> {
 /// `500ms`, or `100ms..1s`.
 pub(super) fn think(text: &str) -> Result<RangeInclusive<Duration>, UsageError> {
     const FLAG: &str = "--think";
-    let (from, to) = text.split_once("..").unwrap_or((text, text));
-    let (from, to) = (duration(FLAG, from)?, duration(FLAG, to)?);
+    let (low, high) = text.split_once("..").unwrap_or((text, text));
+    let (from, to) = (duration(FLAG, low)?, duration(FLAG, high)?);
     if from > to {
-        return refuse(FLAG, text, "the range is reversed");
+        let cure = format!("the range is reversed; did you mean {high}..{low}?");
+        return refuse(FLAG, text, &cure);
     }
     Ok(from..=to)
 }

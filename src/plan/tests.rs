@@ -2,7 +2,7 @@ use super::*;
 use crate::cli::Cli;
 use clap::Parser;
 
-fn plan(arguments: &[&str]) -> Result<Plan, UsageError> {
+pub(super) fn plan(arguments: &[&str]) -> Result<Plan, UsageError> {
     let cli = Cli::try_parse_from(std::iter::once(&"ringshot").chain(arguments))
         .unwrap_or_else(|error| panic!("{error}"));
     Plan::new(&cli.run, &[])
