@@ -1,8 +1,8 @@
 //! One thread's loop over its slots: submit, wait, dispatch, start what is due.
 //!
 //! After the start nothing is allocated, locked or shared here: the worker owns its driver, its
-//! connections and its tally, and what leaves during the run is one [`Interval`] a second through a
-//! bounded channel, in histograms that come back to be used again.
+//! connections and its tally, and what leaves during the run is an [`Interval`] every so often
+//! through a bounded channel, in histograms that come back to be used again.
 //!
 //! **Where the clock is read.** Once per turn, when the kernel comes back with completions. All
 //! completions of a turn carry this time, and so does what is handed to the kernel in answer to
@@ -34,6 +34,10 @@ const SWEEP_NS_MAX: u64 = 50_000_000;
 /// against the latency of a server that is worth measuring with many connections.
 const WANT_MAX: u32 = 16;
 const LINGER_NS: u64 = 100_000;
+
+/// At most this part of the time is spent on looking at the ring instead of sleeping until a request
+/// is due: the CPU may be somebody else's.
+const LOOKING_PART: u64 = 8;
 
 /// While it is open which of the target's addresses accepts, the other slots look again this often.
 const SCOUT_NS: u64 = 1_000_000;
@@ -106,6 +110,10 @@ pub struct Outcome {
     pub end_ns: u64,
     /// In an open loop, requests that were due and not ended when the measurement began.
     pub unanswered_before: u64,
+    /// The same at the end, or with a quota when it was used up.
+    pub unanswered_after: u64,
+    /// Time of the measurement spent on looking whether there was something to do, in vain.
+    pub looked_ns: u64,
 }
 
 /// One thread's loop.
@@ -126,7 +134,12 @@ pub struct Worker<'a, D: Driver, S: Session> {
     next_sweep_ns: u64,
     next_interval_ns: u64,
     lead: Lead,
+    looked_ns: u64,
+    /// See [`Outcome`].
+    looked_before_ns: u64,
     unanswered_before: u64,
+    unanswered_after: Option<u64>,
+    overflows_before: u64,
 }
 
 impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
@@ -158,7 +171,11 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             next_sweep_ns: 0,
             next_interval_ns: 0,
             lead: Lead::default(),
+            looked_ns: 0,
+            looked_before_ns: 0,
             unanswered_before: 0,
+            unanswered_after: None,
+            overflows_before: 0,
         }
     }
 
@@ -190,6 +207,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     /// When the driver itself is broken.
     pub fn measure(mut self, outlet: Option<&Outlet>) -> io::Result<Outcome> {
         self.unanswered_before = self.around.tallies.unanswered();
+        self.looked_before_ns = self.looked_ns;
+        self.overflows_before = self.driver.overflows();
         let end_ns = self.task.duration_ns.map(|ns| self.measure_from_ns + ns);
         self.enter(Part::Measured, end_ns.unwrap_or(u64::MAX));
         self.go_on(outlet)?;
@@ -212,10 +231,14 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             let mut completions = std::mem::take(&mut self.completions);
             let patience = self.patience();
             self.driver.turn(patience, &mut completions)?;
-            let asked_ns = self.around.now_ns + patience.timeout_ns;
-            self.around.now_ns = self.driver.now_ns();
-            if patience.timeout_ns > 0 && self.around.now_ns >= asked_ns {
-                self.lead.learn(self.around.now_ns - asked_ns);
+            let before_ns = std::mem::replace(&mut self.around.now_ns, self.driver.now_ns());
+            let late_ns = self.around.now_ns.checked_sub(before_ns + patience.timeout_ns);
+            match (patience.timeout_ns, late_ns) {
+                (0, _) if completions.is_empty() => {
+                    self.looked_ns += self.around.now_ns - before_ns;
+                }
+                (1.., Some(late_ns)) => self.lead.learn(late_ns),
+                _ => {}
             }
             self.around.tallies.current().counters.turns += 1;
             // What came due while the slots were busy stands in line before one of them is free.
@@ -247,9 +270,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     }
 
     fn finish(mut self) -> Outcome {
-        // What came due after the last turn was not looked at yet.
-        self.around.pace.fill(self.around.now_ns.min(self.part_end_ns), &mut self.around.tallies);
-        let overflows = self.driver.overflows();
+        let overflows = self.driver.overflows() - self.overflows_before;
         self.around.tallies.measured.counters.overflows = overflows;
         let in_flight: u32 = self.connections.iter().map(Connection::in_flight).sum();
         debug_assert_eq!(
@@ -257,6 +278,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             u64::from(in_flight),
             "a request is lost"
         );
+        let unanswered = self.around.tallies.unanswered();
         self.around.tallies.warmup.close_interval(latency_histogram());
         let last_interval = self.around.tallies.measured.close_interval(latency_histogram());
         let end_ns = if self.is_done() {
@@ -272,6 +294,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             measure_from_ns: self.measure_from_ns.min(end_ns),
             end_ns,
             unanswered_before: self.unanswered_before,
+            unanswered_after: self.unanswered_after.unwrap_or(unanswered),
+            looked_ns: self.looked_ns - self.looked_before_ns,
         }
     }
 
@@ -282,8 +306,11 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         until_ns = until_ns.min(self.part_end_ns);
         // In an open loop latencies come first: a late wake-up would be in them, and so would a wait
         // for other completions.
+        let run_ns = self.around.now_ns - self.begin_ns;
+        let may_look = self.looked_ns * LOOKING_PART <= run_ns;
         let (lead_ns, timeout_ns_min, want_max) = match self.around.pace.is_open_loop() {
-            true => (self.lead.ns(), 0, 1),
+            true if may_look => (self.lead.ns(), 0, 1),
+            true => (0, 1_000, 1),
             false => (0, 1_000, WANT_MAX),
         };
         if let Some(due_ns) = self.around.pace.next_due_ns() {
@@ -390,7 +417,6 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             if let Some(rest_ns) = connection.take_rest_ns(&mut self.around.pace) {
                 return self.rest(index, self.around.now_ns + rest_ns);
             }
-            // One slot finds out which address accepts; the others wait for it.
             if !self.around.route.may_open() {
                 return self.rest(index, self.around.now_ns + SCOUT_NS);
             }
@@ -405,10 +431,15 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 return self.idle(index);
             }
         }
-        let pause = connection.take_pause_ns().map(|pause_ns| self.around.now_ns + pause_ns);
-        let wait =
-            pause.or_else(|| connection.permit_ns(&mut self.around.pace, self.around.now_ns));
-        if let Some(due_ns) = wait {
+        let now_ns = self.around.now_ns;
+        let pause = connection.take_pause_ns().map(|pause_ns| now_ns + pause_ns);
+        let wait = pause.or_else(|| connection.permit_ns(&mut self.around.pace, now_ns));
+        // One slot finds out which address accepts; the others wait for it.
+        let scouted = || {
+            let waits = connection.is_first_try() && !self.around.route.may_open();
+            waits.then_some(now_ns + SCOUT_NS)
+        };
+        if let Some(due_ns) = wait.or_else(scouted) {
             connection.carry();
             return self.rest(index, due_ns);
         }
@@ -453,6 +484,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             self.resume(slot);
         }
         self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
+        if self.unanswered_after.is_none() && self.around.pace.has_given_all(self.around.now_ns) {
+            self.unanswered_after = Some(self.around.tallies.unanswered());
+        }
         while let Some(slot) = self.around.pace.next_idle() {
             self.resume(slot);
         }

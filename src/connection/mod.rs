@@ -261,6 +261,10 @@ impl<S: Session> Connection<S> {
     fn take(&mut self, wanted: u32, only: Option<Part>, around: &mut Surroundings<S>) -> u32 {
         if only.is_none() {
             self.intended_ns.clear();
+            // Whoever is idle the longest comes first, and that is not who became free just now.
+            if self.free_ns.is_none() && around.pace.has_idle() {
+                return 0;
+            }
         }
         let known = self.intended_ns.len();
         let now_ns = around.now_ns;
@@ -285,6 +289,11 @@ impl<S: Session> Connection<S> {
         }
         self.permitted = true;
         pace.permit_ns(now_ns)
+    }
+
+    /// Whether no other source port was tried for the connection.
+    pub fn is_first_try(&self) -> bool {
+        self.retry.is_first()
     }
 
     /// The request that was taken is sent when the slot is woken.
@@ -608,7 +617,8 @@ impl<S: Session> Connection<S> {
                 first_byte_ns: self.first_byte_ns - self.handed_ns,
                 service_ns: now_ns - self.handed_ns,
                 total_ns: intended_ns.map_or(since_begun_ns, |intended_ns| now_ns - intended_ns),
-                uncorrected_ns: intended_ns.map(|_| since_begun_ns),
+                // Those of a batch that were not due yet when it began did begin later.
+                uncorrected_ns: intended_ns.map(|&due_ns| since_begun_ns.min(now_ns - due_ns)),
             },
         );
         match answer.verdict {

@@ -3,6 +3,7 @@
 use super::{Facts, Finding, Severity};
 use crate::failure::{Kind, Phase};
 use crate::report::console::format::{count, time_us};
+use crate::statistics::enough_samples;
 use crate::tuning::cure;
 
 /// From this share of a thread's time on, the generator is the limit: what is missing to one is
@@ -34,7 +35,8 @@ const SLIP_US_MAX: u64 = 1_000;
 /// Requests began late although a connection was free.
 pub(super) fn slip(facts: &Facts<'_>) -> Option<Finding> {
     let slip = &facts.schedule?.slip;
-    (slip.p99_us >= SLIP_US_MAX).then(|| Finding {
+    let late = slip.p99_us >= SLIP_US_MAX && enough_samples(slip.count, 99.0);
+    late.then(|| Finding {
         id: "schedule_slip",
         severity: Severity::Warning,
         text: format!(
@@ -72,7 +74,7 @@ pub(super) fn not_kept_up(facts: &Facts<'_>) -> Option<Finding> {
         id: "rate_not_kept",
         severity: Severity::Warning,
         text: format!(
-            "requests came due faster than they were answered: {} of {} had no answer at the end, \
+            "requests came due faster than they were answered: {} of {} had no answer when it ended, \
              {} more than at the begin. Latencies grow with the length of such a run, and those \
              of the unanswered are missing.",
             count(schedule.unanswered_after),

@@ -2,6 +2,7 @@ use super::*;
 use crate::connection::CloseMode;
 use crate::kernel::Counters as KernelCounters;
 use crate::ports::Method;
+use crate::report::Latency;
 use crate::tally::latency_histogram;
 
 /// What facts refer to.
@@ -14,6 +15,7 @@ struct Run {
     ports: Ports,
     kernel: KernelCounters,
     host: HostFacts,
+    schedule: Option<ScheduleSummary>,
 }
 
 impl Run {
@@ -52,6 +54,7 @@ impl Run {
                 somaxconn: 4096,
                 ..HostFacts::default()
             },
+            schedule: Some(schedule()),
         }
     }
 
@@ -72,7 +75,7 @@ impl Run {
             counters: &self.counters,
             whole: self.counters,
             active_opens: self.kernel.0.get("TcpActiveOpens").copied(),
-            schedule: None,
+            schedule: self.schedule.as_ref(),
             errors: &self.errors,
             begin_ns: 0,
             connect: &self.connect,
@@ -99,6 +102,22 @@ impl Run {
 
     fn ids(&self) -> Vec<&'static str> {
         ids(&self.facts())
+    }
+}
+
+/// A schedule that was kept.
+fn schedule() -> ScheduleSummary {
+    let mut slip = latency_histogram();
+    slip.record_n(40, 1000).unwrap();
+    ScheduleSummary {
+        due: 1000,
+        dropped: 0,
+        waiting: 0,
+        waited: 3,
+        unanswered_before: 1,
+        unanswered_after: 2,
+        kept_up: true,
+        slip: Latency::of(&slip),
     }
 }
 
@@ -305,4 +324,34 @@ fn tracking_that_is_full_is_an_error() {
     let full = Facts { conntrack: Some((100, 100)), ..run.facts() };
     let text = text(&full, "conntrack_full");
     assert!(text.contains("32 packets") && text.contains("100 of 100"), "{text}");
+}
+
+#[test]
+fn a_schedule_that_was_not_kept_is_said() {
+    let mut slip = latency_histogram();
+    slip.record_n(40, 980).unwrap();
+    slip.record_n(1_500, 20).unwrap();
+    let found = |change: &dyn Fn(&mut ScheduleSummary)| {
+        let mut run = Run::clean();
+        run.schedule.as_mut().map(change);
+        (run.ids(), run)
+    };
+    let (ids, run) = found(&|schedule| schedule.slip = Latency::of(&slip));
+    assert_eq!(ids, ["schedule_slip"]);
+    assert!(text(&run.facts(), "schedule_slip").contains("began 1.50 ms or more after"));
+    // One of twenty is no percentile.
+    let mut few = latency_histogram();
+    few.record_n(1_500, 20).unwrap();
+    assert_eq!(found(&|schedule| schedule.slip = Latency::of(&few)).0, [""; 0]);
+
+    let (ids, run) = found(&|schedule| (schedule.dropped, schedule.kept_up) = (7, false));
+    assert_eq!(ids, ["requests_dropped", "rate_not_kept"]);
+    assert!(text(&run.facts(), "requests_dropped").starts_with("7 of 1,000 due requests"));
+
+    let behind = |schedule: &mut ScheduleSummary| {
+        (schedule.kept_up, schedule.unanswered_after) = (false, 401);
+    };
+    let (ids, run) = found(&behind);
+    assert_eq!(ids, ["rate_not_kept"]);
+    assert!(text(&run.facts(), "rate_not_kept").contains("401 of 1,000 had no answer"));
 }

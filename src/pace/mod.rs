@@ -244,6 +244,11 @@ impl Pace {
         }
     }
 
+    /// Whether a slot waits for a request.
+    pub fn has_idle(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| !line.idle.is_empty())
+    }
+
     /// The next slot to take a due request, while there are both.
     pub fn next_idle(&mut self) -> Option<u32> {
         let line = self.line.as_mut()?;
@@ -255,9 +260,14 @@ impl Pace {
         self.line.as_ref().map_or(0, |line| line.due.len() as u64)
     }
 
-    /// Whether the quota is used up and nothing waits. A warm-up has no quota.
+    /// Whether the quota is used up. A warm-up has none.
+    pub fn has_given_all(&self, now_ns: u64) -> bool {
+        self.quota == Some(0) && self.part(now_ns) == Part::Measured
+    }
+
+    /// Whether the quota is used up and nothing waits.
     pub fn is_over(&self, now_ns: u64) -> bool {
-        self.quota == Some(0) && self.part(now_ns) == Part::Measured && self.waiting() == 0
+        self.has_given_all(now_ns) && self.waiting() == 0
     }
 
     /// What a moment belongs to.

@@ -153,14 +153,14 @@ pub(super) fn source_ports(text: &str) -> Result<PortChoice, UsageError> {
     }
 }
 
-/// Something per second: a number above zero, decimals and `k`, `M`, `G` allowed.
+/// Something per second: a number above zero, decimals and `k`, `M` allowed.
 pub(crate) fn rate(flag: &str, text: &str) -> Result<f64, UsageError> {
     match some_rate(text) {
         Some(rate) if rate > 0.0 => Ok(rate),
         _ => refuse(
             flag,
             text,
-            "give a number per second above zero and up to a billion, such as 1000, 2.5k or 0.5",
+            "give a number per second above zero and up to 10M, such as 1000, 2.5k or 0.5",
         ),
     }
 }
@@ -170,7 +170,6 @@ fn some_rate(text: &str) -> Option<f64> {
     let (digits, factor) = match text.as_bytes().last()? {
         b'k' | b'K' => (&text[..text.len() - 1], 1e3),
         b'm' | b'M' => (&text[..text.len() - 1], 1e6),
-        b'g' | b'G' => (&text[..text.len() - 1], 1e9),
         _ => (text, 1.0),
     };
     let plain = digits.starts_with(|c: char| c.is_ascii_digit())
@@ -180,8 +179,8 @@ fn some_rate(text: &str) -> Option<f64> {
     (rate == 0.0 || (1e-6..=RATE_MAX).contains(&rate)).then_some(rate)
 }
 
-/// Requests per second beyond what any box does.
-const RATE_MAX: f64 = 1e9;
+/// Beyond what any box does; and a schedule that is much faster would never be worked off.
+const RATE_MAX: f64 = 1e7;
 
 /// `10s:1000,30s:1000..20000,10s:0`.
 pub(super) fn stages(text: &str) -> Result<Vec<Stage>, UsageError> {

@@ -79,6 +79,8 @@ pub struct Need<'a> {
     pub policy: &'a Policy,
     /// The highest rate of requests, where the plan sets one.
     pub rate_per_s: Option<f64>,
+    /// The shortest pause of a connection between two requests.
+    pub think: Duration,
     /// The highest rate of new connections, where the plan sets one.
     pub connect_rate_per_s: Option<f64>,
     /// The limit of time, the warm-up included.
@@ -98,6 +100,8 @@ impl Need<'_> {
         let Some(n) = self.policy.requests_per_connection else { return 0.0 };
         let requests_per_s = REQUESTS_PER_S_PER_THREAD * threads;
         let requests_per_s = self.rate_per_s.unwrap_or(f64::INFINITY).min(requests_per_s);
+        let thinking_per_s = f64::from(self.connections) / self.think.as_secs_f64();
+        let requests_per_s = requests_per_s.min(thinking_per_s);
         let connections_per_s = CONNECTIONS_PER_S_PER_THREAD * threads;
         let connections_per_s =
             self.connect_rate_per_s.unwrap_or(f64::INFINITY).min(connections_per_s);

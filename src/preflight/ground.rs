@@ -11,6 +11,7 @@ use crate::ports::{self, PortSpace, Ports};
 use crate::run::Load;
 use std::error::Error;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// The box, as a plan finds it.
 #[derive(Clone, Debug)]
@@ -83,6 +84,7 @@ impl Ground {
             policy: &load.policy,
             duration: load.duration.map(|duration| duration + load.warmup),
             rate_per_s: plan.pacing.peak_rate_per_s(),
+            think: plan.pacing.think.as_ref().map_or(Duration::ZERO, |think| *think.start()),
             connect_rate_per_s: plan.pacing.connect_rate_per_s,
             requests: load.requests,
             ports: &load.ports,

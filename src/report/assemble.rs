@@ -88,7 +88,7 @@ impl Report {
                 requests_per_s: rounded(per_s(counters.ok), 2),
                 connections_per_s: rounded(per_s(counters.connections_opened), 2),
             },
-            slo: limits(plan, measured),
+            slo: limits(plan, measured, schedule.as_ref()),
             confidence: measured.batches.confidence(),
             steadiness: measured.batches.steadiness().filter(|_| is_even(&plan.pacing)),
             // 0 stands for an answer without a status.
@@ -120,10 +120,15 @@ impl Report {
     }
 }
 
-/// The number of the address with the most connections; the first candidate when there is none.
+/// The number of the address with the most connections, also of a warm-up; the first candidate when
+/// there is none.
 fn most_used(measured: &Measured) -> usize {
-    let opened = &measured.tally.opened_by_address;
-    (0..opened.len()).rev().max_by_key(|&index| opened[index]).unwrap_or(0)
+    let opened = |index: &usize| {
+        let warmup =
+            measured.warmup.as_ref().map_or(0, |(tally, _)| tally.opened_by_address[*index]);
+        measured.tally.opened_by_address[*index] + warmup
+    };
+    (0..measured.tally.opened_by_address.len()).rev().max_by_key(opened).unwrap_or(0)
 }
 
 /// What the findings are made from.
@@ -212,15 +217,27 @@ impl Requests {
     }
 }
 
-/// Requests that may be under way at the end more than at the begin without meaning anything: what
-/// one connection has, and one percent of all.
-fn kept_up(due: u64, (before, after): (u64, u64), pipeline: u32) -> bool {
-    after.saturating_sub(before) <= (due / 100).max(u64::from(pipeline) + 1)
+/// Whether requests were answered as fast as they came due, going by how many were unanswered
+/// before and after.
+///
+/// Under way at any moment are as many as come in the mean time of one (Little's law); without a
+/// warm-up there were none before. More than that may be chance: 1% of all, what one connection
+/// has, and three standard deviations of a Poisson count at either end.
+fn kept_up(due: u64, (before, after): (u64, u64), under_way: f64, pipeline: u32) -> bool {
+    let growth = after as f64 - under_way.max(before as f64);
+    let chance = 3.0 * ((before + after) as f64).sqrt();
+    growth <= (due as f64 / 100.0).max(f64::from(pipeline) + 1.0).max(chance)
 }
 
 fn schedule(plan: &Plan, measured: &Measured) -> Option<ScheduleSummary> {
     let counters = &measured.tally.counters;
     let (before, after) = measured.unanswered;
+    let took_s = measured.duration.as_secs_f64();
+    let mean_s = match measured.tally.uncorrected.is_empty() {
+        true => 0.0,
+        false => measured.tally.uncorrected.mean() / 1e6,
+    };
+    let under_way = if took_s > 0.0 { counters.ok as f64 / took_s * mean_s } else { 0.0 };
     plan.pacing.is_open_loop().then(|| ScheduleSummary {
         due: counters.due,
         dropped: counters.dropped,
@@ -229,13 +246,18 @@ fn schedule(plan: &Plan, measured: &Measured) -> Option<ScheduleSummary> {
         unanswered_before: before,
         unanswered_after: after,
         kept_up: counters.dropped == 0
-            && kept_up(counters.due, (before, after), plan.policy.pipeline),
+            && kept_up(counters.due, (before, after), under_way, plan.policy.pipeline),
         slip: Latency::of(&measured.tally.slip),
     })
 }
 
-fn limits(plan: &Plan, measured: &Measured) -> Vec<slo::Outcome> {
+fn limits(
+    plan: &Plan,
+    measured: &Measured,
+    schedule: Option<&ScheduleSummary>,
+) -> Vec<slo::Outcome> {
     let (tally, counters) = (&measured.tally, &measured.tally.counters);
+    let behind = schedule.filter(|schedule| !schedule.kept_up);
     let numbers = slo::Numbers {
         connect: &tally.connect,
         first_byte: &tally.first_byte,
@@ -245,6 +267,9 @@ fn limits(plan: &Plan, measured: &Measured) -> Vec<slo::Outcome> {
         ok: counters.ok,
         failed: counters.failed,
         dropped: counters.dropped,
+        unanswered: behind.map_or(0, |schedule| {
+            schedule.unanswered_after.saturating_sub(schedule.unanswered_before)
+        }),
         connections: counters.connections_opened,
         duration_s: measured.duration.as_secs_f64(),
     };
@@ -408,6 +433,26 @@ mod tests {
     use super::*;
     use crate::tally::latency_histogram;
     use hdrhistogram::serialization::Deserializer;
+
+    #[test]
+    fn a_rate_is_kept_when_no_more_are_unanswered_than_are_under_way() {
+        for (due, unanswered, under_way, kept) in [
+            // An idle server, and one that answers 1,000/s after 200 ms: without a warm-up there
+            // was nothing before, with a short one less than later.
+            (10_000, (0, 1), 0.1, true),
+            (10_000, (0, 200), 200.0, true),
+            (10_000, (100, 205), 200.0, true),
+            // 2% too slow for ten seconds.
+            (10_000, (0, 201), 1.0, false),
+            (10_000, (64, 264), 64.0, false),
+            // At 100/s and 100 ms there are ten under way, give or take three at random.
+            (250, (7, 14), 10.0, true),
+            (250, (10, 40), 10.0, false),
+            (0, (0, 0), 0.0, true),
+        ] {
+            assert_eq!(kept_up(due, unanswered, under_way, 1), kept, "{due} {unanswered:?}");
+        }
+    }
 
     #[test]
     fn an_empty_histogram_reads_as_zeros() {

@@ -112,7 +112,8 @@ pub struct Measured {
     pub duration: Duration,
     /// That start, on the clock of the tally's times.
     pub begin_ns: u64,
-    /// In an open loop, requests that were due and not answered then and at the end.
+    /// In an open loop, requests that were due and not answered then, and at the end or, with a
+    /// limit of requests, when the last of them came due.
     pub unanswered: (u64, u64),
     /// CPU time of each worker thread.
     pub threads: Vec<ThreadTime>,
@@ -162,6 +163,8 @@ pub fn run<S: Session>(
         all_ready?;
         let warm = Some(Instant::now() + load.warmup).filter(|_| !load.warmup.is_zero());
         let counters_before = collect(&mut collector, &intervals, &workers, warm, &mut observe);
+        // A run that ended in its warm-up has measured nothing.
+        let counters_before = counters_before.or_else(|| warm.map(|_| Snapshot::take()));
         let outcomes: Vec<(Outcome, ThreadTime)> = workers
             .into_iter()
             .map(|worker| worker.join().expect("a worker does not panic"))
@@ -210,7 +213,7 @@ fn merge(load: &Load, outcomes: &[(Outcome, ThreadTime)], collector: Collector) 
         tally.merge(&outcome.tallies.measured);
         warmup.merge(&outcome.tallies.warmup);
         before += outcome.unanswered_before;
-        after += outcome.tallies.unanswered();
+        after += outcome.unanswered_after;
     }
     let outcomes_only: Vec<&Outcome> = outcomes.iter().map(|(outcome, _)| outcome).collect();
     let first =

@@ -21,6 +21,8 @@ pub struct ThreadTime {
     pub user: Duration,
     /// CPU time in the kernel.
     pub sys: Duration,
+    /// Of that, time spent on looking whether there was something to do, in vain.
+    pub looked: Duration,
     /// Wall time.
     pub wall: Duration,
 }
@@ -34,10 +36,11 @@ impl ThreadTime {
         Ok((micros(usage.user_time()), micros(usage.system_time())))
     }
 
-    /// CPU time over wall time.
+    /// CPU time that was needed over wall time.
     pub fn busy_ratio(&self) -> f64 {
         let wall_s = self.wall.as_secs_f64();
-        if wall_s > 0.0 { (self.user + self.sys).as_secs_f64() / wall_s } else { 0.0 }
+        let needed = (self.user + self.sys).saturating_sub(self.looked);
+        if wall_s > 0.0 { needed.as_secs_f64() / wall_s } else { 0.0 }
     }
 }
 
@@ -137,6 +140,8 @@ impl Seat<'_> {
         let outcome = worker.measure(Some(&self.outlet))?;
         let (user_end, sys_end) = ThreadTime::now()?;
         let wall = begin.elapsed();
-        Ok((outcome, ThreadTime { user: user_end - user, sys: sys_end - sys, wall }))
+        let looked = Duration::from_nanos(outcome.looked_ns);
+        let time = ThreadTime { user: user_end - user, sys: sys_end - sys, looked, wall };
+        Ok((outcome, time))
     }
 }

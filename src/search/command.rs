@@ -1,6 +1,6 @@
 //! `ringshot search`: one step after the other, until the answer is known or the budget is spent.
 
-use super::{Document, Next, Purpose, SearchPlan, Step, curve, document, next, page};
+use super::{Document, Next, Purpose, SearchPlan, Step, Verdict, curve, next, page};
 use crate::cli::SearchArgs;
 use crate::experiment::Experiment;
 use crate::plan::JsonOutput;
@@ -9,7 +9,8 @@ use crate::report::json;
 use crate::signals::Signals;
 use std::error::Error;
 use std::io::{self, Write};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 const FOUND: u8 = 0;
 const LIMIT_BROKEN: u8 = 3;
@@ -21,8 +22,8 @@ const NOTHING_SUCCEEDED: u8 = 4;
 /// A flag, a target or an earlier document that cannot be used; a document that cannot be written.
 pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let plan = SearchPlan::new(args, words)?;
-    let mut steps = match &plan.resume {
-        Some(path) => document::resume(path, &plan)?,
+    let mut steps = match &plan.earlier {
+        Some(earlier) => earlier.steps(&plan)?,
         None => Vec::new(),
     };
     let experiment = Experiment::prepare(&plan.step)?;
@@ -42,10 +43,12 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let begin = Instant::now();
     let mut errors = Vec::new();
     while let Some((rate_per_s, purpose)) = next_rate(&steps, &plan) {
-        if begin.elapsed() + plan.step_time() > plan.budget {
+        // A point of the curve that breaks the limits has to be looked at again, twice.
+        let room = if purpose == Purpose::Curve { 3 } else { 1 };
+        if begin.elapsed() + room * plan.step_time() > plan.budget {
             break;
         }
-        let step_plan = plan.at(rate_per_s);
+        let step_plan = plan.at(rate_per_s, steps.len() as u64);
         let progress = Progress::of_step(step_plan.duration.map(|time| time.as_secs_f64()));
         let report = experiment.run(&step_plan, &signals, progress)?;
         if report.interrupted {
@@ -53,6 +56,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         }
         let step = Step::of(rate_per_s, purpose, &report);
         listening(page::row(steps.len() + 1, &step, &mut out, style))?;
+        let aftermath = step.aftermath();
         steps.push(step);
         if let Some(JsonOutput::File(path)) = &plan.step.json {
             json::write(&Document::new(&plan, &steps, begin.elapsed(), false), path)?;
@@ -61,6 +65,8 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
             errors = report.errors;
             break;
         }
+        // What one step left to the server is not to break the next one.
+        pause(aftermath, &signals);
     }
     let interrupted = signals.exit_code().is_some();
     let document = Document::new(&plan, &steps, begin.elapsed(), interrupted);
@@ -87,10 +93,17 @@ fn next_rate(steps: &[Step], plan: &SearchPlan) -> Option<(f64, Purpose)> {
     let trials: Vec<_> = steps.iter().map(Step::trial).collect();
     match next(&trials, &plan.bounds) {
         Next::Try { rate_per_s, purpose } => Some((rate_per_s, purpose)),
-        Next::Done(super::Verdict::Found { rate_per_s, .. }) => curve(&trials, rate_per_s)
+        Next::Done(Verdict::Found { rate_per_s, .. }) => curve(&trials, rate_per_s)
             .filter(|&rate_per_s| rate_per_s >= plan.bounds.lowest_per_s)
             .map(|rate_per_s| (rate_per_s, Purpose::Curve)),
         Next::Done(_) => None,
+    }
+}
+
+fn pause(time: Duration, signals: &Signals) {
+    let end = Instant::now() + time;
+    while Instant::now() < end && signals.exit_code().is_none() {
+        thread::sleep(Duration::from_millis(20).min(end - Instant::now()));
     }
 }
 

@@ -220,6 +220,20 @@ pub fn next(trials: &[Trial], bounds: &Bounds) -> Next {
     })
 }
 
+/// What is known before the answer is: the highest rate that keeps the limits, and the lowest above
+/// it that breaks them. A rate that broke once counts only where no higher one has passed.
+pub fn so_far(trials: &[Trial], bounds: &Bounds) -> (Option<f64>, Option<f64>) {
+    let rates = rates(trials, bounds.agreeing);
+    let passes = |rate: &Rate| rate.opinion == Opinion::Passes;
+    let broken = rates.iter().enumerate().find(|&(at, rate)| {
+        let contradicted = rates[at..].iter().any(passes);
+        rate.opinion == Opinion::Breaks && (rate.settled || !contradicted)
+    });
+    let below = &rates[..broken.map_or(rates.len(), |(at, _)| at)];
+    let kept = below.iter().rev().find(|rate| passes(rate));
+    (kept.map(|rate| rate.per_s), broken.map(|(_, rate)| rate.per_s))
+}
+
 /// Rounded to so many significant digits.
 fn readable(rate_per_s: f64, digits: usize) -> f64 {
     format!("{rate_per_s:.*e}", digits - 1).parse().expect("this is how numbers are written")
@@ -238,12 +252,7 @@ fn between(low_per_s: f64, high_per_s: f64) -> Option<f64> {
 
 /// Whether ringshot and not the server set the upper end: most of the trials that broke the limits
 /// there were limited by the generator. Then the server may sustain more than was found.
-pub fn generator_was_limit(trials: &[Trial], verdict: &Verdict) -> bool {
-    let broken_per_s = match *verdict {
-        Verdict::Found { next_broken_per_s, .. } => next_broken_per_s,
-        Verdict::NothingPasses { lowest_per_s } => lowest_per_s,
-        Verdict::NothingBreaks { .. } => return false,
-    };
+pub fn generator_was_limit(trials: &[Trial], broken_per_s: f64) -> bool {
     let broken = || trials.iter().filter(|trial| trial.rate_per_s == broken_per_s && !trial.pass);
     2 * broken().filter(|trial| trial.generator_limited).count() > broken().count()
 }

@@ -1,11 +1,11 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
-use super::{Bounds, Next, SearchPlan, Step, Trial, Verdict, decide, generator_was_limit, knee};
+use super::{Bounds, Next, SearchPlan, Step, Trial, decide, generator_was_limit, knee};
 use crate::connection::CloseMode;
+use crate::statistics::enough_samples;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The name and version of the document's shape.
@@ -60,6 +60,12 @@ pub struct Setup {
     pub close: &'static str,
     /// `constant` or `poisson`.
     pub arrivals: &'static str,
+    /// Worker threads, where they were given.
+    pub threads: Option<u32>,
+    /// The time for one request.
+    pub timeout_s: f64,
+    /// Due requests that may wait for a free connection.
+    pub backlog: u64,
     /// The limit of new connections per second.
     pub connect_rate: Option<f64>,
     /// How long a step was measured.
@@ -111,8 +117,8 @@ pub enum LimitedBy {
 pub struct Knee {
     /// The rate.
     pub rate_per_s: f64,
-    /// The 99th percentile of `total` there.
-    pub p99_us: u64,
+    /// The 90th percentile of `total` there.
+    pub p90_us: u64,
 }
 
 impl Document {
@@ -155,6 +161,9 @@ impl Setup {
                 CloseMode::Rst => "rst",
             },
             arrivals: step.pacing.arrivals.name(),
+            threads: step.threads,
+            timeout_s: step.policy.timeout_ns as f64 / 1e9,
+            backlog: step.pacing.backlog,
             connect_rate: step.pacing.connect_rate_per_s,
             step_s: step.duration.map_or(0.0, |duration| duration.as_secs_f64()),
             warmup_s: step.pacing.warmup.as_secs_f64(),
@@ -166,113 +175,136 @@ impl Outcome {
     /// What is known after these steps: the answer, or as far as it got.
     pub fn of(steps: &[Step], bounds: &Bounds) -> Outcome {
         let trials: Vec<Trial> = steps.iter().map(Step::trial).collect();
-        let (complete, verdict) = match decide::next(&trials, bounds) {
-            Next::Done(verdict) => (true, Some(verdict)),
-            Next::Try { .. } => (false, so_far(&trials)),
-        };
-        let (rate_per_s, next_broken_per_s) = match verdict {
-            None => (None, None),
-            Some(Verdict::Found { rate_per_s, next_broken_per_s }) => {
-                (Some(rate_per_s), Some(next_broken_per_s))
+        let complete = matches!(decide::next(&trials, bounds), Next::Done(_));
+        let (rate_per_s, next_broken_per_s) = decide::so_far(&trials, bounds);
+        let limited_by = next_broken_per_s.map(|broken_per_s| {
+            match generator_was_limit(&trials, broken_per_s) {
+                true => LimitedBy::Generator,
+                false if connections_were_limit(steps, broken_per_s) => LimitedBy::Connections,
+                false => LimitedBy::Server,
             }
-            Some(Verdict::NothingPasses { lowest_per_s }) => (None, Some(lowest_per_s)),
-            Some(Verdict::NothingBreaks { highest_per_s }) => (Some(highest_per_s), None),
-        };
-        let limited_by =
-            verdict.zip(next_broken_per_s).map(
-                |(verdict, broken_per_s)| match generator_was_limit(&trials, &verdict) {
-                    true => LimitedBy::Generator,
-                    false if connections_were_limit(steps, broken_per_s) => LimitedBy::Connections,
-                    false => LimitedBy::Server,
-                },
-            );
+        });
         Outcome { complete, rate_per_s, next_broken_per_s, limited_by }
-    }
-}
-
-/// What a search that is not done knows: the lowest rate that has broken, and the highest below it
-/// that has not.
-fn so_far(trials: &[Trial]) -> Option<Verdict> {
-    let rates = |pass: bool| {
-        trials.iter().filter(move |trial| trial.pass == pass).map(|trial| trial.rate_per_s)
-    };
-    let broken = rates(false).reduce(f64::min);
-    let kept = rates(true).filter(|&rate| broken.is_none_or(|broken| rate < broken));
-    match (kept.reduce(f64::max), broken) {
-        (Some(rate_per_s), Some(next_broken_per_s)) => {
-            Some(Verdict::Found { rate_per_s, next_broken_per_s })
-        }
-        (Some(highest_per_s), None) => Some(Verdict::NothingBreaks { highest_per_s }),
-        (None, Some(lowest_per_s)) => Some(Verdict::NothingPasses { lowest_per_s }),
-        (None, None) => None,
     }
 }
 
 /// Whether, where the limits were broken, requests waited for connections while the server answered
 /// as fast as it does at the lowest rate.
 fn connections_were_limit(steps: &[Step], broken_per_s: f64) -> bool {
-    let lowest = steps.iter().filter(|step| step.pass && step.service_p50_us > 0);
+    let lowest = steps.iter().filter(|step| step.pass && step.uncorrected_p50_us > 0);
     let Some(lowest) = lowest.min_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s)) else {
         return false;
     };
     let mut broken = steps.iter().filter(|step| step.rate_per_s == broken_per_s && !step.pass);
-    let fast_us = lowest.service_p50_us as f64 * AS_FAST;
-    broken.all(|step| step.connections_were_busy() && step.service_p50_us as f64 <= fast_us)
+    let fast_us = lowest.uncorrected_p50_us as f64 * AS_FAST;
+    broken.all(|step| step.connections_were_busy() && step.uncorrected_p50_us as f64 <= fast_us)
 }
 
-/// Rates that kept the limits, each with the median of its p99s, by rising rate.
-pub(super) fn curve(steps: &[Step], bounds: &Bounds) -> Vec<(f64, u64)> {
+/// A rate that kept the limits, with the medians over its steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Point {
+    pub(super) rate_per_s: f64,
+    pub(super) p50_us: u64,
+    pub(super) p90_us: u64,
+    /// `None` where a step has too few samples for it.
+    pub(super) p99_us: Option<u64>,
+}
+
+/// The latencies over the load, by rising rate.
+pub(super) fn curve(steps: &[Step], bounds: &Bounds) -> Vec<Point> {
     let highest_per_s = Outcome::of(steps, bounds).rate_per_s.unwrap_or(0.0);
-    let mut by_rate: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-    for step in steps.iter().filter(|step| step.pass && step.rate_per_s <= highest_per_s) {
-        // Positive numbers are ordered like their bits.
-        by_rate.entry(step.rate_per_s.to_bits()).or_default().push(step.p99_us);
-    }
-    let median = |mut p99s: Vec<u64>| {
-        p99s.sort_unstable();
-        p99s[(p99s.len() - 1) / 2]
-    };
-    by_rate.into_iter().map(|(rate, p99s)| (f64::from_bits(rate), median(p99s))).collect()
+    let kept = steps.iter().filter(|step| step.pass && step.rate_per_s <= highest_per_s);
+    let mut kept: Vec<&Step> = kept.collect();
+    kept.sort_by(|one, other| one.rate_per_s.total_cmp(&other.rate_per_s));
+    kept.chunk_by(|one, other| one.rate_per_s == other.rate_per_s)
+        .map(|steps| {
+            let median = |value: fn(&Step) -> u64| {
+                let mut values: Vec<u64> = steps.iter().map(|step| value(step)).collect();
+                values.sort_unstable();
+                values[(values.len() - 1) / 2]
+            };
+            Point {
+                rate_per_s: steps[0].rate_per_s,
+                p50_us: median(|step| step.p50_us),
+                p90_us: median(|step| step.p90_us),
+                p99_us: steps
+                    .iter()
+                    .all(|step| enough_samples(step.ok, 99.0))
+                    .then(|| median(|step| step.p99_us)),
+            }
+        })
+        .collect()
 }
 
+/// The 90th percentile: a step at a low rate has too few requests for the 99th.
 fn bend(steps: &[Step], bounds: &Bounds) -> Option<Knee> {
     let curve = curve(steps, bounds);
     let points: Vec<(f64, f64)> =
-        curve.iter().map(|&(rate_per_s, p99_us)| (rate_per_s, p99_us as f64)).collect();
-    let (rate_per_s, p99_us) = curve[knee(&points)?];
-    Some(Knee { rate_per_s, p99_us })
+        curve.iter().map(|point| (point.rate_per_s, point.p90_us as f64)).collect();
+    let Point { rate_per_s, p90_us, .. } = curve[knee(&points)?];
+    Some(Knee { rate_per_s, p90_us })
 }
 
-/// The steps of an earlier search, from its document.
-///
-/// # Errors
-/// A file that cannot be read, is no document of a search, or of one with another plan: named, with
-/// the reason.
-pub fn resume(path: &Path, plan: &SearchPlan) -> Result<Vec<Step>, String> {
-    let refuse = |reason: String| format!("cannot resume {}: {reason}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-    let document: Value = serde_json::from_str(&text)
-        .map_err(|error| refuse(format!("it is not a whole JSON document ({error})")))?;
-    if document["schema"] != SCHEMA {
-        return Err(refuse(format!(
-            "its schema is {} and not \"{SCHEMA}\", as of a search by this version",
-            document["schema"]
-        )));
-    }
-    let ours = serde_json::to_value(Setup::of(plan)).expect("every key is a string");
-    for (key, value) in ours.as_object().into_iter().flatten() {
-        let theirs = &document["plan"][key];
-        if theirs != value {
-            return Err(refuse(format!(
-                "it is of another plan ({key}: {theirs} there, {value} here); use the same flags"
-            )));
+/// An earlier search, as its document has it.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    path: PathBuf,
+    document: Value,
+}
+
+impl Earlier {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no document of a search: named, with the reason.
+    pub fn read(path: &Path) -> Result<Earlier, String> {
+        let mut earlier = Earlier { path: path.into(), document: Value::Null };
+        let text = std::fs::read_to_string(path).map_err(|error| earlier.refuse(error))?;
+        earlier.document = serde_json::from_str(&text).map_err(|error| {
+            earlier.refuse(format!("it is not a whole JSON document ({error})"))
+        })?;
+        match &earlier.document["schema"] {
+            schema if schema == SCHEMA => Ok(earlier),
+            other => Err(earlier.refuse(format!(
+                "its schema is {other} and not \"{SCHEMA}\", as of a search by this version"
+            ))),
         }
     }
-    let steps: Vec<Step> = serde_json::from_value(document["steps"].clone())
-        .map_err(|error| refuse(format!("its steps cannot be read ({error})")))?;
-    match steps.iter().any(|step| !step.rate_per_s.is_finite() || step.rate_per_s <= 0.0) {
-        true => Err(refuse("a step has a rate that is not above 0".into())),
-        false => Ok(steps),
+
+    /// How long its steps were measured, and ran before that.
+    pub fn step_times(&self) -> Option<(Duration, Duration)> {
+        let time = |key: &str| {
+            let seconds = self.document["plan"][key].as_f64()?;
+            Duration::try_from_secs_f64(seconds).ok()
+        };
+        Some((time("step_s")?, time("warmup_s")?))
+    }
+
+    /// Its steps, to go on with.
+    ///
+    /// # Errors
+    /// When it was of another plan.
+    pub fn steps(&self, plan: &SearchPlan) -> Result<Vec<Step>, String> {
+        let ours = serde_json::to_value(Setup::of(plan)).expect("every key is a string");
+        for (key, value) in ours.as_object().into_iter().flatten() {
+            let theirs = &self.document["plan"][key];
+            if theirs != value {
+                return Err(self.refuse(format!(
+                    "it is of another plan ({key}: {theirs} there, {value} here); use the same \
+                     flags"
+                )));
+            }
+        }
+        let steps: Vec<Step> = serde_json::from_value(self.document["steps"].clone())
+            .map_err(|error| self.refuse(format!("its steps cannot be read ({error})")))?;
+        match steps.iter().any(|step| !step.rate_per_s.is_finite() || step.rate_per_s <= 0.0) {
+            true => Err(self.refuse("a step has a rate that is not above 0")),
+            false => Ok(steps),
+        }
+    }
+
+    fn refuse(&self, reason: impl std::fmt::Display) -> String {
+        format!("cannot resume {}: {reason}", self.path.display())
     }
 }
 

@@ -23,7 +23,7 @@ mod page;
 mod plan;
 mod step;
 
-pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next};
+pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next, so_far};
 pub use document::{Document, Knee, LimitedBy, Outcome};
 pub use knee::knee;
 pub use plan::SearchPlan;

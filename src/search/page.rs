@@ -2,15 +2,18 @@
 
 use super::document::{self, Document, LimitedBy};
 use super::{Bounds, Purpose, SearchPlan, Step};
-use crate::report::console::format::{count, counted, escape, rate, seconds, time_us, wrapped};
+use crate::report::console::format::{
+    NOTHING, count, counted, escape, rate, seconds, time_us, wrapped,
+};
 use crate::report::console::style::{Role, Style};
+use crate::statistics::enough_samples;
 use std::io::{self, Write};
 
 /// Where the verdict of a row begins.
 const VERDICT: usize = 57;
 
 /// The longest bar of the curve.
-const BAR: usize = 40;
+const BAR: usize = 28;
 
 /// What is searched, and how.
 pub(super) fn head(
@@ -51,15 +54,18 @@ pub(super) fn head(
 
 /// One step.
 pub(super) fn row(number: usize, step: &Step, out: &mut dyn Write, style: Style) -> io::Result<()> {
-    let latency = |us: u64| if step.ok > 0 { time_us(us as f64) } else { "-".into() };
+    let latency = |us: u64, percentile| match enough_samples(step.ok, percentile) {
+        true => time_us(us as f64),
+        false => NOTHING.into(),
+    };
     write!(
         out,
         "{number:>4}  {:<7} {:>9}  {:>10}  {:>8}  {:>8}  ",
         purpose(step.purpose),
         rate(step.rate_per_s),
         rate(step.answered_per_s),
-        latency(step.p50_us),
-        latency(step.p99_us),
+        latency(step.p50_us, 50.0),
+        latency(step.p99_us, 99.0),
     )?;
     let (role, text) = verdict(step);
     for (at, line) in
@@ -79,14 +85,22 @@ pub(super) fn summary(
     style: Style,
 ) -> io::Result<()> {
     let curve = document::curve(&document.steps, bounds);
-    if let Some(longest_us) = curve.iter().map(|&(_, p99_us)| p99_us).max().filter(|&us| us > 0) {
-        writeln!(out, "\n{}", style.paint(Role::Heading, "p99 of total over the load"))?;
-        for (rate_per_s, p99_us) in curve {
-            let bar = "▇".repeat((BAR * p99_us as usize).div_ceil(longest_us as usize).max(1));
-            let knee = document.knee.is_some_and(|knee| knee.rate_per_s == rate_per_s);
-            let mark = if knee { "  ← knee" } else { "" };
-            let (rate, p99) = (rate(rate_per_s), time_us(p99_us as f64));
-            writeln!(out, "  {rate:>9} /s  {p99:>8}  {bar}{mark}")?;
+    if let Some(longest_us) = curve.iter().map(|point| point.p90_us).max().filter(|&us| us > 0) {
+        let names = format!("  {:>12}  {:>8}  {:>8}  {:>8}  p90", "rate", "p50", "p90", "p99");
+        writeln!(
+            out,
+            "\n{}",
+            style.paint(Role::Heading, &format!("Latency over the load\n{names}"))
+        )?;
+        for point in curve {
+            let bar =
+                "▇".repeat((BAR * point.p90_us as usize).div_ceil(longest_us as usize).max(1));
+            let knee = document.knee.is_some_and(|knee| knee.rate_per_s == point.rate_per_s);
+            let mark = if knee { " ← knee" } else { "" };
+            let p99 = point.p99_us.map_or(NOTHING.into(), |us| time_us(us as f64));
+            let [p50, p90] = [point.p50_us, point.p90_us].map(|us| time_us(us as f64));
+            let rate = rate(point.rate_per_s);
+            writeln!(out, "  {rate:>9} /s  {p50:>8}  {p90:>8}  {p99:>8}  {bar}{mark}")?;
         }
     }
     writeln!(out)?;
@@ -129,23 +143,29 @@ fn answer(document: &Document) -> Vec<String> {
     let result = document.result;
     let per_s = |per_s: f64| format!("{}/s", rate(per_s));
     let mut sentences = vec![match (result.rate_per_s, result.next_broken_per_s) {
+        (Some(kept), Some(broken)) if result.complete => format!(
+            "{} is the highest rate that keeps the limits; {} does not.",
+            per_s(kept),
+            per_s(broken)
+        ),
         (Some(kept), Some(broken)) => {
-            format!(
-                "{} is the highest rate that keeps the limits; {} does not.",
-                per_s(kept),
-                per_s(broken)
-            )
+            format!("So far: {} keeps the limits, {} does not.", per_s(kept), per_s(broken))
         }
         (Some(kept), None) => format!("Up to {} every rate keeps the limits.", per_s(kept)),
-        (None, Some(broken)) => format!("No rate keeps the limits, not even {}.", per_s(broken)),
+        (None, Some(broken)) if result.complete => {
+            format!("No rate keeps the limits, not even {}.", per_s(broken))
+        }
+        (None, Some(broken)) => {
+            format!("So far no rate keeps the limits, down to {}.", per_s(broken))
+        }
         (None, None) => "Nothing is known yet: no step was finished.".into(),
     }];
     sentences.extend(result.limited_by.map(|limiter| limited_by(document, limiter)));
     if let Some(knee) = document.knee {
         sentences.push(format!(
-            "The knee is at {}, with a p99 of {}: beyond it, more load mostly buys latency.",
+            "The knee is at {}, with a p90 of {}: beyond it, more load mostly buys latency.",
             per_s(knee.rate_per_s),
-            time_us(knee.p99_us as f64)
+            time_us(knee.p90_us as f64)
         ));
     }
     let steps = counted(document.steps.len() as u64, "step");
@@ -174,8 +194,9 @@ fn limited_by(document: &Document, limiter: LimitedBy) -> String {
         LimitedBy::Server => "The server, or what lies on the way to it, was the limit.".into(),
         LimitedBy::Connections => format!(
             "The {} were the limit: all were busy, and the server answered each as fast as at a \
-             low load. Try more (-c).",
-            counted(document.plan.connections.into(), "connection")
+             low load. Try more (-c){}.",
+            counted(document.plan.connections.into(), "connection"),
+            if document.plan.connect_rate.is_some() { ", or a higher --connect-rate" } else { "" }
         ),
         LimitedBy::Generator => {
             let busiest = broken.iter().map(|step| step.busy_ratio).fold(0.0, f64::max);
@@ -200,6 +221,9 @@ pub(super) fn nothing_succeeded(
     style: Style,
 ) -> io::Result<()> {
     writeln!(out, "\n{}", style.paint(Role::Bad, "Nothing succeeded."))?;
+    if errors.is_empty() {
+        writeln!(out, "  No request was answered within a step: try longer ones (--duration).")?;
+    }
     for error in errors {
         let requests = counted(error.count, "request");
         let text = format!("{}/{}: {requests}: {}", error.phase, escape(&error.kind), error.advice);
@@ -245,13 +269,13 @@ mod tests {
     #[test]
     fn the_answer_is_the_first_sentence_and_the_curve_shows_the_knee() {
         let mut steps: Vec<Step> = [(1000.0, 1), (1500.0, 1), (1800.0, 2), (2000.0, 20)]
-            .map(|(rate, ms)| Step { p99_us: ms * 1000, ..step(rate, true) })
+            .map(|(rate, ms)| Step { p90_us: ms * 1000, ..step(rate, true) })
             .into();
-        steps.extend([step(2000.0, true), step(2030.0, false), step(2030.0, false)]);
+        steps.extend([steps[3].clone(), step(2030.0, false), step(2030.0, false)]);
         let document = document_of(&steps);
         let text = text(|out| summary(&document, &Bounds::default(), out, Style::PLAIN));
         assert!(text.contains("\n2,000/s is the highest rate that keeps the limits; 2,030/s does not.\nThe server, or"), "{text}");
-        assert!(text.contains("      1,800 /s   2.00 ms  ▇▇"), "{text}");
+        assert!(text.contains("      1,800 /s   1.00 ms   2.00 ms   2.00 ms  ▇▇"), "{text}");
         assert!(text.contains("  ← knee"), "{text}");
         assert!(text.contains("7 steps in 21 s."), "{text}");
     }
@@ -263,6 +287,9 @@ mod tests {
         assert!(told(&unfinished).contains("Out of budget after 21 s and 2 steps"));
         let interrupted = Document { interrupted: true, ..unfinished };
         assert!(told(&interrupted).contains("Interrupted after 21 s and 2 steps; --resume"));
+        assert!(
+            told(&interrupted).starts_with("So far: 1,000/s keeps the limits, 2,000/s does not.")
+        );
         assert!(told(&document_of(&[])).starts_with("Nothing is known yet"));
     }
 }

@@ -1,10 +1,12 @@
 //! What a search is to be: the plan of its steps, and where and how long to look.
 
 use super::Bounds;
+use super::document::Earlier;
 use crate::cli::SearchArgs;
 use crate::pace::curve::Stage;
 use crate::plan::{Plan, UsageError, parse};
-use std::path::PathBuf;
+use crate::report::console::format::seconds;
+use std::error::Error;
 use std::time::Duration;
 
 /// The length of a step, warm-up included: long enough for a backlog to show, and short enough that
@@ -28,16 +30,17 @@ pub struct SearchPlan {
     pub bounds: Bounds,
     /// How long the search may take.
     pub budget: Duration,
-    /// The document of the search to go on with.
-    pub resume: Option<PathBuf>,
+    /// The search to go on with.
+    pub earlier: Option<Earlier>,
 }
 
 impl SearchPlan {
     /// Checks what was typed.
     ///
     /// # Errors
-    /// The first value that cannot be used, with the flag's name and the accepted form.
-    pub fn new(args: &SearchArgs, command: &[String]) -> Result<SearchPlan, UsageError> {
+    /// The first value that cannot be used, with the flag's name and the accepted form; an earlier
+    /// document that cannot be read.
+    pub fn new(args: &SearchArgs, command: &[String]) -> Result<SearchPlan, Box<dyn Error>> {
         let pacing = &args.run.pacing;
         for (flag, given) in [
             ("--rate", pacing.rate.is_some()),
@@ -46,29 +49,36 @@ impl SearchPlan {
         ] {
             if given {
                 let text = "a search sets the rate of its steps; --from is where it begins";
-                return Err(UsageError(format!("{flag}: {text}")));
+                return refuse(&format!("{flag}: {text}"));
             }
         }
         if args.run.slos.is_empty() {
-            return Err(UsageError(
-                "--slo: a search needs a limit that a rate can break, such as --slo 'p99<5ms'"
-                    .into(),
-            ));
+            return refuse(
+                "--slo: a search needs a limit that a rate can break, such as --slo 'p99<5ms'",
+            );
         }
         let budget = parse::duration("--budget", &args.budget)?;
         let mut run = args.run.clone();
         run.pacing.rate = Some(args.from.clone());
         let first_per_s = parse::rate("--from", &args.from)?;
         let mut step = Plan::new(&run, command)?;
-        let length = (budget / STEPS_PER_BUDGET).clamp(STEP_MIN, STEP_MAX);
-        if run.pacing.warmup.is_none() {
-            step.pacing.warmup = length / WARMUP_PART;
+        if let Some(limit) = step.slos.iter().find(|limit| limit.asks_for_load()) {
+            return refuse(&format!(
+                "--slo {limit}: more load keeps it, and a search looks for the load; leave it out"
+            ));
         }
+        let earlier = args.resume.as_deref().map(Earlier::read).transpose()?;
+        let length = (budget / STEPS_PER_BUDGET).clamp(STEP_MIN, STEP_MAX);
+        let usual = (length - length / WARMUP_PART, length / WARMUP_PART);
+        let times = earlier.as_ref().and_then(Earlier::step_times).unwrap_or(usual);
         if run.duration.is_none() {
-            step.duration = Some(length - length / WARMUP_PART);
+            step.duration = Some(times.0);
+        }
+        if run.pacing.warmup.is_none() {
+            step.pacing.warmup = times.1;
         }
         let lowest_per_s = REQUESTS_PER_STEP_MIN / step.duration.map_or(1.0, |d| d.as_secs_f64());
-        Ok(SearchPlan {
+        let plan = SearchPlan {
             step,
             bounds: Bounds {
                 first_per_s,
@@ -77,13 +87,24 @@ impl SearchPlan {
                 ..Bounds::default()
             },
             budget,
-            resume: args.resume.clone(),
-        })
+            earlier,
+        };
+        match plan.step_time() > budget {
+            true => refuse(&format!(
+                "--budget {}: not even one step of {} fits into it (--duration and --warmup are \
+                 those of a step)",
+                args.budget,
+                seconds(plan.step_time().as_secs_f64())
+            )),
+            false => Ok(plan),
+        }
     }
 
-    /// The plan of a step at this rate.
-    pub fn at(&self, rate_per_s: f64) -> Plan {
+    /// The plan of step `number` at this rate.
+    pub fn at(&self, rate_per_s: f64, number: u64) -> Plan {
         let mut plan = self.step.clone();
+        // Or two steps at a rate would be one and the same to Poisson arrivals.
+        plan.pacing.seed = plan.pacing.seed.wrapping_add(number * u64::from(u32::MAX));
         let duration_s = plan.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
         plan.pacing.stages = vec![Stage::constant(duration_s, rate_per_s)];
         plan
@@ -95,13 +116,17 @@ impl SearchPlan {
     }
 }
 
+fn refuse<T>(text: &str) -> Result<T, Box<dyn Error>> {
+    Err(UsageError(text.into()).into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
 
-    fn plan(arguments: &str) -> Result<SearchPlan, UsageError> {
+    fn plan(arguments: &str) -> Result<SearchPlan, Box<dyn Error>> {
         let words = "ringshot search".split(' ').chain(arguments.split_whitespace());
         let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
         match cli.command {
@@ -128,7 +153,8 @@ mod tests {
         let plan = plan("--slo p99<5ms --arrivals poisson --from 50 -k a").unwrap();
         assert_eq!(plan.bounds.first_per_s, 50.0);
         assert_eq!(plan.bounds.lowest_per_s, 8.0);
-        let step = plan.at(123.0);
+        let step = plan.at(123.0, 0);
+        assert_ne!(plan.at(123.0, 1).pacing.seed, step.pacing.seed);
         assert_eq!(step.pacing.stages, [Stage::constant(2.5, 123.0)]);
         assert_eq!(step.pacing.arrivals.name(), "poisson");
     }
@@ -145,9 +171,14 @@ mod tests {
             ("--slo p99<5ms --precision 0% a", "--precision 0%: give a percentage"),
             ("--slo p99<5ms --from 0 a", "--from 0: give a number per second"),
             ("--slo p99<5ms --budget 0 a", "--budget 0: give a length of time"),
+            ("--slo p99<5ms --budget 500ms a", "--budget 500ms: not even one step of 1 s"),
+            ("--slo p99<5ms -d 3m a", "--budget 2m: not even one step of 180 s fits"),
+            ("--slo rate>20k a", "--slo rate>20000: more load keeps it"),
+            ("--slo p99<5ms --from 20M a", "--from 20M: give a number per second"),
+            ("--slo p99<5ms --resume /nowhere a", "cannot resume /nowhere: No such file"),
         ] {
             let error = plan(arguments).unwrap_err();
-            assert!(error.0.starts_with(text), "{arguments}: {error}");
+            assert!(error.to_string().starts_with(text), "{arguments}: {error}");
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Purpose, Trial};
 use crate::findings::Finding;
 use crate::report::Report;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Findings that say that ringshot or its box, and not the server, was the limit.
 const OF_THE_GENERATOR: [&str; 7] = [
@@ -15,6 +16,9 @@ const OF_THE_GENERATOR: [&str; 7] = [
     "port_search_slow",
     "source_address_gone",
 ];
+
+/// The longest pause after a step that broke the limits.
+const AFTERMATH_S_MAX: f64 = 3.0;
 
 /// One run at one rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +47,8 @@ pub struct Step {
     pub dropped: u64,
     /// Those that waited for a free connection.
     pub waited: u64,
+    /// Those that were due and not answered when the step ended.
+    pub unanswered: u64,
     /// The median of `total`.
     pub p50_us: u64,
     /// The 90th percentile of `total`.
@@ -51,8 +57,8 @@ pub struct Step {
     pub p99_us: u64,
     /// The longest `total`.
     pub max_us: u64,
-    /// The median of `service`.
-    pub service_p50_us: u64,
+    /// The median of `uncorrected`.
+    pub uncorrected_p50_us: u64,
     /// How late ringshot began one request in a hundred, or more of them.
     pub slip_p99_us: u64,
     /// CPU time over wall time of the busiest worker thread.
@@ -90,7 +96,7 @@ impl Step {
             })
             .collect();
         let is_generators = |finding: &Finding| OF_THE_GENERATOR.contains(&finding.id);
-        let total = &report.latency.total;
+        let (total, uncorrected) = (&report.latency.total, report.latency.uncorrected.as_ref());
         Step {
             rate_per_s,
             purpose,
@@ -103,12 +109,13 @@ impl Step {
             ok: report.requests.ok,
             failed: report.requests.failed,
             dropped: schedule.map_or(0, |schedule| schedule.dropped),
-            waited: schedule.map_or(0, |schedule| schedule.waited),
+            waited: schedule.map_or(0, |schedule| schedule.waited + schedule.waiting),
+            unanswered: schedule.map_or(0, |schedule| schedule.unanswered_after),
             p50_us: total.p50_us,
             p90_us: total.p90_us,
             p99_us: total.p99_us,
             max_us: total.max_us,
-            service_p50_us: report.latency.service.p50_us,
+            uncorrected_p50_us: uncorrected.map_or(0, |latency| latency.p50_us),
             slip_p99_us: schedule.map_or(0, |schedule| schedule.slip.p99_us),
             busy_ratio: report.generator.busy_ratio,
             findings: report.kernel.findings.iter().map(|found| found.id.to_owned()).collect(),
@@ -122,6 +129,12 @@ impl Step {
             pass: self.pass,
             generator_limited: self.generator_limited,
         }
+    }
+
+    /// How long the server may need for what it was left with, at the pace that it had.
+    pub fn aftermath(&self) -> Duration {
+        let seconds = self.unanswered as f64 / self.answered_per_s.max(1.0);
+        Duration::from_secs_f64(if self.pass { 0.0 } else { seconds.min(AFTERMATH_S_MAX) })
     }
 
     /// Whether most requests waited for a connection.

@@ -90,6 +90,9 @@ pub struct Numbers<'a> {
     pub failed: u64,
     /// Requests that were due and never started.
     pub dropped: u64,
+    /// Requests that were due and not answered, of a run that did not keep up with its rate. They
+    /// are longer than all that were measured, nobody knows by how much.
+    pub unanswered: u64,
     /// Connections established.
     pub connections: u64,
     /// How long the run took, in seconds.
@@ -101,7 +104,8 @@ pub struct Numbers<'a> {
 pub struct Outcome {
     /// The limit in its canonical form.
     pub limit: String,
-    /// What was measured, in `unit`; `None` when there was nothing to measure.
+    /// What was measured, in `unit`; `None` when there was nothing to measure, or the value is that
+    /// of a request that was not answered.
     pub measured: Option<f64>,
     /// What it is compared with, in `unit`.
     pub bound: f64,
@@ -129,6 +133,12 @@ impl Limit {
         matches!(self.quantity, Quantity::Latency(Latency::Uncorrected, _))
     }
 
+    /// Whether more load can keep it where less breaks it, as with `rate>20k`.
+    pub fn asks_for_load(&self) -> bool {
+        matches!(self.quantity, Quantity::Rate | Quantity::Connections)
+            && matches!(self.relation, Relation::Above | Relation::AtLeast)
+    }
+
     /// Compares the numbers of a run with this limit.
     pub fn check(&self, numbers: &Numbers<'_>) -> Outcome {
         let (measured, samples) = self.quantity.measure(numbers);
@@ -154,16 +164,17 @@ impl Quantity {
 
     /// The value in this quantity's unit, and the number of samples behind it.
     fn measure(self, numbers: &Numbers<'_>) -> (Option<f64>, Option<u64>) {
-        let Numbers { ok, failed, dropped, connections, .. } = *numbers;
-        let ended = ok + failed + dropped;
+        let Numbers { ok, failed, dropped, unanswered, connections, .. } = *numbers;
+        let ended = ok + failed + dropped + unanswered;
         // Of a run in which nothing ended, 0 errors are no merit and 0 per second no measurement.
         let ratio = |part: u64, whole: f64| (ended > 0 && whole > 0.0).then(|| part as f64 / whole);
         match self {
             Quantity::Latency(latency, statistic) => {
                 let Some(histogram) = latency.of(numbers) else { return (None, None) };
-                (statistic.of(histogram), Some(histogram.len()))
+                let missing = if latency.starts_when_due() { unanswered } else { 0 };
+                (statistic.of(histogram, missing), Some(histogram.len()))
             }
-            Quantity::Errors => (ratio(failed + dropped, ended as f64), Some(ended)),
+            Quantity::Errors => (ratio(failed + dropped + unanswered, ended as f64), Some(ended)),
             Quantity::Rate => (ratio(ok, numbers.duration_s), None),
             Quantity::Connections => (ratio(connections, numbers.duration_s), None),
         }
@@ -171,6 +182,11 @@ impl Quantity {
 }
 
 impl Latency {
+    /// Whether a request that waits for its turn is already counted.
+    fn starts_when_due(self) -> bool {
+        self == Latency::Total
+    }
+
     fn of<'a>(self, numbers: &Numbers<'a>) -> Option<&'a Histogram<u64>> {
         match self {
             Latency::Total => Some(numbers.total),
@@ -183,14 +199,24 @@ impl Latency {
 }
 
 impl Statistic {
-    /// The value in microseconds, as the report has it; `None` of nothing.
-    fn of(self, histogram: &Histogram<u64>) -> Option<f64> {
-        (!histogram.is_empty()).then(|| match self {
-            Statistic::Min => histogram.min() as f64,
-            Statistic::Mean => histogram.mean(),
-            Statistic::Max => histogram.max() as f64,
-            Statistic::Percentile(percentile) => percentile_us(histogram, percentile) as f64,
-        })
+    /// The value in microseconds, as the report has it where nothing is missing; `None` of nothing,
+    /// and of one of the `missing` samples, which are longer than all others.
+    fn of(self, histogram: &Histogram<u64>, missing: u64) -> Option<f64> {
+        if histogram.is_empty() {
+            return None;
+        }
+        match self {
+            Statistic::Min => Some(histogram.min() as f64),
+            Statistic::Mean | Statistic::Max if missing > 0 => None,
+            Statistic::Mean => Some(histogram.mean()),
+            Statistic::Max => Some(histogram.max() as f64),
+            Statistic::Percentile(percentile) => {
+                let all = (histogram.len() + missing) as f64 / histogram.len() as f64;
+                let among_measured = percentile * all;
+                (missing == 0 || among_measured <= 100.0)
+                    .then(|| percentile_us(histogram, among_measured.min(100.0)) as f64)
+            }
+        }
     }
 }
 

@@ -178,6 +178,7 @@ fn check(text: &str) -> Outcome {
         uncorrected: None,
         ok: 990,
         failed: 6,
+        unanswered: 0,
         dropped: 4,
         connections: 996,
         duration_s: 10.0,
@@ -248,6 +249,7 @@ fn without_a_measurement_no_limit_is_kept() {
         uncorrected: Some(&empty),
         ok: 0,
         failed: 0,
+        unanswered: 0,
         dropped: 0,
         connections: 0,
         duration_s: 10.0,
@@ -266,4 +268,45 @@ fn only_limits_of_uncorrected_need_a_paced_run() {
     let is_of_uncorrected = |text: &str| Limit::parse(text).unwrap().is_of_uncorrected();
     assert!(is_of_uncorrected("uncorrected.p99<5ms"));
     assert!(!is_of_uncorrected("p99<5ms") && !is_of_uncorrected("rate>1"));
+}
+
+#[test]
+fn requests_that_were_not_answered_are_longer_than_all_that_were() {
+    let mut total = latency_histogram();
+    for us in 1..=1000 {
+        total.record(us).unwrap();
+    }
+    let numbers = |unanswered| Numbers {
+        connect: &total,
+        first_byte: &total,
+        service: &total,
+        total: &total,
+        uncorrected: Some(&total),
+        ok: 1000,
+        failed: 0,
+        dropped: 0,
+        unanswered,
+        connections: 1000,
+        duration_s: 1.0,
+    };
+    let measured =
+        |limit: &str, unanswered| Limit::parse(limit).unwrap().check(&numbers(unanswered)).measured;
+    // Of 1,000 answered and 1,000 that were not, the median is the slowest that was.
+    assert_eq!(measured("p50<1s", 0), Some(500.0));
+    assert_eq!(measured("p50<1s", 1000), Some(1000.0));
+    assert_eq!(measured("p51<1s", 1000), None);
+    assert_eq!(measured("max<1s", 1), None);
+    // From when a request was sent nothing is known of those that were not.
+    assert_eq!(measured("service.p51<1s", 1000), Some(510.0));
+    assert_eq!(measured("errors<1%", 1000), Some(0.5));
+    assert!(!Limit::parse("p51<1s").unwrap().check(&numbers(1000)).pass);
+}
+
+#[test]
+fn some_limits_ask_for_load() {
+    for (limit, asks) in
+        [("rate>5", true), ("connections>=5", true), ("rate<5", false), ("p99>5ms", false)]
+    {
+        assert_eq!(Limit::parse(limit).unwrap().asks_for_load(), asks, "{limit}");
+    }
 }

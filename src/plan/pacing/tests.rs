@@ -36,7 +36,7 @@ fn a_rate_is_one_stage_as_long_as_the_run() {
         ("2.5k", 2500.0),
         ("1K", 1000.0),
         ("1.5M", 1_500_000.0),
-        ("1G", 1e9),
+        ("10M", 1e7),
         ("0.000001", 1e-6),
     ] {
         assert_eq!(pacing(&["-R", text]).stages, [Stage::constant(10.0, per_s)], "{text}");
@@ -151,7 +151,7 @@ fn connections_can_be_held_back_in_two_ways() {
 /// The message names the flag, what was wrong with it, and what to do instead.
 #[test]
 fn what_cannot_be_a_load_is_refused_with_the_flag_and_a_cure() {
-    let rate = "give a number per second above zero and up to a billion";
+    let rate = "give a number per second above zero and up to 10M";
     let stage = "give TIME:RATE or TIME:FROM..TO, such as";
     let time = "give a length of time above zero and up to a year, such as";
     let zero = "a rate is a number per second from 0 on, such as 1000";
@@ -167,7 +167,7 @@ fn what_cannot_be_a_load_is_refused_with_the_flag_and_a_cure() {
         (&["-R", ".5"], "--rate .5: ", rate),
         (&["-R", "1.2.3"], "--rate 1.2.3: ", rate),
         (&["-R", "1,000"], "--rate 1,000: ", rate),
-        (&["-R", "1.1G"], "--rate 1.1G: ", rate),
+        (&["-R", "10.1M"], "--rate 10.1M: ", rate),
         (&["-R", "0.0000001"], "--rate 0.0000001: ", rate),
         (&["-R", "1000/s"], "--rate 1000/s: ", rate),
         (&["-R", "1000µ"], "--rate 1000µ: ", rate),

@@ -33,6 +33,7 @@ fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
         target: "10.0.0.9:80".parse().unwrap(),
         policy,
         rate_per_s: None,
+        think: Duration::ZERO,
         connect_rate_per_s: None,
         duration: Some(Duration::from_secs(10)),
         requests: None,
@@ -105,7 +106,8 @@ fn a_rate_that_the_plan_sets_is_the_one_that_counts() {
     let long = Need { duration: Some(Duration::from_secs(3600)), ..need(&policy, &kernel) };
     assert_eq!(amiss(&Need { rate_per_s: Some(236.0), ..long.clone() }, &host()), wall);
     assert_eq!(amiss(&Need { rate_per_s: Some(235.0), ..long.clone() }, &host()), []);
-    assert_eq!(amiss(&Need { connect_rate_per_s: Some(200.0), ..long }, &host()), []);
+    assert_eq!(amiss(&Need { connect_rate_per_s: Some(200.0), ..long.clone() }, &host()), []);
+    assert_eq!(amiss(&Need { think: Duration::from_secs(1), ..long }, &host()), []);
 }
 
 #[test]

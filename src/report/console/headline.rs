@@ -8,6 +8,7 @@ use super::{INDENT, TEXT, row};
 use crate::report::{
     PlanSummary, PortsSummary, Report, Requests, ScheduleSummary, StageSummary, Warmup,
 };
+use crate::statistics::enough_samples;
 use std::io::{self, Write};
 
 /// The first lines: the request, and how it was repeated.
@@ -151,14 +152,15 @@ fn warmed_up(warmup: &Warmup) -> String {
         0 => String::new(),
         n => format!(", {} unanswered", count(n)),
     };
+    let [p50, p99, max] =
+        [warmup.p50_us, warmup.p99_us, warmup.max_us].map(|us| time_us(us as f64));
+    let p99 = if enough_samples(ok, 99.0) { format!("p99 {p99}, ") } else { String::new() };
+    let latency = if ok > 0 { format!(", p50 {p50}, {p99}max {max}") } else { String::new() };
     format!(
-        "left out: {} of warm-up with {} ok, {} failed{unanswered}, p50 {}, p99 {}, max {}",
+        "left out: {} of warm-up with {} ok, {} failed{unanswered}{latency}",
         seconds(warmup.duration_s),
         count(ok),
         count(failed),
-        time_us(warmup.p50_us as f64),
-        time_us(warmup.p99_us as f64),
-        time_us(warmup.max_us as f64)
     )
 }
 
@@ -178,7 +180,11 @@ fn schedule_kept(schedule: &ScheduleSummary) -> Vec<(Role, String)> {
         let text = format!("{} still waiting at the end", count(schedule.waiting));
         pieces.push((Role::Warning, text));
     }
-    pieces.push((Role::Text, format!("begun late by p99 {p99}, max {max}")));
+    let p99 = match enough_samples(schedule.slip.count, 99.0) {
+        true => format!("p99 {p99}, "),
+        false => String::new(),
+    };
+    pieces.push((Role::Text, format!("begun late by {p99}max {max}")));
     pieces
 }
 

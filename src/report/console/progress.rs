@@ -14,13 +14,17 @@ use std::io::{self, IsTerminal, Write};
 /// The bar's resolution: what is drawn is a share, of time or of requests.
 const BAR_STEPS: u64 = 1000;
 
+/// Before the first second of a run without a warm-up.
+const BEGIN: (Part, f64) = (Part::Measured, 0.0);
+
 /// Shows how far a run has come.
 #[derive(Debug)]
 pub struct Progress {
     view: View,
     limits: Limits,
-    /// The end of the second before, to tell how long this one was: the last may be short.
-    before_s: f64,
+    /// The end of the second before, to tell how long this one was (the last may be short), and its
+    /// part of the run: the measurement counts its seconds anew.
+    before: (Part, f64),
 }
 
 #[derive(Debug)]
@@ -40,7 +44,7 @@ struct Limits {
 impl Progress {
     /// No live output.
     pub fn quiet() -> Progress {
-        Progress { view: View::Quiet, limits: Limits::default(), before_s: 0.0 }
+        Progress { view: View::Quiet, limits: Limits::default(), before: BEGIN }
     }
 
     /// On standard error, in the form that suits it. Nothing is drawn before the first
@@ -65,15 +69,14 @@ impl Progress {
             true => View::Bar(bar(limits)),
             false => View::Rows { begun: false },
         };
-        Progress { view, limits, before_s: 0.0 }
+        Progress { view, limits, before: BEGIN }
     }
 
     /// Shows a second that is over, and the counts since the start, of a part of the run.
     pub fn tick(&mut self, part: Part, second: &Second, totals: &Counters) {
-        // The measurement counts its seconds anew.
-        let before_s = if second.t_s > self.before_s { self.before_s } else { 0.0 };
+        let before_s = if self.before.0 == part { self.before.1 } else { 0.0 };
         let length_s = second.t_s - before_s;
-        self.before_s = second.t_s;
+        self.before = (part, second.t_s);
         match &mut self.view {
             View::Quiet => {}
             View::Bar(bar) if part == Part::Warmup => {

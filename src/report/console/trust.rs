@@ -1,11 +1,11 @@
 //! How far the numbers can be trusted, and whether they keep the limits that were set.
 
-use super::format::{rate, seconds, time_us};
+use super::format::{counted, rate, seconds, time_us};
 use super::style::{Role, Style};
 use super::{INDENT, TEXT, row};
 use crate::report::Report;
 use crate::slo::Outcome;
-use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict};
+use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict, enough_samples};
 use std::io::{self, Write};
 
 /// Confidence intervals and the verdict on steadiness; nothing for a run that was too short.
@@ -32,7 +32,12 @@ pub fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> io::Res
             true => style.paint(Role::Good, "pass  "),
             false => style.paint(Role::Bad, "broken"),
         };
-        writeln!(out, "{:INDENT$}{word}  {:<width$}  {}", "", outcome.limit, measured(outcome))?;
+        let few = match few_samples(outcome) {
+            Some(samples) => style.paint(Role::Aside, &format!(" (of only {samples})")),
+            None => String::new(),
+        };
+        let measured = measured(outcome);
+        writeln!(out, "{:INDENT$}{word}  {:<width$}  {measured}{few}", "", outcome.limit)?;
     }
     Ok(())
 }
@@ -40,11 +45,20 @@ pub fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> io::Res
 /// What a limit was compared with.
 pub fn measured(outcome: &Outcome) -> String {
     match (outcome.measured, outcome.unit) {
+        (None, _) if outcome.samples.unwrap_or(0) > 0 => "not answered".into(),
         (None, _) => "nothing was measured".into(),
         (Some(us), "us") => time_us(us),
         (Some(share), "ratio") => percent(share),
         (Some(per_s), _) => format!("{} /s", rate(per_s)),
     }
+}
+
+/// The number of samples where they are too few for the percentile that is limited.
+fn few_samples(outcome: &Outcome) -> Option<String> {
+    let name = outcome.limit.split(['<', '>']).next()?;
+    let percentile: f64 = name.rsplit_once(".p")?.1.parse().ok()?;
+    let samples = outcome.samples.filter(|&samples| samples > 0)?;
+    (!enough_samples(samples, percentile)).then(|| counted(samples, "sample"))
 }
 
 /// Enough digits to be compared with a limit.
@@ -76,7 +90,12 @@ fn intervals(confidence: &Confidence) -> Vec<(Role, String)> {
 
 fn verdict(steadiness: &Steadiness) -> Vec<(Role, String)> {
     if steadiness.verdict == Verdict::Steady {
-        return vec![(Role::Text, "steady: no drift of rate or latency over the run".into())];
+        let judged = match (steadiness.p50, steadiness.p99) {
+            (None, _) => "the rate, and too few answers in some parts of it to judge latency",
+            (_, None) => "rate or p50 over the run",
+            _ => "rate or latency over the run",
+        };
+        return vec![(Role::Text, format!("steady: no drift of {judged}"))];
     }
     let drift = |name: &str, trend: Option<&Trend>| {
         let trend = trend.filter(|trend| trend.drifts)?;
@@ -147,7 +166,13 @@ mod tests {
         {
             assert_eq!(percent(share), text);
         }
-        let nothing = Outcome { measured: None, ..sample::troubled().slo[0].clone() };
+        let limit = sample::troubled().slo[0].clone();
+        let nothing = Outcome { measured: None, samples: Some(0), ..limit.clone() };
         assert_eq!(measured(&nothing), "nothing was measured");
+        let waiting = Outcome { measured: None, ..limit.clone() };
+        assert_eq!(measured(&waiting), "not answered");
+        assert_eq!(few_samples(&limit), None);
+        let few = Outcome { samples: Some(999), ..limit };
+        assert_eq!(few_samples(&few).as_deref(), Some("999 samples"));
     }
 }

@@ -189,7 +189,6 @@ fn more_votes_may_be_asked_for() {
 fn the_generator_was_the_limit_when_most_of_the_upper_end_says_so() {
     let broken = |generator_limited| Trial { generator_limited, ..trial(2000.0, false) };
     let limited_pass = Trial { generator_limited: true, ..trial(2000.0, true) };
-    let found = Verdict::Found { rate_per_s: 1990.0, next_broken_per_s: 2000.0 };
     for (trials, expected) in [
         (vec![broken(true), broken(true)], true),
         (vec![broken(true), limited_pass, broken(false)], false),
@@ -197,11 +196,8 @@ fn the_generator_was_the_limit_when_most_of_the_upper_end_says_so() {
         (vec![limited_pass, broken(false), broken(false)], false),
         (vec![trial(1990.0, false)], false),
     ] {
-        assert_eq!(generator_was_limit(&trials, &found), expected, "{trials:?}");
+        assert_eq!(generator_was_limit(&trials, 2000.0), expected, "{trials:?}");
     }
-    let trials = [broken(true), broken(true)];
-    assert!(generator_was_limit(&trials, &Verdict::NothingPasses { lowest_per_s: 2000.0 }));
-    assert!(!generator_was_limit(&trials, &Verdict::NothingBreaks { highest_per_s: 2000.0 }));
 }
 
 #[test]
@@ -308,4 +304,27 @@ proptest! {
         prop_assert!(trials.len() <= 1 + 24 + 6 + 2);
         resumed(&trials, verdict, &bounds)?;
     }
+}
+
+#[test]
+fn what_is_known_so_far_is_what_most_trials_say() {
+    let trial =
+        |&(rate_per_s, pass): &(f64, bool)| Trial { rate_per_s, pass, generator_limited: false };
+    let known = |trials: &[(f64, bool)]| {
+        let trials: Vec<Trial> = trials.iter().map(trial).collect();
+        so_far(&trials, &Bounds::default())
+    };
+    assert_eq!(known(&[]), (None, None));
+    assert_eq!(known(&[(1000.0, true)]), (Some(1000.0), None));
+    assert_eq!(known(&[(1000.0, false)]), (None, Some(1000.0)));
+    assert_eq!(known(&[(1000.0, true), (2000.0, false)]), (Some(1000.0), Some(2000.0)));
+    // An accident that was outvoted.
+    let outvoted = [(1000.0, false), (1000.0, true), (1000.0, true), (2000.0, true)];
+    assert_eq!(known(&outvoted), (Some(2000.0), None));
+    // One below rates that have passed, and nobody had time to look again.
+    let accident = [(2000.0, true), (2000.0, true), (2040.0, false), (200.0, false)];
+    assert_eq!(known(&accident), (Some(2000.0), Some(2040.0)));
+    // That was no accident.
+    let twice = [(2000.0, true), (2040.0, false), (200.0, false), (200.0, false)];
+    assert_eq!(known(&twice), (None, Some(200.0)));
 }
