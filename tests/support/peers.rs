@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -109,6 +109,20 @@ pub fn polite(mut stream: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Answers late for its first time, as a server does that has to warm up.
+pub fn slow_at_first(time: Duration, held: Duration) -> impl Fn(TcpStream) -> io::Result<()> {
+    let start = Instant::now();
+    move |mut stream| {
+        while request(&mut stream)?.is_some() {
+            if start.elapsed() < time {
+                std::thread::sleep(held);
+            }
+            stream.write_all(ANSWER)?;
+        }
+        Ok(())
+    }
 }
 
 /// Answers, and leaves closing to the client whatever it asks for.
