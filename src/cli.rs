@@ -58,7 +58,8 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", default_value = "1000", allow_hyphen_values = true)]
     pub from: String,
 
-    /// How long the search may take
+    /// How long the search may take; a step is a twentieth of it, 1s to 3s, unless --duration and
+    /// --warmup say how long
     #[arg(long, value_name = "TIME", default_value = "2m", allow_hyphen_values = true)]
     pub budget: String,
 
