@@ -246,7 +246,9 @@ fn a_server_that_stood_still_is_in_the_latencies_of_all_that_were_due() {
         near("max", of("total/max_us"), stop_us, 0.1)?;
         near("p99", of("total/p99_us"), beyond(0.01), 0.1)?;
         near("p90", of("total/p90_us"), beyond(0.1), 0.1)?;
-        near("waited", number(&document, "/schedule/waited"), stop_us / 5000.0 - 4.0, 0.25)?;
+        // All that were due meanwhile but those four; when the machine is busy, others as well.
+        let waited = number(&document, "/schedule/waited");
+        assert!(waited >= 0.9 * (stop_us / 5000.0 - 4.0), "{waited}");
         // What is left of it without the correction.
         near("uncorrected max", of("uncorrected/max_us"), stop_us, 0.1)?;
         match of("uncorrected/p99_us") {
@@ -262,14 +264,14 @@ fn fast_and_slow_answers_are_told_apart_as_the_server_gave_them() {
     in_one_of_three(|| {
         // A record of its own for each attempt.
         let server = server();
-        let flags = "-R 200 -d 2500ms -c 64 -t 1 -k";
-        let document = measure(&format!("http://{}/mix/20/80/20 {flags}", server.addr()));
+        let flags = "-R 100 -d 2500ms -c 64 -t 1 -k";
+        let document = measure(&format!("http://{}/mix/80/320/20 {flags}", server.addr()));
         assert_schedule(&document);
-        assert_eq!(count(&document, "/schedule/due"), 500);
+        assert_eq!(count(&document, "/schedule/due"), 250);
         let delays = server.delays();
         // Four in five are fast. The way through the kernel and both programs is not in the server's
-        // record: 0.2 ms on an idle machine, 0.4 ms in a debug build, several times that on a busy
-        // one. A twentieth of 20 ms is 1 ms.
+        // record: 0.2 ms on an idle machine, 0.4 ms in a debug build, and with two busy processes
+        // for two CPUs 2 to 4 ms. A twentieth of 80 ms is 4 ms.
         for latency in ["service", "total"] {
             for (key, quantile) in [("p50_us", 0.5), ("p90_us", 0.9), ("p99_us", 0.99)] {
                 let name = format!("/latency/{latency}/{key}");

@@ -69,7 +69,9 @@ impl SearchPlan {
         }
         let earlier = args.resume.as_deref().map(Earlier::read).transpose()?;
         let length = (budget / STEPS_PER_BUDGET).clamp(STEP_MIN, STEP_MAX);
-        let usual = (length - length / WARMUP_PART, length / WARMUP_PART);
+        let warmup_ms = length.as_millis() as u64 / u64::from(WARMUP_PART) / 50 * 50;
+        let warmup = Duration::from_millis(warmup_ms);
+        let usual = (length - warmup, warmup);
         let times = earlier.as_ref().and_then(Earlier::step_times).unwrap_or(usual);
         if run.duration.is_none() {
             step.duration = Some(times.0);
@@ -144,7 +146,7 @@ mod tests {
         };
         assert_eq!(times("--slo p99<5ms a"), [500, 2500, 3000]);
         assert_eq!(times("--slo p99<5ms --budget 30s a"), [250, 1250, 1500]);
-        assert_eq!(times("--slo p99<5ms --budget 5s a"), [166, 833, 1000]);
+        assert_eq!(times("--slo p99<5ms --budget 5s a"), [150, 850, 1000]);
         assert_eq!(times("--slo p99<5ms -d 10s -w 2s a"), [2000, 10_000, 12_000]);
     }
 
