@@ -35,6 +35,14 @@ const SWEEP_NS_MAX: u64 = 50_000_000;
 const WANT_MAX: u32 = 16;
 const LINGER_NS: u64 = 100_000;
 
+/// To close an interval takes as long as a request does. In an open loop it waits for a turn in which
+/// there is nothing to do, for this part of the interval at most.
+const INTERVAL_LATE_PART: u64 = 4;
+
+/// While no histogram has come back an interval goes on, and this part of it later it is looked
+/// again.
+const INTERVAL_AGAIN_PART: u64 = 10;
+
 /// At most this part of the time is spent on looking at the ring instead of sleeping until a request
 /// is due: the CPU may be somebody else's.
 const LOOKING_PART: u64 = 8;
@@ -243,14 +251,15 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             self.around.tallies.current().counters.turns += 1;
             // What came due while the slots were busy stands in line before one of them is free.
             self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
+            let answered = !completions.is_empty();
             for completion in completions.drain(..) {
                 self.dispatch(completion);
             }
             self.completions = completions;
-            self.start_due();
+            let started = self.start_due();
             self.sweep();
             if let Some(outlet) = outlet {
-                self.report(outlet);
+                self.report(outlet, answered || started);
             }
         }
         Ok(())
@@ -475,13 +484,16 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
-    /// Wakes the slots whose rest is over, and those for which a request is due.
-    fn start_due(&mut self) {
+    /// Wakes the slots whose rest is over, and those for which a request is due; whether there were
+    /// any.
+    fn start_due(&mut self) -> bool {
+        let mut any = false;
         if self.around.pace.is_open_loop() {
             self.around.now_ns = self.driver.now_ns();
         }
         while let Some(slot) = self.around.pace.rested(self.around.now_ns) {
             self.resume(slot);
+            any = true;
         }
         self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
         if self.unanswered_after.is_none() && self.around.pace.has_given_all(self.around.now_ns) {
@@ -489,7 +501,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
         while let Some(slot) = self.around.pace.next_idle() {
             self.resume(slot);
+            any = true;
         }
+        any
     }
 
     fn sweep_ns(&self) -> u64 {
@@ -513,11 +527,17 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
 
     /// Lets an interval leave when it is over. While no histogram has come back, the interval goes
     /// on: nothing is lost, it only comes later.
-    fn report(&mut self, outlet: &Outlet) {
-        if self.around.now_ns < self.next_interval_ns {
+    fn report(&mut self, outlet: &Outlet, busy: bool) {
+        let Some(late_ns) = self.around.now_ns.checked_sub(self.next_interval_ns) else { return };
+        let may_wait = late_ns < self.task.interval_ns / INTERVAL_LATE_PART;
+        if self.around.pace.is_open_loop() && busy && may_wait {
             return;
         }
-        let Ok(spare) = outlet.spares.try_recv() else { return };
+        let Ok(spare) = outlet.spares.try_recv() else {
+            let again_ns = self.task.interval_ns / INTERVAL_AGAIN_PART;
+            self.next_interval_ns = self.around.now_ns + again_ns;
+            return;
+        };
         let over = (self.around.now_ns - self.part_from_ns) / self.task.interval_ns;
         self.next_interval_ns = self.part_from_ns + (over + 1) * self.task.interval_ns;
         let part = self.around.tallies.now;

@@ -597,7 +597,8 @@ fn connections_are_opened_no_faster_than_allowed_in_a_closed_loop() {
         .iter()
         .map(|&index| run(of_two(index, closed(2, 50, model.clone(), policy()))).opens_ns())
         .collect();
-    let (even, odd): (Vec<u64>, Vec<u64>) = every_ms.iter().partition(|&at| at / MS % 2 == 0);
+    let (even, odd): (Vec<u64>, Vec<u64>) =
+        every_ms.iter().partition(|&at| (at / MS).is_multiple_of(2));
     assert_eq!(shares, [even, odd]);
     // On a kept connection nothing is held back any more.
     let kept = run(closed(4, 1000, model, kept()));
