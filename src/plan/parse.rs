@@ -70,12 +70,10 @@ pub(crate) fn duration(flag: &str, text: &str) -> Result<Duration, UsageError> {
 }
 
 pub(super) fn close_mode(text: &str) -> Result<CloseMode, UsageError> {
-    match text {
-        "server" => Ok(CloseMode::Server),
-        "client" => Ok(CloseMode::Client),
-        "rst" => Ok(CloseMode::Rst),
-        _ => refuse("--close", text, "give server, client or rst"),
-    }
+    [CloseMode::Server, CloseMode::Client, CloseMode::Rst]
+        .into_iter()
+        .find(|mode| mode.name() == text)
+        .map_or_else(|| refuse("--close", text, "give server, client or rst"), Ok)
 }
 
 pub(super) fn ring_tier(text: &str) -> Result<Tier, UsageError> {

@@ -1,7 +1,6 @@
 //! From the numbers of a run to its [`Report`].
 
 use super::*;
-use crate::connection::CloseMode;
 use crate::findings::{self, Facts};
 use crate::kernel::TimeWait;
 use crate::kernel::{self, Counters, Moment};
@@ -294,11 +293,7 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
         requests: load.requests,
         requests_per_connection: load.policy.requests_per_connection,
         pipeline: load.policy.pipeline,
-        close: match load.policy.close {
-            CloseMode::Server => "server",
-            CloseMode::Client => "client",
-            CloseMode::Rst => "rst",
-        },
+        close: load.policy.close.name(),
         method: plan.method.clone(),
         body_bytes: plan.body.len() as u64,
         timeout_s: load.policy.timeout_ns as f64 / 1e9,

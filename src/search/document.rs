@@ -1,7 +1,6 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
 use super::{Bounds, Next, SearchPlan, Step, Trial, decide, generator_was_limit, knee};
-use crate::connection::CloseMode;
 use crate::statistics::enough_samples;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,7 +16,7 @@ const AS_FAST: f64 = 1.5;
 /// What a search has to say.
 #[derive(Clone, Debug, Serialize)]
 pub struct Document {
-    /// [`SCHEMA`].
+    /// The name and version of the document's shape.
     pub schema: &'static str,
     /// The version of ringshot.
     pub version: &'static str,
@@ -155,11 +154,7 @@ impl Setup {
             connections: step.connections,
             requests_per_connection: step.policy.requests_per_connection,
             pipeline: step.policy.pipeline,
-            close: match step.policy.close {
-                CloseMode::Server => "server",
-                CloseMode::Client => "client",
-                CloseMode::Rst => "rst",
-            },
+            close: step.policy.close.name(),
             arrivals: step.pacing.arrivals.name(),
             threads: step.threads,
             timeout_s: step.policy.timeout_ns as f64 / 1e9,

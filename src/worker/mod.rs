@@ -11,118 +11,20 @@
 //! shorter. In an open loop nothing waits for others: the kernel comes back with the first
 //! completion, and the clock is read once more before requests that are due begin.
 
-use crate::connection::{Connection, Policy, Route, Step, Surroundings};
-use crate::driver::{Completion, Demand, Driver, Op, Patience, Token};
-use crate::pace::{Lead, Model, Pace, Share};
-use crate::ports::Rotation;
+mod task;
+mod timing;
+
+use crate::connection::{Connection, Route, Step, Surroundings};
+use crate::driver::{Completion, Demand, Driver, Op, Token};
+use crate::pace::{Lead, Pace};
 use crate::session::Session;
-use crate::tally::{Counters, Part, Tallies, latency_histogram};
-use hdrhistogram::Histogram;
+use crate::tally::{Part, Tallies, latency_histogram};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
-
-/// The longest wait in the kernel: how soon a signal to stop is seen.
-const WAIT_NS_MAX: u64 = 100_000_000;
-
-/// How often deadlines are looked at: a twentieth of the timeout within these bounds.
-const SWEEP_NS_MIN: u64 = 1_000_000;
-const SWEEP_NS_MAX: u64 = 50_000_000;
-
-/// In a closed loop, how many completions are worth waiting for, and for how long. One wake-up for
-/// several completions is what makes a busy generator cheap; the bounds keep the wait short
-/// against the latency of a server that is worth measuring with many connections.
-const WANT_MAX: u32 = 16;
-const LINGER_NS: u64 = 100_000;
-
-/// To close an interval takes as long as a request does. In an open loop it waits for a turn in which
-/// there is nothing to do, for this part of the interval at most.
-const INTERVAL_LATE_PART: u64 = 4;
-
-/// While no histogram has come back an interval goes on, and this part of it later it is looked
-/// again.
-const INTERVAL_AGAIN_PART: u64 = 10;
-
-/// At most this part of the time is spent on looking at the ring instead of sleeping until a request
-/// is due: the CPU may be somebody else's.
-const LOOKING_PART: u64 = 8;
+pub use task::{Interval, Outcome, Outlet, Task};
 
 /// While it is open which of the target's addresses accepts, the other slots look again this often.
 const SCOUT_NS: u64 = 1_000_000;
-
-/// What a worker is to do.
-#[derive(Clone, Debug)]
-pub struct Task {
-    /// How many slots.
-    pub slots: u32,
-    /// How many slots all workers have.
-    pub connections: u32,
-    /// Which worker of how many.
-    pub share: Share,
-    /// How the load comes.
-    pub model: Model,
-    /// How long the load goes on before anything counts.
-    pub warmup_ns: u64,
-    /// How many requests may be started after the warm-up.
-    pub quota: Option<u64>,
-    /// How long, from the end of the warm-up.
-    pub duration_ns: Option<u64>,
-    /// How many addresses the target has.
-    pub addresses: usize,
-    /// Where connections come from.
-    pub ports: Rotation,
-    /// How connections behave.
-    pub policy: Policy,
-    /// How often an interval leaves.
-    pub interval_ns: u64,
-}
-
-/// What one worker has seen since the interval before.
-#[derive(Debug)]
-pub struct Interval {
-    /// Which worker.
-    pub worker: usize,
-    /// Of which part of the run.
-    pub part: Part,
-    /// Which interval of that part, counted from 0.
-    pub number: u64,
-    /// All counts of that part up to now.
-    pub counters: Counters,
-    /// `total` of the responses in this interval.
-    pub total: Histogram<u64>,
-}
-
-/// The worker's end of the two channels to the thread that collects.
-#[derive(Debug)]
-pub struct Outlet {
-    /// Which worker this is.
-    pub worker: usize,
-    /// Takes intervals.
-    pub intervals: SyncSender<Interval>,
-    /// Brings their histograms back.
-    pub spares: Receiver<Histogram<u64>>,
-}
-
-/// What a worker leaves behind.
-#[derive(Debug)]
-pub struct Outcome {
-    /// All its numbers; intervals are closed.
-    pub tallies: Tallies,
-    /// `total` of the responses since the last interval that has left.
-    pub last_interval: Histogram<u64>,
-    /// When it began, when it began to measure and when it ended, on the driver's clock.
-    pub begin_ns: u64,
-    /// See `begin_ns`.
-    pub measure_from_ns: u64,
-    /// See `begin_ns`.
-    pub end_ns: u64,
-    /// In an open loop, requests that were due and not ended when the measurement began.
-    pub unanswered_before: u64,
-    /// The same at the end, or with a quota when it was used up.
-    pub unanswered_after: u64,
-    /// Time of the measurement spent on looking whether there was something to do, in vain.
-    pub looked_ns: u64,
-}
 
 /// One thread's loop.
 pub struct Worker<'a, D: Driver, S: Session> {
@@ -308,31 +210,6 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
-    /// How long the next turn may wait, and for what.
-    fn patience(&self) -> Patience {
-        let mut until_ns = self.around.now_ns + WAIT_NS_MAX;
-        until_ns = until_ns.min(self.next_sweep_ns).min(self.next_interval_ns);
-        until_ns = until_ns.min(self.part_end_ns);
-        // In an open loop latencies come first: a late wake-up would be in them, and so would a wait
-        // for other completions.
-        let run_ns = self.around.now_ns - self.begin_ns;
-        let may_look = self.looked_ns * LOOKING_PART <= run_ns;
-        let (lead_ns, timeout_ns_min, want_max) = match self.around.pace.is_open_loop() {
-            true if may_look => (self.lead.ns(), 0, 1),
-            true => (0, 1_000, 1),
-            false => (0, 1_000, WANT_MAX),
-        };
-        if let Some(due_ns) = self.around.pace.next_due_ns() {
-            until_ns = until_ns.min(due_ns.saturating_sub(lead_ns));
-        }
-        let timeout_ns = until_ns.saturating_sub(self.around.now_ns).max(timeout_ns_min);
-        Patience {
-            want: (self.busy / 4).clamp(1, want_max),
-            linger_ns: LINGER_NS.min(timeout_ns),
-            timeout_ns,
-        }
-    }
-
     fn dispatch(&mut self, completion: Completion) {
         let Token { op, slot } = completion.token;
         let Some(connection) = self.connections.get_mut(slot.index as usize) else {
@@ -504,52 +381,5 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             any = true;
         }
         any
-    }
-
-    fn sweep_ns(&self) -> u64 {
-        (self.around.policy.timeout_ns / 20).clamp(SWEEP_NS_MIN, SWEEP_NS_MAX)
-    }
-
-    /// Ends what is past its deadline.
-    fn sweep(&mut self) {
-        if self.around.now_ns < self.next_sweep_ns {
-            return;
-        }
-        self.next_sweep_ns = self.around.now_ns + self.sweep_ns();
-        for index in 0..self.connections.len() {
-            if self.connections[index].deadline_ns() > self.around.now_ns {
-                continue;
-            }
-            let step = self.connections[index].expire(&mut self.around);
-            self.take(step, index as u32);
-        }
-    }
-
-    /// Lets an interval leave when it is over. While no histogram has come back, the interval goes
-    /// on: nothing is lost, it only comes later.
-    fn report(&mut self, outlet: &Outlet, busy: bool) {
-        let Some(late_ns) = self.around.now_ns.checked_sub(self.next_interval_ns) else { return };
-        let may_wait = late_ns < self.task.interval_ns / INTERVAL_LATE_PART;
-        if self.around.pace.is_open_loop() && busy && may_wait {
-            return;
-        }
-        let Ok(spare) = outlet.spares.try_recv() else {
-            let again_ns = self.task.interval_ns / INTERVAL_AGAIN_PART;
-            self.next_interval_ns = self.around.now_ns + again_ns;
-            return;
-        };
-        let over = (self.around.now_ns - self.part_from_ns) / self.task.interval_ns;
-        self.next_interval_ns = self.part_from_ns + (over + 1) * self.task.interval_ns;
-        let part = self.around.tallies.now;
-        let tally = self.around.tallies.current();
-        let interval = Interval {
-            worker: outlet.worker,
-            part,
-            number: over - 1,
-            counters: tally.counters,
-            total: tally.close_interval(spare),
-        };
-        // The channel has room for all the histograms there are.
-        let _ = outlet.intervals.try_send(interval);
     }
 }
