@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{ringshot, run_command, server};
 
-/// Steps that are shorter than those of a user: a capacity of thousands shows in a second.
-const STEPS: &str = "-d 1s --warmup 200ms --budget 55s --slo p99<100ms --slo errors<1%";
+/// Steps that are shorter than those of a user: a capacity of thousands shows in a second, when 5% too
+/// much load are as many requests as wait for 50 ms.
+const STEPS: &str = "-d 1s --warmup 200ms --budget 55s --slo p99<50ms --slo errors<1%";
 
 fn number(document: &Value, pointer: &str) -> f64 {
     document.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}"))
@@ -39,16 +40,17 @@ fn connections_that_are_all_busy_are_told_from_a_slow_server() {
     let ran = ringshot(&format!("search {STEPS} --from 150 -k -c 4 -t 1 {url} --json -"));
     let document = ran.document();
     let found = number(&document, "/result/rate_per_s");
-    assert!((185.0..=202.0).contains(&found), "{found}\n{}", ran.stderr);
+    // In a second 5% more are ten requests, which are hard to tell from chance.
+    assert!((180.0..=212.0).contains(&found), "{found}\n{}", ran.stderr);
     assert_eq!(document["result"]["limited_by"], "connections", "{}", ran.stderr);
 }
 
 #[test]
 fn a_search_that_was_interrupted_goes_on_from_its_document() {
     let server = server();
-    let url = format!("http://{}/limited/500", server.addr());
+    let url = format!("http://{}/limited/1500", server.addr());
     let file = std::env::temp_dir().join(format!("ringshot-search-{}.json", std::process::id()));
-    let arguments = format!("search {STEPS} --from 400 -t 1 {url} --json {}", file.display());
+    let arguments = format!("search {STEPS} --from 1200 -t 1 {url} --json {}", file.display());
     let mut child = support::command(&arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -78,7 +80,7 @@ fn a_search_that_was_interrupted_goes_on_from_its_document() {
     let after = read();
     assert!(steps(&after) > steps(&before));
     assert_eq!(after["steps"][0], before["steps"][0], "the first steps are those of the file");
-    assert!((number(&after, "/result/rate_per_s") / 500.0 - 1.0).abs() < 0.05, "{}", ran.stdout);
+    assert!((number(&after, "/result/rate_per_s") / 1500.0 - 1.0).abs() < 0.05, "{}", ran.stdout);
 
     let other = ringshot(&format!("{arguments} -c 5 --resume {}", file.display()));
     assert_eq!(other.code, Some(1));

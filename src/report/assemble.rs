@@ -219,12 +219,14 @@ impl Requests {
 /// Whether requests were answered as fast as they came due, going by how many were unanswered
 /// before and after.
 ///
-/// Under way at any moment are as many as come in the mean time of one (Little's law); without a
-/// warm-up there were none before. More than that may be chance: 1% of all, what one connection
-/// has, and three standard deviations of a Poisson count at either end.
+/// Under way at any moment are as many as come in the time of one (Little's law; the median, as a
+/// mean would be that of the backlog that is looked for); without a warm-up there were none before.
+/// More than that may be chance: 1% of all, what one connection has, and three standard deviations
+/// of the difference of two Poisson counts.
 fn kept_up(due: u64, (before, after): (u64, u64), under_way: f64, pipeline: u32) -> bool {
-    let growth = after as f64 - under_way.max(before as f64);
-    let chance = 3.0 * ((before + after) as f64).sqrt();
+    let level = under_way.max(before as f64);
+    let growth = after as f64 - level;
+    let chance = 3.0 * (2.0 * level).sqrt();
     growth <= (due as f64 / 100.0).max(f64::from(pipeline) + 1.0).max(chance)
 }
 
@@ -232,11 +234,8 @@ fn schedule(plan: &Plan, measured: &Measured) -> Option<ScheduleSummary> {
     let counters = &measured.tally.counters;
     let (before, after) = measured.unanswered;
     let took_s = measured.duration.as_secs_f64();
-    let mean_s = match measured.tally.uncorrected.is_empty() {
-        true => 0.0,
-        false => measured.tally.uncorrected.mean() / 1e6,
-    };
-    let under_way = if took_s > 0.0 { counters.ok as f64 / took_s * mean_s } else { 0.0 };
+    let median_s = percentile_us(&measured.tally.uncorrected, 50.0) as f64 / 1e6;
+    let under_way = if took_s > 0.0 { counters.ok as f64 / took_s * median_s } else { 0.0 };
     plan.pacing.is_open_loop().then(|| ScheduleSummary {
         due: counters.due,
         dropped: counters.dropped,
