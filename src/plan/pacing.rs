@@ -65,10 +65,9 @@ impl Pacing {
                 None => fastrand::u64(0..1 << 32),
             },
             backlog: match args.backlog.as_deref() {
-                // Nothing waits: a request for which no connection is free is dropped.
-                Some("0") => 0,
+                // With 0 nothing waits: a request for which no connection is free is dropped.
                 Some(text) => {
-                    let count = parse::count("--backlog", text)?;
+                    let count = parse::count_from(0, "--backlog", text)?;
                     parse::within_u32("--backlog", count, BACKLOG_MAX)?.into()
                 }
                 None => BACKLOG_DEFAULT,

@@ -18,6 +18,11 @@ fn refuse<T>(flag: &str, value: &str, accepted: &str) -> Result<T, UsageError> {
 
 /// A whole number from 1 on; `k`, `M` and `G` stand for thousands, millions and billions.
 pub(super) fn count(flag: &str, text: &str) -> Result<u64, UsageError> {
+    count_from(1, flag, text)
+}
+
+/// The same from `least` on.
+pub(super) fn count_from(least: u64, flag: &str, text: &str) -> Result<u64, UsageError> {
     let (digits, factor) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1_000),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 1_000_000),
@@ -27,8 +32,11 @@ pub(super) fn count(flag: &str, text: &str) -> Result<u64, UsageError> {
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
     match number {
-        Some(number) if plain && number > 0 => Ok(number),
-        _ => refuse(flag, text, "give a whole number from 1 on, such as 64 or 10k"),
+        Some(number) if plain && number >= least => Ok(number),
+        _ => {
+            let accepted = format!("give a whole number from {least} on, such as 64 or 10k");
+            refuse(flag, text, &accepted)
+        }
     }
 }
 

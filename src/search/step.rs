@@ -3,6 +3,7 @@
 use super::{Purpose, Trial};
 use crate::findings::Finding;
 use crate::report::Report;
+use crate::slo::Outcome;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub struct Step {
     /// Whether all limits were kept, and the server kept up with the rate.
     pub pass: bool,
     /// The limits, and what was measured.
-    pub limits: Vec<Kept>,
+    pub limits: Vec<Outcome>,
     /// Whether requests were answered as fast as they came due.
     pub kept_up: bool,
     /// Whether ringshot or its box was the limit.
@@ -67,41 +68,18 @@ pub struct Step {
     pub findings: Vec<String>,
 }
 
-/// A limit in one step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The limit in its canonical form.
-    pub limit: String,
-    /// What was measured, in `unit`; null when there was nothing to measure.
-    pub measured: Option<f64>,
-    /// `us`, `ratio` or `per_s`.
-    pub unit: String,
-    /// Whether it was kept.
-    pub pass: bool,
-}
-
 impl Step {
     /// Judges a run.
     pub fn of(rate_per_s: f64, purpose: Purpose, report: &Report) -> Step {
         let schedule = report.schedule.as_ref();
         let kept_up = schedule.is_some_and(|schedule| schedule.kept_up);
-        let limits: Vec<Kept> = report
-            .slo
-            .iter()
-            .map(|outcome| Kept {
-                limit: outcome.limit.clone(),
-                measured: outcome.measured,
-                unit: outcome.unit.into(),
-                pass: outcome.pass,
-            })
-            .collect();
         let is_generators = |finding: &Finding| OF_THE_GENERATOR.contains(&finding.id);
         let (total, uncorrected) = (&report.latency.total, report.latency.uncorrected.as_ref());
         Step {
             rate_per_s,
             purpose,
-            pass: kept_up && report.requests.ok > 0 && limits.iter().all(|kept| kept.pass),
-            limits,
+            pass: kept_up && report.requests.ok > 0 && report.slo.iter().all(|limit| limit.pass),
+            limits: report.slo.clone(),
             kept_up,
             generator_limited: report.kernel.findings.iter().any(is_generators),
             answered_per_s: report.rate.requests_per_s,

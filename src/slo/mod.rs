@@ -16,7 +16,8 @@ mod text;
 
 use crate::tally::percentile_us;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What the numbers of a run have to be like, such as `total.p99<5ms`.
 ///
@@ -100,7 +101,7 @@ pub struct Numbers<'a> {
 }
 
 /// Whether a run kept a limit, and by how much.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The limit in its canonical form.
     pub limit: String,
@@ -110,7 +111,7 @@ pub struct Outcome {
     /// What it is compared with, in `unit`.
     pub bound: f64,
     /// `us`, `ratio` or `per_s`.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// Whether the limit was kept; never without a measurement.
     pub pass: bool,
     /// What `measured` was made from: latencies recorded, or for `errors` requests that ended.
@@ -146,7 +147,7 @@ impl Limit {
             limit: self.to_string(),
             measured,
             bound: self.bound,
-            unit: self.quantity.unit(),
+            unit: self.quantity.unit().into(),
             pass: measured.is_some_and(|measured| self.relation.holds(measured, self.bound)),
             samples,
         }

@@ -215,11 +215,11 @@ fn a_limit_is_kept_up_to_its_bound() {
 
 #[test]
 fn an_outcome_says_what_was_compared() {
-    let expected = |limit: &str, measured, bound, unit, samples| Outcome {
+    let expected = |limit: &str, measured, bound, unit: &'static str, samples| Outcome {
         limit: limit.to_owned(),
         measured: Some(measured),
         bound,
-        unit,
+        unit: unit.into(),
         pass: true,
         samples,
     };

@@ -206,11 +206,11 @@ pub fn troubled() -> Report {
     let time_wait = TimeWait { by_destination: vec![group], others: 4 };
     report.kernel.time_wait_sockets =
         TimeWaitSockets { before: Some(time_wait.clone()), after: Some(time_wait) };
-    let limit = |limit: &str, measured, bound, unit, pass, samples| Outcome {
+    let limit = |limit: &str, measured, bound, unit: &'static str, pass, samples| Outcome {
         limit: limit.into(),
         measured: Some(measured),
         bound,
-        unit,
+        unit: unit.into(),
         pass,
         samples,
     };

@@ -44,7 +44,7 @@ pub fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> io::Res
 
 /// What a limit was compared with.
 pub fn measured(outcome: &Outcome) -> String {
-    match (outcome.measured, outcome.unit) {
+    match (outcome.measured, outcome.unit.as_ref()) {
         (None, _) if outcome.samples.unwrap_or(0) > 0 => "not answered".into(),
         (None, _) => "nothing was measured".into(),
         (Some(us), "us") => time_us(us),

@@ -1,7 +1,6 @@
 use super::*;
 use crate::cli::{Cli, Command};
 use crate::search::Purpose;
-use crate::search::step::Kept;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -11,9 +10,11 @@ pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
         rate_per_s,
         purpose: Purpose::Bisection,
         pass,
-        limits: vec![Kept {
+        limits: vec![crate::slo::Outcome {
             limit: "total.p99<5ms".into(),
             measured: Some(if pass { 2_000.0 } else { 9_000.0 }),
+            bound: 5_000.0,
+            samples: Some(1000),
             unit: "us".into(),
             pass,
         }],
