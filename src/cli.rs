@@ -156,17 +156,38 @@ pub struct RunArgs {
     #[arg(long = "slo", value_name = "LIMIT")]
     pub slos: Vec<String>,
 
-    /// Write the result document to a file, or with - to standard output
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<String>,
-
     /// Use no more of io_uring than this: direct, plain or basic
     #[arg(long, value_name = "TIER", default_value = "direct", hide = true)]
     pub ring_tier: String,
 
+    /// Where the results go
+    #[command(flatten)]
+    pub output: OutputArgs,
+
     /// How the load comes
     #[command(flatten)]
     pub pacing: PacingArgs,
+}
+
+/// Where the results go, beside the summary.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Write the result document to a file, or with - to standard output
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<String>,
+
+    /// Write a report in Markdown, with its plots as SVG files beside it
+    #[arg(long, value_name = "FILE.md")]
+    pub report: Option<std::path::PathBuf>,
+
+    /// Write the percentiles of total as HdrHistogram's tools read them (.hgrm), in milliseconds
+    #[arg(long, value_name = "FILE")]
+    pub hdr: Option<std::path::PathBuf>,
+
+    /// Write the numbers of every second as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<std::path::PathBuf>,
 }
 
 /// How the load comes.

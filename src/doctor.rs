@@ -51,6 +51,7 @@ pub struct Diagnosis {
 /// # Errors
 /// A target or a source that cannot be used; a document that cannot be written.
 pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
+    plan.outputs.only(&["--json"], "doctor")?;
     let (features, unavailable) = match uring::probe(plan.ring_tier) {
         Ok(features) => (features, None),
         // The other rules still hold, for the best ring that there could be.
@@ -84,7 +85,7 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
         page(&diagnosis, out, style)?;
         show::obsolete(&diagnosis.obsolete, style, out)
     };
-    let told = match &plan.json {
+    let told = match &plan.outputs.json {
         Some(JsonOutput::Stdout) => tell(&mut io::stderr().lock(), Style::stderr()),
         _ => tell(&mut io::stdout().lock(), Style::stdout()),
     };
@@ -93,7 +94,7 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(error),
     })?;
-    match &plan.json {
+    match &plan.outputs.json {
         Some(JsonOutput::Stdout) => json::write(&diagnosis, "-")?,
         Some(JsonOutput::File(path)) => json::write(&diagnosis, path)?,
         None => {}

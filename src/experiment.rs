@@ -8,16 +8,16 @@
 
 use crate::driver::uring;
 use crate::kernel::Moment;
-use crate::plan::{Endpoint, JsonOutput, Plan};
+use crate::plan::{Endpoint, Plan};
 use crate::preflight::Refusal;
 use crate::preflight::checks::{self, Check, Verdict};
 use crate::preflight::cpus::Placement;
 use crate::preflight::ground::Ground;
 use crate::preflight::host::HostFacts;
+use crate::report::Report;
 use crate::report::assemble::Circumstances;
 use crate::report::console::format::{cpu_list, wrapped};
 use crate::report::console::{Progress, Style};
-use crate::report::{Report, json};
 use crate::run::{self, Load};
 use crate::session::http1::{Http1, RequestBlock, Shared};
 use crate::signals::Signals;
@@ -43,9 +43,7 @@ impl Experiment {
     /// What cannot be run, with the reason and the cure.
     pub fn prepare(plan: &Plan) -> Result<Experiment, Box<dyn Error>> {
         let ground = Ground::survey(plan, uring::probe(plan.ring_tier)?)?;
-        if let Some(JsonOutput::File(path)) = &plan.json {
-            json::check(path)?;
-        }
+        plan.outputs.check()?;
         for note in &ground.placement.notes {
             eprintln!("ringshot: {note}");
         }

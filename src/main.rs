@@ -74,7 +74,7 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
 /// The summary for people, and the document. With the document on standard output, everything for
 /// people goes to standard error.
 fn write(plan: &Plan, report: &Report) -> io::Result<()> {
-    let shown = match plan.json {
+    let shown = match plan.outputs.json {
         Some(JsonOutput::Stdout) => {
             console::summary(report, &mut io::stderr().lock(), Style::stderr())
         }
@@ -86,7 +86,7 @@ fn write(plan: &Plan, report: &Report) -> io::Result<()> {
     {
         return Err(error);
     }
-    match &plan.json {
+    match &plan.outputs.json {
         Some(JsonOutput::Stdout) => json::write(report, "-"),
         Some(JsonOutput::File(path)) => json::write(report, path),
         None => Ok(()),

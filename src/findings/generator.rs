@@ -13,7 +13,7 @@ pub const SATURATED_RATIO: f64 = 0.92;
 pub(super) fn saturated(facts: &Facts<'_>) -> Option<Finding> {
     let spare = facts.cpus > facts.threads as usize && !facts.bundled;
     (facts.busy_ratio >= SATURATED_RATIO).then(|| Finding {
-        id: "generator_saturated",
+        id: "generator_saturated".into(),
         severity: Severity::Warning,
         text: format!(
             "ringshot itself was the limit: a worker thread was busy {:.0}% of the time. The \
@@ -37,7 +37,7 @@ pub(super) fn slip(facts: &Facts<'_>) -> Option<Finding> {
     let slip = &facts.schedule?.slip;
     let late = slip.p99_us >= SLIP_US_MAX && enough_samples(slip.count, 99.0);
     late.then(|| Finding {
-        id: "schedule_slip",
+        id: "schedule_slip".into(),
         severity: Severity::Warning,
         text: format!(
             "ringshot fell behind its schedule: 1% of the requests began {} or more after they \
@@ -54,7 +54,7 @@ pub(super) fn slip(facts: &Facts<'_>) -> Option<Finding> {
 pub(super) fn dropped(facts: &Facts<'_>) -> Option<Finding> {
     let schedule = facts.schedule.filter(|schedule| schedule.dropped > 0)?;
     Some(Finding {
-        id: "requests_dropped",
+        id: "requests_dropped".into(),
         severity: Severity::Error,
         text: format!(
             "{} of {} due requests were never started: all connections were busy and the line of \
@@ -71,7 +71,7 @@ pub(super) fn not_kept_up(facts: &Facts<'_>) -> Option<Finding> {
     let schedule = facts.schedule.filter(|schedule| !schedule.kept_up)?;
     let more = schedule.unanswered_after.saturating_sub(schedule.unanswered_before);
     (more > 0).then(|| Finding {
-        id: "rate_not_kept",
+        id: "rate_not_kept".into(),
         severity: Severity::Warning,
         text: format!(
             "requests came due faster than they were answered: {} of {} had no answer when it ended, \
@@ -90,7 +90,7 @@ pub(super) fn not_kept_up(facts: &Facts<'_>) -> Option<Finding> {
 pub(super) fn overflows(facts: &Facts<'_>) -> Option<Finding> {
     let count = facts.counters.overflows;
     (count > 0).then(|| Finding {
-        id: "completion_queue_overflow",
+        id: "completion_queue_overflow".into(),
         severity: Severity::Warning,
         text: format!(
             "ringshot's completion queue was full {count} times: completions were seen late, and \
@@ -123,7 +123,7 @@ pub(super) fn descriptors(facts: &Facts<'_>) -> Option<Finding> {
         ),
     };
     Some(Finding {
-        id: "descriptors_exhausted",
+        id: "descriptors_exhausted".into(),
         severity: Severity::Error,
         text: format!("{what}, from {first_s:.1} s on: {} requests failed.", count(failed)),
         cure,
@@ -136,7 +136,7 @@ pub(super) fn other_connections(facts: &Facts<'_>) -> Option<Finding> {
     let ours = facts.whole.connections_opened;
     if kernel < ours {
         return Some(Finding {
-            id: "connections_miscounted",
+            id: "connections_miscounted".into(),
             severity: Severity::Error,
             text: format!(
                 "ringshot counts {} connections and the kernel only {} (TcpActiveOpens): the \
@@ -151,7 +151,7 @@ pub(super) fn other_connections(facts: &Facts<'_>) -> Option<Finding> {
     let under_way = facts.whole.in_flight().min(facts.connections.into());
     let possible = ours + facts.whole.connections_failed + under_way;
     (kernel > possible).then(|| Finding {
-        id: "other_connections",
+        id: "other_connections".into(),
         severity: Severity::Info,
         text: format!(
             "other processes opened at least {} connections in this network namespace meanwhile \

@@ -22,11 +22,12 @@ use crate::tally::{Counters, ErrorEntry};
 pub use advice::advice;
 pub use generator::SATURATED_RATIO;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 /// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The result is not what it seems.
@@ -38,10 +39,10 @@ pub enum Severity {
 }
 
 /// A sentence with a cure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The stable name.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// How much it matters.
     pub severity: Severity,
     /// What was seen.
@@ -139,7 +140,9 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
     ];
     let mut findings: Vec<Finding> = rules.iter().filter_map(|rule| rule(facts)).collect();
     // A thread that is busy with searching for ports is not short of CPU.
-    if findings.iter().any(|finding| ["ports_exhausted", "port_search_slow"].contains(&finding.id))
+    if findings
+        .iter()
+        .any(|finding| ["ports_exhausted", "port_search_slow"].contains(&finding.id.as_ref()))
     {
         findings.retain(|finding| finding.id != "generator_saturated");
     }

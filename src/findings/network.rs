@@ -34,7 +34,7 @@ pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {
     let longer = cure::raise("net.core.somaxconn", Some(facts.host.somaxconn), wanted)
         .map_or(String::new(), |raise| format!(" and {raise}"));
     Some(Finding {
-        id: "accept_queue_overflow",
+        id: "accept_queue_overflow".into(),
         severity: Severity::Warning,
         text: format!(
             "an accept queue in this network namespace was full{backlog}: packets of handshakes \
@@ -93,7 +93,7 @@ pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
         ),
     };
     Some(Finding {
-        id: "syn_retries",
+        id: "syn_retries".into(),
         severity: Severity::Warning,
         text: format!(
             "SYNs had to be sent again, {} times in this network namespace{}: {why}.",
@@ -125,7 +125,7 @@ pub(super) fn syn_cookies(facts: &Facts<'_>) -> Option<Finding> {
         ),
     };
     Some(Finding {
-        id: "syn_cookies",
+        id: "syn_cookies".into(),
         severity: Severity::Warning,
         text: format!(
             "{} SYNs were answered with cookies in this network namespace, {why}: the server may \
@@ -148,7 +148,7 @@ pub(super) fn conntrack(facts: &Facts<'_>) -> Option<Finding> {
     }
     let more = cure::raise("net.netfilter.nf_conntrack_max", Some(limit), 2 * limit);
     Some(Finding {
-        id: "conntrack_full",
+        id: "conntrack_full".into(),
         severity: Severity::Error,
         text: format!(
             "connection tracking (nf_conntrack) was full: {} packets dropped, {} connections \

@@ -48,14 +48,19 @@ pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
         count(held),
         count(requests)
     );
-    Some(Finding { id: "ports_exhausted", severity: Severity::Error, text, cure: way_past(facts) })
+    Some(Finding {
+        id: "ports_exhausted".into(),
+        severity: Severity::Error,
+        text,
+        cure: way_past(facts),
+    })
 }
 
 /// The source address went away in the run.
 pub(super) fn source_gone(facts: &Facts<'_>) -> Option<Finding> {
     let (requests, first_s) = facts.failed(Phase::Bind, Kind::Errno(libc::EADDRNOTAVAIL))?;
     Some(Finding {
-        id: "source_address_gone",
+        id: "source_address_gone".into(),
         severity: Severity::Error,
         text: format!(
             "a source address is not on this box any more, from {first_s:.1} s on: {} requests \
@@ -87,7 +92,7 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
         false => format!("seen in the second that ended at {slow_s:.1} s"),
     };
     Some(Finding {
-        id: "port_search_slow",
+        id: "port_search_slow".into(),
         severity: Severity::Warning,
         text: format!(
             "the kernel searched for source ports: opening a connection took {} at best and {} on \

@@ -8,7 +8,7 @@ use crate::report::console::format::count;
 pub(super) fn not_closed(facts: &Facts<'_>) -> Option<Finding> {
     let count = facts.counters.not_closed_by_peer;
     (count > 0).then(|| Finding {
-        id: "server_ignores_close",
+        id: "server_ignores_close".into(),
         severity: Severity::Warning,
         text: format!(
             "the server was asked to close after its response and did not, on {count} of {} \
@@ -22,7 +22,7 @@ pub(super) fn not_closed(facts: &Facts<'_>) -> Option<Finding> {
 pub(super) fn surplus(facts: &Facts<'_>) -> Option<Finding> {
     let count = facts.counters.surplus;
     (count > 0).then(|| Finding {
-        id: "surplus_bytes",
+        id: "surplus_bytes".into(),
         severity: Severity::Error,
         text: format!(
             "on {count} connections the server sent bytes that no request had asked for; those \
@@ -37,7 +37,7 @@ pub(super) fn surplus(facts: &Facts<'_>) -> Option<Finding> {
 pub(super) fn closed_idle(facts: &Facts<'_>) -> Option<Finding> {
     let count = facts.counters.closed_idle;
     (count > 0).then(|| Finding {
-        id: "server_closes_early",
+        id: "server_closes_early".into(),
         severity: Severity::Info,
         text: format!(
             "the server closed {count} kept connections without saying so beforehand; a request \
@@ -93,7 +93,7 @@ pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
         ),
     };
     Some(Finding {
-        id: "connection_resets",
+        id: "connection_resets".into(),
         severity: Severity::Warning,
         text: format!("{} requests failed with a reset: {who}.", count(failed)),
         cure: cure.into(),
@@ -153,7 +153,7 @@ pub(super) fn time_wait_other_side(facts: &Facts<'_>) -> Option<Finding> {
         _ => return None,
     };
     Some(Finding {
-        id: "time_wait_other_side",
+        id: "time_wait_other_side".into(),
         severity: Severity::Warning,
         text,
         cure: cure.into(),

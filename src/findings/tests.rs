@@ -100,7 +100,7 @@ impl Run {
         }
     }
 
-    fn ids(&self) -> Vec<&'static str> {
+    fn ids(&self) -> Vec<String> {
         ids(&self.facts())
     }
 }
@@ -134,11 +134,12 @@ fn second(t_s: f64, connect_us: f64) -> Second {
         in_flight: 16,
         connect_mean_us: Some(connect_us),
         time_wait: Some(500),
+        ..Second::default()
     }
 }
 
-fn ids(facts: &Facts<'_>) -> Vec<&'static str> {
-    find(facts).iter().map(|finding| finding.id).collect()
+fn ids(facts: &Facts<'_>) -> Vec<String> {
+    find(facts).into_iter().map(|finding| finding.id.into_owned()).collect()
 }
 
 fn text(facts: &Facts<'_>, id: &str) -> String {

@@ -12,7 +12,7 @@
 //! Columns come and go between kernels; they are found by their names, never by their places,
 //! except in `softnet_stat`, which has none.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -92,7 +92,7 @@ pub const REPORTED: &[&str] = &[
 ];
 
 /// What counters grew by. A counter that this kernel does not have is not in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Counters(pub BTreeMap<String, u64>);
 

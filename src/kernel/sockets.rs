@@ -12,7 +12,7 @@
 
 use super::diag::{self, Row, State};
 use super::sysctl;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 const STRANGERS_MAX: usize = 8;
 
 /// Which side of its connection a socket is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
     /// The side that connected: its source port is taken, for this destination.
@@ -33,7 +33,7 @@ pub enum Owner {
 }
 
 /// The TIME_WAIT sockets of one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeWaitGroup {
     /// The service: the address that the client connects to.
     pub destination: SocketAddr,
@@ -44,7 +44,7 @@ pub struct TimeWaitGroup {
 }
 
 /// The TIME_WAIT sockets of this network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeWait {
     /// Largest first: all groups of the targets that have any, and the largest few others.
     pub by_destination: Vec<TimeWaitGroup>,
@@ -167,7 +167,7 @@ fn largest(counts: Counts) -> TimeWait {
 }
 
 /// What listens on an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// How many connections may wait to be accepted; of several listeners, the smallest.
     ///

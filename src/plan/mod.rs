@@ -1,5 +1,6 @@
 //! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
 
+mod outputs;
 mod pacing;
 pub(crate) mod parse;
 mod url;
@@ -10,8 +11,8 @@ use crate::driver::uring::{SocketOption, Tier};
 use crate::ports::{PortChoice, SourceList};
 use crate::session::http1;
 use crate::slo::Limit;
+pub use outputs::{JsonOutput, Outputs};
 pub use pacing::Pacing;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 pub use url::{Endpoint, redact};
@@ -38,15 +39,6 @@ impl std::fmt::Display for UsageError {
 }
 
 impl std::error::Error for UsageError {}
-
-/// Where the result document goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JsonOutput {
-    /// To standard output, which then carries nothing else.
-    Stdout,
-    /// To a file.
-    File(PathBuf),
-}
 
 /// What a run is to be.
 #[derive(Clone, Debug)]
@@ -81,8 +73,8 @@ pub struct Plan {
     pub source_ports: PortChoice,
     /// Where to pin.
     pub cpus: CpuChoice,
-    /// Where the result document goes.
-    pub json: Option<JsonOutput>,
+    /// Where the results go.
+    pub outputs: Outputs,
     /// The best ring tier that may be used.
     pub ring_tier: Tier,
 }
@@ -161,10 +153,7 @@ impl Plan {
             },
             source_ports: parse::source_ports(&cli.source_ports)?,
             cpus: parse::cpus(cli.cpus.as_deref())?,
-            json: cli.json.as_deref().map(|text| match text {
-                "-" => JsonOutput::Stdout,
-                path => JsonOutput::File(path.into()),
-            }),
+            outputs: Outputs::new(&cli.output)?,
             ring_tier: parse::ring_tier(&cli.ring_tier)?,
         };
         plan.check_limits()?.check_batch()

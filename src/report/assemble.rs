@@ -52,8 +52,8 @@ impl Report {
         let facts = facts(around, measured, &kernel, busiest, schedule.as_ref());
         let (target, local, found) = (facts.target, facts.local, findings::find(&facts));
         Report {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION"),
+            schema: SCHEMA.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             command: plan.command.clone(),
             target: Target {
                 url: around.url.to_owned(),
@@ -62,10 +62,11 @@ impl Report {
                 local,
             },
             plan: summarize(plan, load),
-            host: Host::detect(around.cpus),
-            engine: "io_uring",
-            ring_tier: load.features.tier.name(),
+            host: Host::detect(around.cpus, around.host),
+            engine: "io_uring".into(),
+            ring_tier: load.features.tier.name().into(),
             interrupted: around.interrupted,
+            begun_at: humantime::format_rfc3339_millis(measured.begun_at).to_string(),
             duration_s: rounded(duration_s, 6),
             warmup: measured.warmup.as_ref().map(|(tally, duration)| Warmup {
                 duration_s: rounded(duration.as_secs_f64(), 6),
@@ -79,7 +80,7 @@ impl Report {
             connections: Connections {
                 opened: counters.connections_opened,
                 failed: counters.connections_failed,
-                time_wait_owner: plan::time_wait_owner(&plan.policy),
+                time_wait_owner: plan::time_wait_owner(&plan.policy).into(),
             },
             ports: ports(load, measured),
             bytes: Bytes { read: counters.bytes_read, written: counters.bytes_written },
@@ -114,6 +115,8 @@ impl Report {
                 },
                 findings: found,
             },
+            watch: None,
+            limited_by: None,
             series: measured.series.clone(),
         }
     }
@@ -186,8 +189,8 @@ fn ports(load: &Load, measured: &Measured) -> PortsSummary {
     let (ports, counters) = (&load.ports, &measured.tally.counters);
     let sources = &ports.sources[most_used(measured)];
     PortsSummary {
-        method: ports.method.name(),
-        why: ports.why,
+        method: ports.method.name().into(),
+        why: ports.why.into(),
         sources: sources.iter().map(ToString::to_string).collect(),
         low: *ports.range.start(),
         high: *ports.range.end(),
@@ -292,7 +295,7 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
         requests: load.requests,
         requests_per_connection: load.policy.requests_per_connection,
         pipeline: load.policy.pipeline,
-        close: load.policy.close.name(),
+        close: load.policy.close.name().into(),
         method: plan.method.clone(),
         body_bytes: plan.body.len() as u64,
         timeout_s: load.policy.timeout_ns as f64 / 1e9,
@@ -316,7 +319,7 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
                 to_per_s,
             })
             .collect(),
-        arrivals: open.then(|| pacing.arrivals.name()),
+        arrivals: open.then(|| pacing.arrivals.name().into()),
         seed: pacing.is_random().then_some(pacing.seed),
         backlog: open.then_some(pacing.backlog),
         ramp_connections_s: pacing.ramp_connections.as_secs_f64(),
@@ -336,7 +339,7 @@ fn errors(measured: &Measured) -> Vec<Error> {
         .errors
         .iter()
         .map(|entry| Error {
-            phase: entry.failure.phase.name(),
+            phase: entry.failure.phase.name().into(),
             kind: entry.failure.kind.to_string(),
             count: entry.count,
             first_s: seconds(entry.first_ns),
@@ -395,25 +398,6 @@ fn encode(histogram: &Histogram<u64>) -> String {
         .serialize(histogram, &mut bytes)
         .expect("writing to memory does not fail");
     base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-impl Host {
-    fn detect(cpus: &Cpus) -> Host {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let cpu_model = read("/proc/cpuinfo")
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("model name")?
-                    .split_once(':')
-                    .map(|(_, name)| name.trim().to_owned())
-            })
-            .unwrap_or_default();
-        Host {
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            cpu_model,
-            cpus: cpus.parallelism,
-        }
-    }
 }
 
 /// Cut to so many decimals: digits beyond those that were measured only look precise.

@@ -5,24 +5,32 @@
 
 pub mod assemble;
 pub mod console;
+pub mod file;
+mod host;
 pub mod json;
+pub mod watch;
 
 use crate::kernel;
 use crate::slo;
 use crate::statistics::{Confidence, Steadiness};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+pub use watch::{HostSecond, LimitedBy, ServerSecond, Watch};
 
 /// The name and version of the document's shape.
 pub const SCHEMA: &str = "ringshot.run/1";
 
+/// A word of a small vocabulary: a constant in a run, read from a saved document.
+pub type Word = Cow<'static, str>;
+
 /// Everything that a run has to say.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: Word,
     /// The version of ringshot.
-    pub version: &'static str,
+    pub version: Word,
     /// What was typed, without secrets.
     pub command: Vec<String>,
     /// What was measured.
@@ -32,11 +40,15 @@ pub struct Report {
     /// Where.
     pub host: Host,
     /// The driver's name.
-    pub engine: &'static str,
+    pub engine: Word,
     /// The set of ring features in use.
-    pub ring_tier: &'static str,
+    pub ring_tier: Word,
     /// Whether a signal ended the run.
     pub interrupted: bool,
+    /// When the measurement began: this box's clock, UTC, as in `2026-01-31T12:00:00.000Z`; empty in
+    /// documents of versions that did not tell.
+    #[serde(default)]
+    pub begun_at: String,
     /// From the first connection, or the end of the warm-up, to the last response, or to the end of
     /// the time.
     pub duration_s: f64,
@@ -71,12 +83,18 @@ pub struct Report {
     pub generator: Generator,
     /// What the kernel and the counters say about the run.
     pub kernel: Kernel,
+    /// What the box and the server did meanwhile; null where `/proc` does not tell.
+    #[serde(default)]
+    pub watch: Option<Watch>,
+    /// What kept the numbers from being higher; null when nothing was measured.
+    #[serde(default)]
+    pub limited_by: Option<LimitedBy>,
     /// One row a second.
     pub series: Vec<Second>,
 }
 
 /// What was measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
     /// The URL, without a password.
     pub url: String,
@@ -89,7 +107,7 @@ pub struct Target {
 }
 
 /// The plan, as it was understood.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanSummary {
     /// Concurrent connections over all threads.
     pub connections: u32,
@@ -104,7 +122,7 @@ pub struct PlanSummary {
     /// Requests handed over at once.
     pub pipeline: u32,
     /// Who closes: `server`, `client` or `rst`.
-    pub close: &'static str,
+    pub close: Word,
     /// The request's method.
     pub method: String,
     /// The size of the request's body.
@@ -122,7 +140,7 @@ pub struct PlanSummary {
     /// The rates of an open loop one after the other; empty in a closed loop.
     pub stages: Vec<StageSummary>,
     /// `constant` or `poisson`; null in a closed loop.
-    pub arrivals: Option<&'static str>,
+    pub arrivals: Option<Word>,
     /// What random times were drawn from; null when there were none.
     pub seed: Option<u64>,
     /// Due requests that might wait; null in a closed loop.
@@ -138,7 +156,7 @@ pub struct PlanSummary {
 }
 
 /// A part of an open loop's plan.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct StageSummary {
     /// How long; null for as long as the run.
     pub duration_s: f64,
@@ -150,7 +168,7 @@ pub struct StageSummary {
 
 /// What was excluded from all the other numbers: requests that were due in the warm-up, whenever
 /// they ended.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Warmup {
     /// How long it took.
     pub duration_s: f64,
@@ -167,7 +185,7 @@ pub struct Warmup {
 }
 
 /// How an open loop kept its schedule: `due = started + dropped + waiting`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ScheduleSummary {
     /// Requests that came due.
     pub due: u64,
@@ -188,12 +206,12 @@ pub struct ScheduleSummary {
 }
 
 /// Where connections came from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PortsSummary {
     /// Who chose the ports: `kernel` or `rotation`.
-    pub method: &'static str,
+    pub method: Word,
     /// Why, as the end of a sentence.
-    pub why: &'static str,
+    pub why: Word,
     /// The source addresses towards the target.
     pub sources: Vec<String>,
     /// The range that ports were chosen from.
@@ -214,18 +232,34 @@ pub struct PortsSummary {
 }
 
 /// The box.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Host {
+    /// The name that it has for itself.
+    #[serde(default)]
+    pub name: String,
     /// The kernel's release.
     pub kernel: String,
     /// The processor's name.
     pub cpu_model: String,
     /// Processors that this process may use.
     pub cpus: usize,
+    /// How the first of them chooses its frequency; null where the kernel does not tell, as in most
+    /// virtual machines.
+    #[serde(default)]
+    pub governor: Option<String>,
+    /// All of its memory.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Descriptors that this process may have.
+    #[serde(default)]
+    pub descriptors: Option<u64>,
+    /// Kernel settings that matter to such loads, as the kernel prints them.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
 }
 
 /// Counts of requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
     /// Started.
     pub started: u64,
@@ -238,18 +272,18 @@ pub struct Requests {
 }
 
 /// Counts of connections.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connections {
     /// Established.
     pub opened: u64,
     /// Attempts that did not get that far.
     pub failed: u64,
     /// Who keeps TIME_WAIT: `server`, `client` or `nobody`.
-    pub time_wait_owner: &'static str,
+    pub time_wait_owner: Word,
 }
 
 /// Counts of bytes.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Bytes {
     /// Received.
     pub read: u64,
@@ -258,7 +292,7 @@ pub struct Bytes {
 }
 
 /// Rates.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Rate {
     /// Requests that ended well.
     pub requests_per_s: f64,
@@ -267,10 +301,10 @@ pub struct Rate {
 }
 
 /// One kind of failure in one phase.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Error {
     /// How far the request had come.
-    pub phase: &'static str,
+    pub phase: Word,
     /// The errno's name, or a word of the vocabulary.
     pub kind: String,
     /// How many requests.
@@ -284,7 +318,7 @@ pub struct Error {
 }
 
 /// The latencies, each with its own histogram.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LatencySet {
     /// Open to established.
     pub connect: Latency,
@@ -301,7 +335,7 @@ pub struct LatencySet {
 }
 
 /// One latency.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Latency {
     /// How many.
     pub count: u64,
@@ -335,7 +369,7 @@ pub struct Latency {
 }
 
 /// What the generator used.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Generator {
     /// Worker threads.
     pub threads: u32,
@@ -353,7 +387,7 @@ pub struct Generator {
 }
 
 /// What the kernel and the counters say.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Kernel {
     /// What it counted during the run, in the whole network namespace, by the names that nstat
     /// uses. A counter that this kernel does not have is not there.
@@ -367,7 +401,7 @@ pub struct Kernel {
 }
 
 /// How many sockets were in TIME_WAIT; null when the kernel does not tell.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct TimeWaitCounts {
     /// Before the run.
     pub before: Option<u64>,
@@ -378,7 +412,7 @@ pub struct TimeWaitCounts {
 }
 
 /// Which sockets were in TIME_WAIT; null when the kernel does not tell.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TimeWaitSockets {
     /// Before the run.
     pub before: Option<kernel::TimeWait>,
@@ -387,7 +421,7 @@ pub struct TimeWaitSockets {
 }
 
 /// One second of the run, or what was left of one at its end.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
     /// The end of the second, after the start.
     pub t_s: f64,
@@ -412,4 +446,13 @@ pub struct Second {
     /// Sockets in TIME_WAIT at its end, in the whole network namespace; null when the kernel does
     /// not tell.
     pub time_wait: Option<u64>,
+    /// CPU time of the worker threads over wall time: 1 is one CPU.
+    #[serde(default)]
+    pub generator_cpu_ratio: Option<f64>,
+    /// What the whole box did.
+    #[serde(default)]
+    pub host: Option<HostSecond>,
+    /// What the server's process did, where it is on this box and could be found.
+    #[serde(default)]
+    pub server: Option<ServerSecond>,
 }

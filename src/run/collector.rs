@@ -187,6 +187,7 @@ impl Gathering {
             in_flight: counters.in_flight(),
             connect_mean_us: mean_us(delta.connect_ns, delta.connections_opened),
             time_wait: kernel::counters::time_wait(),
+            ..Second::default()
         });
         self.row.reset();
     }
@@ -221,12 +222,14 @@ mod tests {
         for number in 0..10 {
             for worker in [0, 1] {
                 let interval = interval(worker, number, 5 * (number + 1), 100);
-                collector.take(interval, &mut |_, second, totals| rows.push((*second, totals.ok)));
+                collector.take(interval, &mut |_, second, totals| {
+                    rows.push((second.clone(), totals.ok))
+                });
             }
         }
         assert_eq!(rows.len(), 1);
-        let (row, ok) = rows[0];
-        assert_eq!((row.t_s, row.ok, row.p50_us, ok), (1.0, 100, 100, 100));
+        let (row, ok) = &rows[0];
+        assert_eq!((row.t_s, row.ok, row.p50_us, *ok), (1.0, 100, 100, 100));
     }
 
     #[test]

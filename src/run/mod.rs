@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often workers deliver: the statistics need several batches of a short run, too.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -108,6 +108,8 @@ pub struct Measured {
     pub tally: Tally,
     /// The numbers of the warm-up, and how long it took; `None` when there was none.
     pub warmup: Option<(Tally, Duration)>,
+    /// When the measurement began, by the clock on the wall.
+    pub begun_at: SystemTime,
     /// From the common start, or the end of the warm-up, to the end of the last worker.
     pub duration: Duration,
     /// That start, on the clock of the tally's times.
@@ -137,7 +139,7 @@ pub fn run<S: Session>(
     stop: &AtomicBool,
     mut observe: impl FnMut(Part, &Second, &Counters),
 ) -> io::Result<Measured> {
-    let epoch = Instant::now();
+    let (epoch, began) = (Instant::now(), SystemTime::now());
     let (interval_sender, intervals) =
         mpsc::sync_channel(SPARES_PER_WORKER * load.threads as usize);
     let (ready_sender, ready) = mpsc::channel();
@@ -169,7 +171,9 @@ pub fn run<S: Session>(
             .into_iter()
             .map(|worker| worker.join().expect("a worker does not panic"))
             .collect::<io::Result<_>>()?;
-        Ok(Measured { counters_before, ..merge(load, &outcomes, collector) })
+        let measured = merge(load, &outcomes, collector);
+        let begun_at = began + Duration::from_nanos(measured.begin_ns);
+        Ok(Measured { counters_before, begun_at, ..measured })
     })
 }
 
@@ -233,5 +237,6 @@ fn merge(load: &Load, outcomes: &[(Outcome, ThreadTime)], collector: Collector) 
         series,
         batches,
         counters_before: None,
+        begun_at: SystemTime::UNIX_EPOCH,
     }
 }

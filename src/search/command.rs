@@ -28,7 +28,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     };
     let experiment = Experiment::prepare(&plan.step)?;
     let signals = Signals::catch()?;
-    let (mut out, style): (Box<dyn Write>, Style) = match &plan.step.json {
+    let (mut out, style): (Box<dyn Write>, Style) = match &plan.step.outputs.json {
         Some(JsonOutput::Stdout) => (Box::new(io::stderr()), Style::stderr()),
         _ => (Box::new(io::stdout()), Style::stdout()),
     };
@@ -58,7 +58,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         listening(page::row(steps.len() + 1, &step, &mut out, style))?;
         let aftermath = step.aftermath();
         steps.push(step);
-        if let Some(JsonOutput::File(path)) = &plan.step.json {
+        if let Some(JsonOutput::File(path)) = &plan.step.outputs.json {
             json::write(&Document::new(&plan, &steps, begin.elapsed(), false), path)?;
         }
         if steps.iter().all(|step| step.ok == 0) {
@@ -75,7 +75,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         true => page::nothing_succeeded(&errors, &mut out, style),
         false => page::summary(&document, &plan.bounds, &mut out, style),
     })?;
-    match &plan.step.json {
+    match &plan.step.outputs.json {
         Some(JsonOutput::Stdout) => json::write(&document, "-")?,
         Some(JsonOutput::File(path)) => json::write(&document, path)?,
         None => {}

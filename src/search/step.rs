@@ -73,7 +73,7 @@ impl Step {
     pub fn of(rate_per_s: f64, purpose: Purpose, report: &Report) -> Step {
         let schedule = report.schedule.as_ref();
         let kept_up = schedule.is_some_and(|schedule| schedule.kept_up);
-        let is_generators = |finding: &Finding| OF_THE_GENERATOR.contains(&finding.id);
+        let is_generators = |finding: &Finding| OF_THE_GENERATOR.contains(&finding.id.as_ref());
         let (total, uncorrected) = (&report.latency.total, report.latency.uncorrected.as_ref());
         Step {
             rate_per_s,
@@ -96,7 +96,7 @@ impl Step {
             uncorrected_p50_us: uncorrected.map_or(0, |latency| latency.p50_us),
             slip_p99_us: schedule.map_or(0, |schedule| schedule.slip.p99_us),
             busy_ratio: report.generator.busy_ratio,
-            findings: report.kernel.findings.iter().map(|found| found.id.to_owned()).collect(),
+            findings: report.kernel.findings.iter().map(|found| found.id.to_string()).collect(),
         }
     }
 

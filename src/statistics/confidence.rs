@@ -18,7 +18,7 @@
 use super::batches::{Batch, Batches, P50, P99, Percentile, percentiles_us, rates_per_unit};
 use crate::tally::percentile_us;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// How often an interval covers the true value.
@@ -28,7 +28,7 @@ const LEVEL: f64 = 0.95;
 const NORMAL_ONE_PERCENT: f64 = 2.33;
 
 /// Intervals that cover the true value in 95 of 100 runs like this one, if this one was steady.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Confidence {
     /// How often the intervals cover the true value: 0.95.
     pub level: f64,
@@ -49,7 +49,7 @@ pub struct Confidence {
 }
 
 /// An interval, with its ends.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
     /// The lower end, at least 0.
     pub low: f64,

@@ -15,7 +15,7 @@
 //! ```
 
 use super::batches::{Batches, P50, P99, percentiles_us, rates_per_unit};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::function::erf::erfc;
 
 /// The probability, under no trend at all, below which a trend is real.
@@ -28,7 +28,7 @@ const RATE_CHANGE_MIN: f64 = 0.05;
 const LATENCY_CHANGE_MIN: f64 = 0.10;
 
 /// How the run went from its beginning to its end.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Steadiness {
     /// `Drifting` if any of the three drifts. Three tests at 1% find something in at most about 3
     /// of 100 steady runs.
@@ -42,7 +42,7 @@ pub struct Steadiness {
 }
 
 /// Whether the run was steady.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing has drifted that could be seen: its numbers describe all of the run.
@@ -52,7 +52,7 @@ pub enum Verdict {
 }
 
 /// What became of one value over the run.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trend {
     /// The change from beginning to end over the median of the batches; +0.12 is a rise by 12%.
     /// Of a slope over the whole run and a step within it, whichever is larger.

@@ -30,7 +30,7 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
         false => writeln!(out, "{request}\n{:INDENT$}{address}", "")?,
     }
     let connections = [vec![counted(plan.connections.into(), "connection")], mode(plan)].concat();
-    let engine = format!("{} ({})", escape(report.engine), escape(report.ring_tier));
+    let engine = format!("{} ({})", escape(&report.engine), escape(&report.ring_tier));
     for pieces in [connections, vec![threads(plan), engine, limits(report)], load_model(plan)] {
         let pieces: Vec<_> = pieces.into_iter().map(|piece| (Role::Text, piece)).collect();
         for line in style.flow(&pieces, ", ", style.width.saturating_sub(INDENT)) {
@@ -66,7 +66,7 @@ pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
     let of_connections = vec![
         (Role::Text, format!("{} opened", count(connections.opened))),
         failed(connections.failed, connections.opened + connections.failed),
-        (Role::Text, time_wait(connections.time_wait_owner)),
+        (Role::Text, time_wait(&connections.time_wait_owner)),
     ];
     let request_rate = rate(report.rate.requests_per_s);
     let connection_rate = rate(report.rate.connections_per_s);
@@ -102,7 +102,7 @@ fn mode(plan: &PlanSummary) -> Vec<String> {
         Some(n) => format!("{} requests per connection", count(n)),
     };
     let pipelined = (plan.pipeline > 1).then(|| format!("{} pipelined", plan.pipeline));
-    let closes = match plan.close {
+    let closes = match plan.close.as_ref() {
         "client" => "the client closes",
         "rst" => "closed with a reset",
         _ => "the server closes",
@@ -115,7 +115,7 @@ fn mode(plan: &PlanSummary) -> Vec<String> {
 /// How the load comes, where it is not a closed loop as fast as the server answers.
 fn load_model(plan: &PlanSummary) -> Vec<String> {
     let per_s = |per_s: f64| format!("{}/s", rate(per_s));
-    let open = plan.arrivals.map(|arrivals| match (plan.rate, arrivals) {
+    let open = plan.arrivals.as_deref().map(|arrivals| match (plan.rate, arrivals) {
         (Some(one), "constant") => format!("open loop at {}", per_s(one)),
         (Some(one), _) => format!("open loop at {}, Poisson arrivals", per_s(one)),
         (None, arrivals) => {
@@ -210,10 +210,10 @@ fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
         true => String::new(),
         false => format!("; passed over: {}", skipped.join(", ")),
     };
-    match ports.method {
+    match ports.method.as_ref() {
         "rotation" => {
             let usable = count(ports.usable.into());
-            let why = ports.why;
+            let why = &ports.why;
             format!("source ports: {usable} of {range}{from} in rotation{left_out}, {why}{skipped}")
         }
         _ => format!("source ports: the kernel's choice{from}, {}", ports.why),
@@ -294,8 +294,8 @@ mod tests {
             source_ports(&ports, &[]),
             "source ports: the kernel's choice, as the server keeps TIME_WAIT"
         );
-        ports.method = "rotation";
-        (ports.usable, ports.why) = (14_116, "as this side keeps TIME_WAIT");
+        ports.method = "rotation".into();
+        (ports.usable, ports.why) = (14_116, "as this side keeps TIME_WAIT".into());
         let line = source_ports(&ports, &[]);
         assert_eq!(
             line,
@@ -313,10 +313,10 @@ mod tests {
 
     #[test]
     fn the_mode_is_said_in_words() {
-        let plan = |requests_per_connection, pipeline, close| PlanSummary {
+        let plan = |requests_per_connection, pipeline, close: &'static str| PlanSummary {
             requests_per_connection,
             pipeline,
-            close,
+            close: close.into(),
             ..sample::clean().plan
         };
         for (plan, words) in [
@@ -343,14 +343,14 @@ mod tests {
             |duration_s, from_per_s, to_per_s| StageSummary { duration_s, from_per_s, to_per_s };
         let constant = PlanSummary {
             rate: Some(1000.0),
-            arrivals: Some("constant"),
+            arrivals: Some("constant".into()),
             connect_rate: Some(50.0),
             ..plan.clone()
         };
         assert_eq!(load_model(&constant), ["open loop at 1,000/s", "at most 50.0/s are opened"]);
         let stages = PlanSummary {
             stages: vec![stage(10.0, 1000.0, 1000.0), stage(30.0, 1000.0, 20_000.0)],
-            arrivals: Some("poisson"),
+            arrivals: Some("poisson".into()),
             seed: Some(7),
             ..plan.clone()
         };

@@ -202,6 +202,9 @@ mod tests {
         in_flight: 64,
         connect_mean_us: Some(310.2),
         time_wait: Some(12),
+        generator_cpu_ratio: None,
+        host: None,
+        server: None,
     };
 
     #[test]

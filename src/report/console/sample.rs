@@ -29,8 +29,8 @@ fn latency(count: u64, p50_us: u64) -> Latency {
 /// Ten seconds of new connections without a failure.
 pub fn clean() -> Report {
     Report {
-        schema: SCHEMA,
-        version: "0.1.0",
+        schema: SCHEMA.into(),
+        version: "0.1.0".into(),
         command: ["ringshot", "http://127.0.0.1:8080/"].map(String::from).to_vec(),
         target: Target {
             url: "http://127.0.0.1:8080/".into(),
@@ -45,7 +45,7 @@ pub fn clean() -> Report {
             requests: None,
             requests_per_connection: Some(1),
             pipeline: 1,
-            close: "server",
+            close: "server".into(),
             method: "GET".into(),
             body_bytes: 0,
             timeout_s: 10.0,
@@ -62,18 +62,28 @@ pub fn clean() -> Report {
             think_s: None,
             warmup_s: 0.0,
         },
-        host: Host { kernel: "6.18.0".into(), cpu_model: "a processor".into(), cpus: 2 },
-        engine: "io_uring",
-        ring_tier: "direct",
+        host: Host {
+            name: "bench".into(),
+            kernel: "6.18.0".into(),
+            cpu_model: "a processor".into(),
+            cpus: 2,
+            governor: None,
+            memory_bytes: Some(8 << 30),
+            descriptors: Some(20_000),
+            sysctls: [("net.core.somaxconn".to_owned(), "4096".to_owned())].into(),
+        },
+        engine: "io_uring".into(),
+        ring_tier: "direct".into(),
         interrupted: false,
+        begun_at: "2026-01-31T12:00:00.000Z".into(),
         duration_s: 10.000_4,
         warmup: None,
         schedule: None,
         requests: Requests { started: 234_564, ok: 234_500, failed: 0, in_flight: 64 },
-        connections: Connections { opened: 234_564, failed: 0, time_wait_owner: "server" },
+        connections: Connections { opened: 234_564, failed: 0, time_wait_owner: "server".into() },
         ports: PortsSummary {
-            method: "kernel",
-            why: "as the server keeps TIME_WAIT",
+            method: "kernel".into(),
+            why: "as the server keeps TIME_WAIT".into(),
             sources: vec!["127.0.0.1".into()],
             low: 32768,
             high: 60999,
@@ -128,6 +138,8 @@ pub fn clean() -> Report {
             time_wait_sockets: TimeWaitSockets::default(),
             findings: Vec::new(),
         },
+        watch: None,
+        limited_by: None,
         series: vec![Second {
             t_s: 1.0,
             requests: 23_450,
@@ -140,6 +152,7 @@ pub fn clean() -> Report {
             in_flight: 64,
             connect_mean_us: Some(65.3),
             time_wait: Some(23_460),
+            ..Second::default()
         }],
     }
 }
@@ -150,7 +163,7 @@ pub fn paced() -> Report {
     report.plan.rate = Some(1000.0);
     let (duration_s, from_per_s, to_per_s) = (10.0, 1000.0, 1000.0);
     report.plan.stages = vec![StageSummary { duration_s, from_per_s, to_per_s }];
-    report.plan.arrivals = Some("constant");
+    report.plan.arrivals = Some("constant".into());
     report.plan.backlog = Some(1_000_000);
     report.plan.warmup_s = 2.0;
     report.warmup = Some(Warmup {
@@ -177,16 +190,16 @@ pub fn paced() -> Report {
 
 /// Interrupted, with errors and findings, and with text that would steer a terminal.
 pub fn troubled() -> Report {
-    let error = |phase, kind: &str, count, first_s, last_s, advice: &str| Error {
-        phase,
+    let error = |phase: &'static str, kind: &str, count, first_s, last_s, advice: &str| Error {
+        phase: phase.into(),
         kind: kind.into(),
         count,
         first_s,
         last_s,
         advice: advice.into(),
     };
-    let finding = |id, severity, text: &str, cure: &str| Finding {
-        id,
+    let finding = |id: &'static str, severity, text: &str, cure: &str| Finding {
+        id: id.into(),
         severity,
         text: text.into(),
         cure: cure.into(),
@@ -196,7 +209,8 @@ pub fn troubled() -> Report {
     report.interrupted = true;
     report.duration_s = 3.214;
     report.requests = Requests { started: 100_000, ok: 87_600, failed: 12_345, in_flight: 55 };
-    report.connections = Connections { opened: 88_000, failed: 12_000, time_wait_owner: "client" };
+    report.connections =
+        Connections { opened: 88_000, failed: 12_000, time_wait_owner: "client".into() };
     report.plan.source_ip = vec!["127.0.0.0/28".into()];
     let group = TimeWaitGroup {
         destination: "127.0.0.1:8080".parse().expect("an address"),

@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_moment_is_not_a_span() {
         let error = |first_s, last_s| Error {
-            phase: "connect",
+            phase: "connect".into(),
             kind: "ECONNREFUSED".into(),
             count: 1,
             first_s,

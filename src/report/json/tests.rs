@@ -1,11 +1,10 @@
-//! The keys that others rely on, and what becomes of the file.
+//! The keys that others rely on.
 
 use super::*;
 use crate::report::Report;
 use crate::report::console::sample;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::os::unix::fs::{PermissionsExt, symlink};
 
 /// Every key of the document, as README and readers know it. Lists have `[]`.
 const KEYS: &[&str] = &[
@@ -16,6 +15,12 @@ const KEYS: &[&str] = &[
     "target.address",
     "target.bundled",
     "target.local",
+    "begun_at",
+    "host.name",
+    "host.governor",
+    "host.memory_bytes",
+    "host.descriptors",
+    "host.sysctls.net.core.somaxconn",
     "plan.connections",
     "plan.threads",
     "plan.duration_s",
@@ -136,6 +141,11 @@ const KEYS: &[&str] = &[
     "series[].in_flight",
     "series[].connect_mean_us",
     "series[].time_wait",
+    "series[].generator_cpu_ratio",
+    "series[].host",
+    "series[].server",
+    "watch",
+    "limited_by",
 ];
 
 /// The keys of every latency.
@@ -259,110 +269,11 @@ fn the_document_ends_with_a_newline_and_steers_no_terminal() {
     assert_eq!(value["target"]["url"], report.target.url.as_str());
 }
 
-/// A directory of one test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(test: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("ringshot-json-{}-{test}", process::id()));
-        fs::create_dir(&path).unwrap();
-        Directory(path)
+#[test]
+fn a_document_is_read_as_it_was_written() {
+    for report in [sample::clean(), sample::paced(), sample::troubled()] {
+        let text = document(&report);
+        let read: Report = serde_json::from_str(&text).unwrap();
+        assert_eq!(document(&read), text);
     }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn names(&self) -> Vec<OsString> {
-        fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name()).collect()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[test]
-fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
-    let directory = Directory::new("replace");
-    let path = directory.join("run.json");
-    fs::write(&path, "old and longer than nothing").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    let mut old = File::open(&path).unwrap();
-
-    write(&sample::clean(), &path).unwrap();
-
-    assert_eq!(fs::read_to_string(&path).unwrap(), document(&sample::clean()));
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    // Who had the old file open still reads the old file: it was not written to.
-    assert_eq!(io::read_to_string(&mut old).unwrap(), "old and longer than nothing");
-    assert_eq!(directory.names(), ["run.json"]);
-}
-
-#[test]
-fn a_link_is_replaced_and_not_followed() {
-    let directory = Directory::new("link");
-    let (victim, link) = (directory.join("victim"), directory.join("run.json"));
-    fs::write(&victim, "mine").unwrap();
-    symlink(&victim, &link).unwrap();
-
-    write(&sample::clean(), &link).unwrap();
-
-    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
-    assert!(fs::symlink_metadata(&link).unwrap().is_file());
-}
-
-#[test]
-fn a_temporary_name_that_is_taken_is_left_alone() {
-    let directory = Directory::new("taken");
-    let (path, victim) = (directory.join("run.json"), directory.join("victim"));
-    let taken = directory.join(&format!(".run.json.{}-0.tmp", process::id()));
-    symlink(&victim, &taken).unwrap();
-
-    write(&sample::clean(), &path).unwrap();
-
-    assert!(!victim.exists() && fs::symlink_metadata(&taken).unwrap().is_symlink());
-    assert!(path.is_file());
-}
-
-#[test]
-fn an_error_names_the_file_and_the_reason() {
-    let directory = Directory::new("errors");
-    let missing = directory.join("no\x1bwhere/run.json");
-    let error = write(&sample::clean(), &missing).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-    let at = shown(&directory.0);
-    assert_eq!(
-        error.to_string(),
-        format!(r"cannot write {at}/no\x1bwhere/run.json: there is no directory {at}/no\x1bwhere")
-    );
-    assert_eq!(check(&missing).unwrap_err().kind(), ErrorKind::NotFound);
-
-    let error = write(&sample::clean(), &directory.0).unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot write {at}: it is a directory"));
-    check(directory.join("run.json")).unwrap();
-    check("-").unwrap();
-    assert!(directory.names().is_empty());
-}
-
-#[test]
-fn after_a_failure_nothing_half_written_is_left() {
-    let directory = Directory::new("failure");
-    let path = directory.join("run.json");
-    // What appeared at the destination after the check cannot be renamed over.
-    fs::create_dir(&path).unwrap();
-    replace(&path, &directory.0, "{}").unwrap_err();
-    assert_eq!(directory.names(), ["run.json"]);
-}
-
-#[test]
-fn devices_and_descriptors_are_written_to_as_they_are() {
-    for device in ["/dev/null", "/dev/stdout", "/dev/fd/63", "/proc/self/fd/1"] {
-        assert_eq!(Destination::of(Path::new(device)).unwrap(), Destination::InPlace, "{device}");
-    }
-    write(&sample::clean(), "/dev/null").unwrap();
-    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
-    assert!(write(&sample::clean(), "/dev/full").is_err());
 }

@@ -1,0 +1,132 @@
+//! Where the results go.
+
+use super::UsageError;
+use crate::cli::OutputArgs;
+use crate::report::file;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the result document goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JsonOutput {
+    /// To standard output, which then carries nothing else.
+    Stdout,
+    /// To a file.
+    File(PathBuf),
+}
+
+/// Where the results go, beside the summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// The result document.
+    pub json: Option<JsonOutput>,
+    /// The report in Markdown.
+    pub report: Option<PathBuf>,
+    /// The percentiles of `total`.
+    pub hdr: Option<PathBuf>,
+    /// The series.
+    pub csv: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// Standard output for anything but the document; one file for two outputs.
+    pub fn new(args: &OutputArgs) -> Result<Outputs, UsageError> {
+        let file = |flag: &str, path: &Option<PathBuf>| match path {
+            Some(path) if path == Path::new("-") => {
+                Err(UsageError(format!("{flag} -: give a file name; only --json takes -")))
+            }
+            path => Ok(path.clone()),
+        };
+        let outputs = Outputs {
+            json: args.json.as_deref().map(|text| match text {
+                "-" => JsonOutput::Stdout,
+                path => JsonOutput::File(path.into()),
+            }),
+            report: file("--report", &args.report)?,
+            hdr: file("--hdr", &args.hdr)?,
+            csv: file("--csv", &args.csv)?,
+        };
+        let files = outputs.files();
+        for (at, (flag, path)) in files.iter().enumerate() {
+            if let Some((other, _)) = files[..at].iter().find(|(_, earlier)| earlier == path) {
+                let path = path.display();
+                return Err(UsageError(format!("{flag} {path}: {other} already goes there")));
+            }
+        }
+        Ok(outputs)
+    }
+
+    /// Refuses what a command beside the run does not write.
+    ///
+    /// # Errors
+    /// The first output that was asked for and is not among `written`.
+    pub fn only(&self, written: &[&str], command: &str) -> Result<(), UsageError> {
+        match self.files().iter().find(|(flag, _)| !written.contains(flag)) {
+            Some((flag, _)) => Err(UsageError(format!(
+                "{flag}: `ringshot {command}` writes only {}",
+                written.join(" and ")
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the outputs stand a chance: better asked before a run of minutes than after it.
+    ///
+    /// # Errors
+    /// The first that cannot be written, and why.
+    pub fn check(&self) -> io::Result<()> {
+        self.files().iter().try_for_each(|(_, path)| file::check(path))
+    }
+
+    fn files(&self) -> Vec<(&'static str, &Path)> {
+        let json = match &self.json {
+            Some(JsonOutput::File(path)) => Some(path),
+            _ => None,
+        };
+        [
+            ("--json", json),
+            ("--report", self.report.as_ref()),
+            ("--hdr", self.hdr.as_ref()),
+            ("--csv", self.csv.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(flag, path)| Some((flag, path?.as_path())))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(json: &str, report: &str) -> Result<Outputs, UsageError> {
+        Outputs::new(&OutputArgs {
+            json: Some(json.into()),
+            report: Some(report.into()),
+            hdr: None,
+            csv: None,
+        })
+    }
+
+    #[test]
+    fn only_the_document_goes_to_standard_output() {
+        assert_eq!(outputs("-", "a.md").unwrap().json, Some(JsonOutput::Stdout));
+        assert!(outputs("a.json", "-").unwrap_err().0.starts_with("--report -:"));
+    }
+
+    #[test]
+    fn no_file_takes_two_outputs() {
+        assert!(outputs("a", "a").unwrap_err().0.contains("--json already goes there"));
+    }
+
+    #[test]
+    fn a_command_refuses_what_it_does_not_write() {
+        let outputs = outputs("a.json", "a.md").unwrap();
+        assert_eq!(outputs.only(&["--json", "--report"], "search"), Ok(()));
+        let error = outputs.only(&["--json"], "doctor").unwrap_err().0;
+        assert_eq!(error, "--report: `ringshot doctor` writes only --json");
+    }
+}

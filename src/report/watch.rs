@@ -1,0 +1,111 @@
+//! What the box and the server did meanwhile, as the document has it.
+
+use super::Word;
+use serde::{Deserialize, Serialize};
+
+/// What the whole box did in one second, in this network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostSecond {
+    /// The part of the time for which each CPU was busy, in the order of [`Watch::cpus`].
+    pub cpu_busy_ratio: Vec<f64>,
+    /// The part of all CPUs' time that went into delivering packets (softirq).
+    pub cpu_softirq_ratio: f64,
+    /// The part of all CPUs' time that the hypervisor gave to somebody else.
+    pub cpu_steal_ratio: f64,
+    /// What was left of the memory at its end.
+    pub memory_available_bytes: u64,
+    /// Bytes received, on all interfaces, the loopback included.
+    pub receive_bytes: u64,
+    /// Bytes sent; likewise.
+    pub send_bytes: u64,
+    /// Packets received; likewise.
+    pub receive_packets: u64,
+    /// Packets sent; likewise.
+    pub send_packets: u64,
+}
+
+/// What the server's process did in one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerSecond {
+    /// CPU time over wall time: 1 is one CPU.
+    pub cpu_ratio: f64,
+    /// Resident memory at its end.
+    pub memory_bytes: u64,
+    /// Open descriptors at its end; null when this process may not look.
+    pub descriptors: Option<u64>,
+}
+
+/// What the box and the server did during the measurement.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Every CPU of the box.
+    pub cpus: Vec<CpuLoad>,
+    /// The least memory that was left at the end of a second.
+    pub memory_available_min_bytes: Option<u64>,
+    /// What went through its interfaces.
+    pub network: Option<NetworkLoad>,
+    /// The server's process, where it is on this box and could be found.
+    pub server: Option<ServerLoad>,
+}
+
+/// One CPU of the box.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CpuLoad {
+    /// Its number.
+    pub cpu: usize,
+    /// The part of the time for which it was busy, with whatever.
+    pub busy_ratio: f64,
+    /// The part that went into delivering packets (softirq).
+    pub softirq_ratio: f64,
+    /// The part that the hypervisor gave to somebody else.
+    pub steal_ratio: f64,
+}
+
+/// All interfaces of this network namespace together, the loopback included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NetworkLoad {
+    /// Bytes received.
+    pub receive_bytes: u64,
+    /// Bytes sent.
+    pub send_bytes: u64,
+    /// Packets received.
+    pub receive_packets: u64,
+    /// Packets sent.
+    pub send_packets: u64,
+}
+
+/// The server's process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerLoad {
+    /// Its number.
+    pub pid: u32,
+    /// Its name, as the kernel has it.
+    pub name: String,
+    /// How it was found: `bundled`, `listener` (it listens on the target's port) or `--watch-pid`.
+    pub found_by: Word,
+    /// Its threads at the end.
+    pub threads: u32,
+    /// Its CPU time, user and system.
+    pub cpu_s: f64,
+    /// The same over wall time: 1 is one CPU.
+    pub cpu_ratio: f64,
+    /// CPU time over wall time of its busiest thread.
+    pub busiest_thread_ratio: f64,
+    /// Its CPU time per request that ended.
+    pub cpu_us_per_request: f64,
+    /// Its most resident memory at the end of a second; of the bundled server that of this process.
+    pub memory_peak_bytes: u64,
+    /// Its most open descriptors at the end of a second; null when this process may not look.
+    pub descriptors_peak: Option<u64>,
+}
+
+/// What kept the numbers from being higher, and what speaks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitedBy {
+    /// `generator`, `server`, `both` (of them), `box`, `connections` (all waited for answers, and
+    /// nobody was busy), `schedule` (an open loop that was kept), or `unseen` (a server that is not
+    /// on this box, or the way to it).
+    pub who: Word,
+    /// The numbers that say so, as a sentence.
+    pub evidence: String,
+}
