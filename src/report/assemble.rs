@@ -12,9 +12,7 @@ use crate::preflight::host::HostFacts;
 use crate::run::{Load, Measured};
 use crate::statistics;
 use crate::tally::{Tally, percentile_us};
-use base64::Engine;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 /// Everything beside the numbers that a report names.
 #[derive(Clone, Debug)]
@@ -387,21 +385,13 @@ impl Latency {
             percentile_supported: [99.99, 99.9, 99.0, 95.0, 90.0, 75.0, 50.0]
                 .into_iter()
                 .find(|&percentile| statistics::enough_samples(histogram.len(), percentile)),
-            hdr: encode(histogram),
+            hdr: hdr::encode(histogram),
         }
     }
 }
 
-fn encode(histogram: &Histogram<u64>) -> String {
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new()
-        .serialize(histogram, &mut bytes)
-        .expect("writing to memory does not fail");
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
 /// Cut to so many decimals: digits beyond those that were measured only look precise.
-fn rounded(value: f64, decimals: i32) -> f64 {
+pub(super) fn rounded(value: f64, decimals: i32) -> f64 {
     let factor = 10f64.powi(decimals);
     (value * factor).round() / factor
 }
@@ -410,7 +400,6 @@ fn rounded(value: f64, decimals: i32) -> f64 {
 mod tests {
     use super::*;
     use crate::tally::latency_histogram;
-    use hdrhistogram::serialization::Deserializer;
 
     #[test]
     fn a_rate_is_kept_when_no_more_are_unanswered_than_are_under_way() {
@@ -445,9 +434,7 @@ mod tests {
             histogram.record(us).unwrap();
         }
         let latency = Latency::of(&histogram);
-        let bytes = base64::engine::general_purpose::STANDARD.decode(latency.hdr).unwrap();
-        let back: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
-        assert_eq!(back, histogram);
+        assert_eq!(hdr::decode(&latency.hdr).unwrap(), histogram);
         assert_eq!((latency.min_us, latency.p50_us), (1, 50));
     }
 }

@@ -5,9 +5,14 @@
 
 pub mod assemble;
 pub mod console;
+pub mod csv;
 pub mod file;
+pub mod hdr;
+pub mod hgrm;
 mod host;
 pub mod json;
+pub mod markdown;
+pub mod read;
 pub mod watch;
 
 use crate::kernel;

@@ -1,8 +1,9 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
 use super::{Bounds, Next, SearchPlan, Step, Trial, decide, generator_was_limit, knee};
+use crate::report::Word;
 use crate::statistics::enough_samples;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,12 +15,12 @@ pub const SCHEMA: &str = "ringshot.search/1";
 const AS_FAST: f64 = 1.5;
 
 /// What a search has to say.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Document {
     /// The name and version of the document's shape.
-    pub schema: &'static str,
+    pub schema: Word,
     /// The version of ringshot.
-    pub version: &'static str,
+    pub version: Word,
     /// What was typed, without secrets.
     pub command: Vec<String>,
     /// What every step had in common; a search can be resumed that has the same.
@@ -39,7 +40,7 @@ pub struct Document {
 }
 
 /// What every step has in common.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
     /// The URL, without a password; null for the bundled server, whose port changes.
     pub url: Option<String>,
@@ -56,9 +57,9 @@ pub struct Setup {
     /// Requests handed over at once.
     pub pipeline: u32,
     /// Who closes: `server`, `client` or `rst`.
-    pub close: &'static str,
+    pub close: Word,
     /// `constant` or `poisson`.
-    pub arrivals: &'static str,
+    pub arrivals: Word,
     /// Worker threads, where they were given.
     pub threads: Option<u32>,
     /// The time for one request.
@@ -74,7 +75,7 @@ pub struct Setup {
 }
 
 /// Where a search looks.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct BoundsSummary {
     /// The rate that it begins with.
     pub first_per_s: f64,
@@ -87,7 +88,7 @@ pub struct BoundsSummary {
 }
 
 /// What was found.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Whether the answer is as precise, and as well confirmed, as was asked for.
     pub complete: bool,
@@ -100,7 +101,7 @@ pub struct Outcome {
 }
 
 /// What keeps the rate from being higher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitedBy {
     /// The server, or what lies on the way to it.
@@ -112,7 +113,7 @@ pub enum LimitedBy {
 }
 
 /// Where more load begins to cost more latency than before.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Knee {
     /// The rate.
     pub rate_per_s: f64,
@@ -124,8 +125,8 @@ impl Document {
     /// What the steps come to.
     pub fn new(plan: &SearchPlan, steps: &[Step], took: Duration, interrupted: bool) -> Document {
         Document {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION"),
+            schema: SCHEMA.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             command: plan.step.command.clone(),
             plan: Setup::of(plan),
             bounds: BoundsSummary {
@@ -154,8 +155,8 @@ impl Setup {
             connections: step.connections,
             requests_per_connection: step.policy.requests_per_connection,
             pipeline: step.policy.pipeline,
-            close: step.policy.close.name(),
-            arrivals: step.pacing.arrivals.name(),
+            close: step.policy.close.name().into(),
+            arrivals: step.pacing.arrivals.name().into(),
             threads: step.threads,
             timeout_s: step.policy.timeout_ns as f64 / 1e9,
             backlog: step.pacing.backlog,

@@ -24,7 +24,7 @@ mod plan;
 mod step;
 
 pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next, so_far};
-pub use document::{Document, Knee, LimitedBy, Outcome};
+pub use document::{Document, Knee, LimitedBy, Outcome, SCHEMA};
 pub use knee::knee;
 pub use plan::SearchPlan;
 pub use step::Step;

@@ -95,7 +95,7 @@ pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
 }
 
 /// How connections are used and who ends them, in words.
-fn mode(plan: &PlanSummary) -> Vec<String> {
+pub(in crate::report) fn mode(plan: &PlanSummary) -> Vec<String> {
     let reuse = match plan.requests_per_connection {
         None => "keep-alive".to_owned(),
         Some(1) => "a new one for every request".to_owned(),
@@ -113,7 +113,7 @@ fn mode(plan: &PlanSummary) -> Vec<String> {
 }
 
 /// How the load comes, where it is not a closed loop as fast as the server answers.
-fn load_model(plan: &PlanSummary) -> Vec<String> {
+pub(in crate::report) fn load_model(plan: &PlanSummary) -> Vec<String> {
     let per_s = |per_s: f64| format!("{}/s", rate(per_s));
     let open = plan.arrivals.as_deref().map(|arrivals| match (plan.rate, arrivals) {
         (Some(one), "constant") => format!("open loop at {}", per_s(one)),
@@ -146,7 +146,7 @@ fn stage(stage: &StageSummary) -> String {
 }
 
 /// What was left out of the numbers.
-fn warmed_up(warmup: &Warmup) -> String {
+pub(in crate::report) fn warmed_up(warmup: &Warmup) -> String {
     let Requests { ok, failed, in_flight, .. } = warmup.requests;
     let unanswered = match in_flight {
         0 => String::new(),
@@ -165,7 +165,7 @@ fn warmed_up(warmup: &Warmup) -> String {
 }
 
 /// Whether what was due was begun, and in time.
-fn schedule_kept(schedule: &ScheduleSummary) -> Vec<(Role, String)> {
+pub(in crate::report) fn schedule_kept(schedule: &ScheduleSummary) -> Vec<(Role, String)> {
     let [p99, max] = [schedule.slip.p99_us, schedule.slip.max_us].map(|us| time_us(us as f64));
     let dropped = match schedule.dropped {
         0 => (Role::Text, "0 dropped".into()),
@@ -189,7 +189,7 @@ fn schedule_kept(schedule: &ScheduleSummary) -> Vec<(Role, String)> {
 }
 
 /// Who chose the source ports, from what, and why; and what was passed over.
-fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
+pub(in crate::report) fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
     let range = format!("{}-{}", ports.low, ports.high);
     let from = match (ports.sources.as_slice(), asked.is_empty()) {
         (_, true) => String::new(),
@@ -220,7 +220,7 @@ fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
     }
 }
 
-fn threads(plan: &PlanSummary) -> String {
+pub(in crate::report) fn threads(plan: &PlanSummary) -> String {
     let threads = counted(plan.threads.into(), "thread");
     match plan.cpus.as_slice() {
         [] => format!("{threads}, not pinned"),
@@ -230,7 +230,7 @@ fn threads(plan: &PlanSummary) -> String {
 }
 
 /// The limits that were set; the time that it took, where they do not say it.
-fn limits(report: &Report) -> String {
+pub(in crate::report) fn limits(report: &Report) -> String {
     let took = seconds(report.duration_s);
     match (report.plan.requests, report.plan.duration_s) {
         (None, Some(limit_s)) => format!("for {}", seconds(limit_s)),
@@ -242,7 +242,7 @@ fn limits(report: &Report) -> String {
     }
 }
 
-fn failed(failed: u64, of: u64) -> (Role, String) {
+pub(in crate::report) fn failed(failed: u64, of: u64) -> (Role, String) {
     match failed {
         0 => (Role::Text, "0 failed".into()),
         n => (Role::Bad, format!("{} failed ({})", count(n), percent(n as f64 / of as f64))),
@@ -259,7 +259,7 @@ fn percent(share: f64) -> String {
     }
 }
 
-fn time_wait(owner: &str) -> String {
+pub(in crate::report) fn time_wait(owner: &str) -> String {
     match owner {
         "server" => "TIME_WAIT on the server".into(),
         "client" => "TIME_WAIT on this side".into(),
@@ -267,7 +267,7 @@ fn time_wait(owner: &str) -> String {
     }
 }
 
-fn generator(report: &Report) -> [(Role, String); 2] {
+pub(in crate::report) fn generator(report: &Report) -> [(Role, String); 2] {
     let generator = &report.generator;
     let cost = match report.requests.ok + report.requests.failed {
         0 => "no request ended".into(),

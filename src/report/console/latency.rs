@@ -11,10 +11,10 @@ use std::io::{self, Write};
 const COLUMN: usize = 9;
 
 /// A column's name, its percentile if it is one, and where it gets its microseconds from.
-type Column = (&'static str, Option<f64>, fn(&Latency) -> f64);
+pub(in crate::report) type Column = (&'static str, Option<f64>, fn(&Latency) -> f64);
 
 /// In the order in which they are left out when the line is too short, last first.
-const COLUMNS: [Column; 7] = [
+pub(in crate::report) const COLUMNS: [Column; 7] = [
     ("p50", Some(50.0), |latency| latency.p50_us as f64),
     ("p90", Some(90.0), |latency| latency.p90_us as f64),
     ("p99", Some(99.0), |latency| latency.p99_us as f64),
@@ -25,7 +25,7 @@ const COLUMNS: [Column; 7] = [
 ];
 
 /// A latency, its name, and what it contains.
-type Row<'a> = (&'static str, &'a Latency, &'static str);
+pub(in crate::report) type Row<'a> = (&'static str, &'a Latency, &'static str);
 
 /// Writes the table, and below it the definitions.
 pub fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Result<()> {
@@ -37,7 +37,8 @@ pub fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Re
     let heading = format!("{:<LABEL$}{names}", "latency");
     writeln!(out, "\n{:INDENT$}{}", "", style.paint(Role::Heading, &heading))?;
     for (name, latency, _) in &rows {
-        let cells: String = columns.iter().map(|column| cell(column, latency)).collect();
+        let cells: String =
+            columns.iter().map(|column| format!("{:>COLUMN$}", cell(column, latency))).collect();
         writeln!(out, "{:INDENT$}{name:<LABEL$}{cells}", "")?;
     }
     writeln!(out)?;
@@ -60,7 +61,7 @@ pub fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Re
     Ok(())
 }
 
-fn rows(latency: &LatencySet) -> Vec<Row<'_>> {
+pub(in crate::report) fn rows(latency: &LatencySet) -> Vec<Row<'_>> {
     // In a paced run the total starts when the request was due, not when it was sent.
     let total = match latency.uncorrected {
         Some(_) => "when it was due to last byte: all waiting is in it",
@@ -86,24 +87,24 @@ fn rows(latency: &LatencySet) -> Vec<Row<'_>> {
     rows
 }
 
-fn cell(column: &Column, latency: &Latency) -> String {
+/// A value of a latency, as far as there are samples for it.
+pub(in crate::report) fn cell(column: &Column, latency: &Latency) -> String {
     let (_, _, us) = column;
-    match latency.count {
-        0 => format!("{NOTHING:>COLUMN$}"),
-        _ if is_left_out(column, latency) => format!("{NOTHING:>COLUMN$}"),
-        _ => format!("{:>COLUMN$}", time_us(us(latency))),
+    match latency.count == 0 || is_left_out(column, latency) {
+        true => NOTHING.into(),
+        false => time_us(us(latency)),
     }
 }
 
 /// A percentile with fewer than ten samples beyond it is hardly more than the maximum.
-fn is_left_out(&(_, percentile, _): &Column, latency: &Latency) -> bool {
+pub(in crate::report) fn is_left_out(&(_, percentile, _): &Column, latency: &Latency) -> bool {
     let supported = latency.percentile_supported.unwrap_or(0.0);
     latency.count > 0 && percentile.is_some_and(|percentile| percentile > supported)
 }
 
 /// The definition, with the number of samples where a row has far fewer than the others: the p99
 /// of 64 handshakes beside a million responses is not what it looks like.
-fn definition_of(latency: &Latency, definition: &str, most: u64) -> String {
+pub(in crate::report) fn definition_of(latency: &Latency, definition: &str, most: u64) -> String {
     match latency.count {
         0 => format!("{definition} (no samples)"),
         few if few < most / 2 => format!("{definition} ({})", counted(few, "sample")),

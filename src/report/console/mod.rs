@@ -24,10 +24,10 @@ pub mod format;
 pub mod progress;
 pub mod style;
 
-mod headline;
-mod latency;
-mod trouble;
-mod trust;
+pub(super) mod headline;
+pub(super) mod latency;
+pub(super) mod trouble;
+pub(super) mod trust;
 
 #[cfg(test)]
 pub(super) mod sample;

@@ -75,7 +75,7 @@ pub fn findings(findings: &[Finding], out: &mut impl Write, style: Style) -> io:
 }
 
 /// When in the run: a burst at the start has another reason than a failure that stays.
-fn when(error: &Error) -> String {
+pub(in crate::report) fn when(error: &Error) -> String {
     let [first, last] = [error.first_s, error.last_s].map(|s| format!("{s:.1} s"));
     if first == last { format!("at {first}") } else { format!("from {first} to {last}") }
 }

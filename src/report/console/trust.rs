@@ -54,7 +54,7 @@ pub fn measured(outcome: &Outcome) -> String {
 }
 
 /// The number of samples where they are too few for the percentile that is limited.
-fn few_samples(outcome: &Outcome) -> Option<String> {
+pub(in crate::report) fn few_samples(outcome: &Outcome) -> Option<String> {
     let name = outcome.limit.split(['<', '>']).next()?;
     let percentile: f64 = name.rsplit_once(".p")?.1.parse().ok()?;
     let samples = outcome.samples.filter(|&samples| samples > 0)?;
@@ -71,7 +71,7 @@ fn percent(share: f64) -> String {
     }
 }
 
-fn intervals(confidence: &Confidence) -> Vec<(Role, String)> {
+pub(in crate::report) fn intervals(confidence: &Confidence) -> Vec<(Role, String)> {
     let latency = |name: &str, range: Option<Range>| {
         range.map(|range| format!("{name} {} to {}", time_us(range.low), time_us(range.high)))
     };
@@ -88,7 +88,7 @@ fn intervals(confidence: &Confidence) -> Vec<(Role, String)> {
     pieces
 }
 
-fn verdict(steadiness: &Steadiness) -> Vec<(Role, String)> {
+pub(in crate::report) fn verdict(steadiness: &Steadiness) -> Vec<(Role, String)> {
     if steadiness.verdict == Verdict::Steady {
         let judged = match (steadiness.p50, steadiness.p99) {
             (None, _) => "the rate, and too few answers in some parts of it to judge latency",

@@ -1,0 +1,114 @@
+//! The numbers of every second as comma-separated values, for a spreadsheet or a plotting script.
+//! All cells are numbers or empty, so that nothing has to be quoted; the names are those of the
+//! document's `series`.
+
+use super::{HostSecond, Second, ServerSecond};
+use std::fmt::Write;
+
+/// A column's name, and its cell.
+type Column = (String, Box<dyn Fn(&Second) -> Option<String>>);
+
+/// One row a second, below a row of names.
+pub fn series(series: &[Second]) -> String {
+    let cpus = series.iter().filter_map(|row| row.host.as_ref());
+    let columns = columns(cpus.map(|host| host.cpu_busy_ratio.len()).max().unwrap_or(0));
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let mut text = names.join(",") + "\n";
+    for row in series {
+        for (at, (_, cell)) in columns.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let _ = write!(text, "{comma}{}", cell(row).unwrap_or_default());
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn columns(cpus: usize) -> Vec<Column> {
+    let always = |name: &str, value: fn(&Second) -> String| -> Column {
+        (name.into(), Box::new(move |row| Some(value(row))))
+    };
+    let of_host = |name: &str, value: fn(&HostSecond) -> String| -> Column {
+        (name.into(), Box::new(move |row| row.host.as_ref().map(value)))
+    };
+    let of_server = |name: &str, value: fn(&ServerSecond) -> Option<String>| -> Column {
+        (format!("server_{name}"), Box::new(move |row| row.server.as_ref().and_then(value)))
+    };
+    let mut columns = vec![
+        always("t_s", |row| row.t_s.to_string()),
+        always("requests", |row| row.requests.to_string()),
+        always("ok", |row| row.ok.to_string()),
+        always("failed", |row| row.failed.to_string()),
+        always("connections", |row| row.connections.to_string()),
+        always("p50_us", |row| row.p50_us.to_string()),
+        always("p99_us", |row| row.p99_us.to_string()),
+        always("max_us", |row| row.max_us.to_string()),
+        always("in_flight", |row| row.in_flight.to_string()),
+    ];
+    let optional = |name: &str, value: fn(&Second) -> Option<String>| -> Column {
+        (name.into(), Box::new(value))
+    };
+    columns.extend([
+        optional("connect_mean_us", |row| row.connect_mean_us.map(|us| us.to_string())),
+        optional("time_wait", |row| row.time_wait.map(|count| count.to_string())),
+        optional("generator_cpu_ratio", |row| row.generator_cpu_ratio.map(|r| r.to_string())),
+        of_host("cpu_softirq_ratio", |host| host.cpu_softirq_ratio.to_string()),
+        of_host("cpu_steal_ratio", |host| host.cpu_steal_ratio.to_string()),
+        of_host("memory_available_bytes", |host| host.memory_available_bytes.to_string()),
+        of_host("receive_bytes", |host| host.receive_bytes.to_string()),
+        of_host("send_bytes", |host| host.send_bytes.to_string()),
+        of_host("receive_packets", |host| host.receive_packets.to_string()),
+        of_host("send_packets", |host| host.send_packets.to_string()),
+        of_server("cpu_ratio", |server| Some(server.cpu_ratio.to_string())),
+        of_server("memory_bytes", |server| Some(server.memory_bytes.to_string())),
+        of_server("descriptors", |server| server.descriptors.map(|count| count.to_string())),
+    ]);
+    // Last, as their number differs from box to box.
+    columns.extend((0..cpus).map(|cpu| -> Column {
+        let busy = move |row: &Second| row.host.as_ref()?.cpu_busy_ratio.get(cpu).copied();
+        let cell = move |row: &Second| busy(row).map(|ratio| ratio.to_string());
+        (format!("cpu_{cpu}_busy_ratio"), Box::new(cell))
+    }));
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::console::sample;
+
+    #[test]
+    fn every_row_has_a_cell_for_every_name() {
+        let mut rows = vec![sample::clean().series[0].clone(), Second::default()];
+        rows[1].host = Some(HostSecond { cpu_busy_ratio: vec![0.25, 1.0], ..Default::default() });
+        let text = series(&rows);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+        assert!(lines.iter().all(|cells| cells.len() == lines[0].len()), "{text}");
+        assert_eq!(lines[0].last(), Some(&"cpu_1_busy_ratio"));
+        assert_eq!(lines[2].last(), Some(&"1"));
+        assert_eq!(lines[1].last(), Some(&""), "what is not known is empty, not 0");
+        assert_eq!(lines[1][..3], ["1", "23450", "23450"]);
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_document() {
+        let row = Second {
+            host: Some(HostSecond::default()),
+            server: Some(ServerSecond::default()),
+            ..Second::default()
+        };
+        let document = serde_json::to_value(row).unwrap();
+        let names = series(&[]);
+        for (key, value) in document.as_object().unwrap() {
+            let prefix = if key == "server" { "server_" } else { "" };
+            match value.as_object() {
+                None => assert!(names.contains(key.as_str()), "{key}"),
+                Some(inner) => {
+                    for key in inner.keys().filter(|key| *key != "cpu_busy_ratio") {
+                        assert!(names.contains(&format!("{prefix}{key}")), "{key}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The report: what a colleague reads in a pull request or a review, without having seen the run.
+//! The same numbers as on the console, in the same order, with what a reader needs who was not
+//! there: the verdict first, the command, the box, the definitions, plots.
+//!
+//! ```text
+//!   # title, verdict in two sentences
+//!   the command
+//!   ## Setup        target, load, box, settings
+//!   ## Result       rates, latencies with definitions, over time, how far to trust them, limits
+//!   ## Errors, ## Findings       each with its cure
+//! ```
+//!
+//! Every number in it is in the result document (a test looks for each): nothing is worked out here.
+
+pub mod beside;
+pub mod text;
+
+mod setup;
+mod verdict;
+
+use super::console::format::{NOTHING, count, counted, rate};
+use super::console::headline;
+use super::console::latency::{COLUMNS, Row, cell, definition_of, is_left_out, rows};
+use super::console::style::Role;
+use super::console::{trouble, trust};
+
+use super::{Error, LatencySet, Report};
+use crate::findings::{Finding, Severity};
+use crate::slo::Outcome;
+use text::Align::{Left, Right};
+use text::{block, code, plain, sentence, shell, table};
+
+/// The report of a run; `image` gives the Markdown of a plot, empty where there is none.
+pub fn run(report: &Report, image: &impl Fn(&str) -> String) -> String {
+    let mut text = format!("# {}\n\n", verdict::title(report));
+    text += &format!("{}\n\n", verdict::sentences(report).join(" "));
+    text += &block(&shell(&report.command));
+    text += &format!("\n## Setup\n\n{}", setup::table(report));
+    text += &format!("\n## Result\n\n{}", numbers(report));
+    text += &format!("\n### Latency\n\n{}", latencies(&report.latency));
+    text += &image("latency");
+    let over_time = ["rate", "connections", "cpu"].map(image).concat();
+    if !over_time.is_empty() {
+        text += &format!("\n### Over time\n{over_time}");
+    }
+    text += &trusted(report);
+    text += &limits(&report.slo);
+    text += &statuses(report);
+    text += &errors(report);
+    text += &findings(&report.kernel.findings);
+    text
+}
+
+/// Painted pieces of the console in one cell.
+fn cell_of(pieces: &[(Role, String)]) -> String {
+    let strong = |(role, text): &(Role, String)| match role {
+        Role::Bad | Role::Warning => format!("**{}**", plain(text)),
+        _ => plain(text),
+    };
+    pieces.iter().map(strong).collect::<Vec<_>>().join(", ")
+}
+
+fn numbers(report: &Report) -> String {
+    let (requests, connections) = (&report.requests, &report.connections);
+    let words = |text: String| (Role::Text, text);
+    let mut rows = vec![
+        vec![
+            "requests".into(),
+            format!("**{}**", rate(report.rate.requests_per_s)),
+            cell_of(&[
+                words(format!("{} ok", count(requests.ok))),
+                headline::failed(requests.failed, requests.ok + requests.failed),
+                words(format!("{} in flight", count(requests.in_flight))),
+            ]),
+        ],
+        vec![
+            "connections".into(),
+            format!("**{}**", rate(report.rate.connections_per_s)),
+            cell_of(&[
+                words(format!("{} opened", count(connections.opened))),
+                headline::failed(connections.failed, connections.opened + connections.failed),
+                words(headline::time_wait(&connections.time_wait_owner)),
+            ]),
+        ],
+    ];
+    if let Some(schedule) = &report.schedule {
+        let kept = headline::schedule_kept(schedule);
+        rows.push(vec!["schedule".into(), String::new(), cell_of(&kept)]);
+    }
+    let generator = headline::generator(report);
+    rows.push(vec!["generator".into(), String::new(), cell_of(&generator)]);
+    table(&[("", Left), ("per second", Right), ("", Left)], &rows)
+}
+
+fn latencies(latency: &LatencySet) -> String {
+    let columns: Vec<_> = [("", Left), ("samples", Right)]
+        .into_iter()
+        .chain(COLUMNS.iter().map(|(name, ..)| (*name, Right)))
+        .collect();
+    let latencies = rows(latency);
+    let cells: Vec<Vec<String>> = latencies
+        .iter()
+        .map(|(name, latency, _)| {
+            [code(name), count(latency.count)]
+                .into_iter()
+                .chain(COLUMNS.iter().map(|column| cell(column, latency)))
+                .collect()
+        })
+        .collect();
+    let mut text = table(&columns, &cells);
+    text.push('\n');
+    let most = latencies.iter().map(|(_, latency, _)| latency.count).max().unwrap_or(0);
+    for (name, latency, definition) in &latencies {
+        text +=
+            &format!("- {}: {}\n", code(name), plain(&definition_of(latency, definition, most)));
+    }
+    let left_out =
+        |(_, latency, _): &Row<'_>| COLUMNS.iter().any(|column| is_left_out(column, latency));
+    if latencies.iter().any(left_out) {
+        text += &format!("- {NOTHING}: too few samples, not ten beyond this percentile\n");
+    }
+    text
+}
+
+/// How far the rate and the latencies can be trusted.
+fn trusted(report: &Report) -> String {
+    let Some(confidence) = &report.confidence else { return String::new() };
+    let mut text = "\n### How far to trust it\n\n".to_owned();
+    text += &format!("- confidence: {}\n", cell_of(&trust::intervals(confidence)));
+    if let Some(steadiness) = &report.steadiness {
+        text += &format!("- steadiness: {}\n", cell_of(&trust::verdict(steadiness)));
+    }
+    text
+}
+
+fn limits(limits: &[Outcome]) -> String {
+    if limits.is_empty() {
+        return String::new();
+    }
+    let row = |outcome: &Outcome| {
+        let few = trust::few_samples(outcome).map(|few| format!(" (of only {few})"));
+        vec![
+            if outcome.pass { "pass".into() } else { "**broken**".into() },
+            code(&outcome.limit),
+            plain(&(trust::measured(outcome) + &few.unwrap_or_default())),
+        ]
+    };
+    let rows: Vec<_> = limits.iter().map(row).collect();
+    let columns = [("", Left), ("limit", Left), ("measured", Left)];
+    format!("\n### Limits\n\n{}", table(&columns, &rows))
+}
+
+fn statuses(report: &Report) -> String {
+    if report.status.is_empty() {
+        return String::new();
+    }
+    let row = |(code, n): (&u16, &u64)| vec![code.to_string(), count(*n)];
+    let rows: Vec<_> = report.status.iter().map(row).collect();
+    format!("\n### Status\n\n{}", table(&[("status", Right), ("responses", Right)], &rows))
+}
+
+fn errors(report: &Report) -> String {
+    if report.errors.is_empty() {
+        return String::new();
+    }
+    let row = |error: &Error| {
+        vec![
+            code(&format!("{}/{}", error.phase, error.kind)),
+            count(error.count),
+            trouble::when(error),
+            sentence(&error.advice),
+        ]
+    };
+    let rows: Vec<_> = report.errors.iter().map(row).collect();
+    let columns = [("error", Left), ("requests", Right), ("when", Left), ("what to do", Left)];
+    format!("\n## Errors\n\n{}", table(&columns, &rows))
+}
+
+fn findings(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n## Findings\n\n".to_owned();
+    for Finding { id, severity, text: what, cure } in findings {
+        let word = match severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Info => "info",
+        };
+        text += &format!("- **{word}** ({}): {}", code(id), sentence(what));
+        text += &match cure.is_empty() {
+            true => "\n".to_owned(),
+            false => format!("  \n  **Cure:** {}\n", sentence(cure)),
+        };
+    }
+    text
+}
+
+/// `1 finding`, for the verdict.
+fn of_findings(findings: &[Finding]) -> Option<String> {
+    let grave = findings.iter().filter(|finding| finding.severity != Severity::Info).count();
+    (grave > 0).then(|| counted(grave as u64, "finding"))
+}
+
+#[cfg(test)]
+mod tests;

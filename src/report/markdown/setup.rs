@@ -1,0 +1,83 @@
+//! What was run, on what, and how it was set up: what a reader needs to run it again, and to tell
+//! whether the numbers can be compared with theirs.
+
+use super::text::Align::Left;
+use super::text::{self, code, plain};
+use crate::report::console::format::{bytes, count, counted};
+use crate::report::console::headline;
+use crate::report::{Host, Report, Target};
+
+pub(super) fn table(report: &Report) -> String {
+    let plan = &report.plan;
+    let mut request = format!("{} {}", plan.method, report.target.url);
+    if plan.body_bytes > 0 {
+        request += &format!(" with {} of body", bytes(plan.body_bytes));
+    }
+    let connections = [
+        vec![counted(plan.connections.into(), "connection")],
+        headline::mode(plan),
+        vec![headline::limits(report)],
+    ];
+    let engine = format!("{} ({})", report.engine, report.ring_tier);
+    let mut rows = vec![
+        row("request", code(&request)),
+        row("target", target(&report.target)),
+        row("load", plain(&connections.concat().join(", "))),
+    ];
+    let model = headline::load_model(plan);
+    if !model.is_empty() {
+        rows.push(row("load model", plain(&model.join(", "))));
+    }
+    if let Some(warmup) = &report.warmup {
+        rows.push(row("warm-up", plain(&headline::warmed_up(warmup))));
+    }
+    let version = format!("ringshot {}", report.version);
+    let generator = [version, headline::threads(plan), engine].join(", ");
+    rows.push(row("generator", plain(&generator)));
+    let ports = headline::source_ports(&report.ports, &plan.source_ip);
+    rows.push(row("source ports", plain(ports.strip_prefix("source ports: ").unwrap_or(&ports))));
+    if let Some(when) = when(report) {
+        rows.push(row("time", when));
+    }
+    rows.extend(host(&report.host));
+    text::table(&[("", Left), ("", Left)], &rows)
+}
+
+fn row(name: &str, text: String) -> Vec<String> {
+    vec![name.to_owned(), text]
+}
+
+fn target(target: &Target) -> String {
+    let server = if target.bundled { "the bundled server, " } else { "" };
+    let place = if target.local { "on this box" } else { "on another box" };
+    format!("{}{}, {place}", plain(server), code(&target.address))
+}
+
+/// `2026-01-31T12:00:00.000Z`, without what makes it hard to read.
+fn when(report: &Report) -> Option<String> {
+    let (date, time) = report.begun_at.split_once('T')?;
+    let time = time.split('.').next()?;
+    Some(plain(&format!("{date} {time} UTC")))
+}
+
+fn host(host: &Host) -> Vec<Vec<String>> {
+    let memory = host.memory_bytes.map(|memory| format!("{} of memory", bytes(memory)));
+    let machine = [
+        Some(host.name.clone()).filter(|name| !name.is_empty()),
+        Some(host.cpu_model.clone()).filter(|model| !model.is_empty()),
+        Some(format!("{} usable", counted(host.cpus as u64, "CPU"))),
+        host.governor.as_ref().map(|governor| format!("governor {governor}")),
+        memory,
+        Some(format!("Linux {}", host.kernel)),
+    ];
+    let machine: Vec<String> = machine.into_iter().flatten().collect();
+    let descriptors = host.descriptors.map(|limit| format!("{} descriptors", count(limit)));
+    let setting = |(name, value): (&String, &String)| code(&format!("{name}={value}"));
+    let settings: Vec<String> = host.sysctls.iter().map(setting).collect();
+    let mut rows = vec![row("box", plain(&machine.join(", ")))];
+    rows.extend(descriptors.map(|limit| row("limits", plain(&limit))));
+    if !settings.is_empty() {
+        rows.push(row("settings", settings.join(" ")));
+    }
+    rows
+}
