@@ -115,6 +115,7 @@ impl Report {
             },
             watch: None,
             limited_by: None,
+            merged: None,
             series: measured.series.clone(),
         }
     }

@@ -12,6 +12,7 @@ pub mod hgrm;
 mod host;
 pub mod json;
 pub mod markdown;
+pub mod merge;
 pub mod read;
 pub mod watch;
 
@@ -94,6 +95,9 @@ pub struct Report {
     /// What kept the numbers from being higher; null when nothing was measured.
     #[serde(default)]
     pub limited_by: Option<LimitedBy>,
+    /// What this was merged from; null for the result of one run.
+    #[serde(default)]
+    pub merged: Option<merge::Merged>,
     /// One row a second.
     pub series: Vec<Second>,
 }
@@ -340,7 +344,7 @@ pub struct LatencySet {
 }
 
 /// One latency.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// How many.
     pub count: u64,

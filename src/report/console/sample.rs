@@ -140,6 +140,7 @@ pub fn clean() -> Report {
         },
         watch: None,
         limited_by: None,
+        merged: None,
         series: vec![Second {
             t_s: 1.0,
             requests: 23_450,

@@ -146,6 +146,7 @@ const KEYS: &[&str] = &[
     "series[].server",
     "watch",
     "limited_by",
+    "merged",
 ];
 
 /// The keys of every latency.

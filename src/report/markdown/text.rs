@@ -20,10 +20,12 @@ pub fn plain(text: &str) -> String {
 
 /// A sentence of ours, in which only what stands in backticks is markup.
 pub fn sentence(text: &str) -> String {
-    let parts = text.split('`').enumerate();
     // An odd number of backticks would leave a span open.
-    let paired = text.matches('`').count() % 2 == 0;
-    parts.map(|(at, part)| if paired && at % 2 == 1 { code(part) } else { plain(part) }).collect()
+    if text.matches('`').count() % 2 == 1 {
+        return plain(text);
+    }
+    let parts = text.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 1 { code(part) } else { plain(part) }).collect()
 }
 
 /// A code span, also in a cell of a table.
