@@ -17,7 +17,9 @@ use clap::{Args, Parser, Subcommand};
     disable_help_subcommand = true,
     override_usage = "ringshot [OPTIONS] [URL]\n       ringshot search --slo LIMIT [OPTIONS] \
                       [URL]\n       ringshot doctor [OPTIONS] [URL]\n       \
-                      ringshot tune show|apply|revert [OPTIONS]",
+                      ringshot report [OPTIONS] FILE.json...\n       \
+                      ringshot tune show|apply|revert [OPTIONS]\n       \
+                      ringshot completions SHELL\n       ringshot man [COMMAND]",
     after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 a stated limit was broken; \
                   4 nothing succeeded; 130, 143 interrupted (with a report)."
 )]
@@ -47,8 +49,46 @@ pub enum Command {
     #[command(allow_negative_numbers = true, max_term_width = 100)]
     Doctor(Box<RunArgs>),
 
+    /// Saved results as Markdown: one as a report, several side by side or as one
+    ///
+    /// Files that differ only in a number at the end (a-1.json, a-2.json) are runs of one thing: the
+    /// spread between them is what a difference has to exceed to be called a change.
+    #[command(max_term_width = 100)]
+    Report(ReportArgs),
+
+    /// Completions for a shell, on standard output
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: clap_complete::Shell,
+    },
+
+    /// The manual page, on standard output: of ringshot, or of one of its commands
+    Man {
+        /// search, doctor, ...
+        command: Option<String>,
+    },
+
     /// The kernel settings that matter to such loads: show, apply or revert them
     Tune(TuneArgs),
+}
+
+/// The flags of a report.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// Documents of --json
+    #[arg(value_name = "FILE.json", required = true)]
+    pub files: Vec<std::path::PathBuf>,
+
+    /// Make one result of those of several boxes that ran one test together: counts are added,
+    /// histograms merged exactly
+    #[arg(long)]
+    pub merge: bool,
+
+    /// Where the report goes
+    ///
+    /// Without --report it goes to standard output, without plots.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// The flags of a search.
@@ -178,7 +218,7 @@ pub struct OutputArgs {
     pub json: Option<String>,
 
     /// Write a report in Markdown, with its plots as SVG files beside it
-    #[arg(long, value_name = "FILE.md")]
+    #[arg(short = 'o', long, value_name = "FILE.md")]
     pub report: Option<std::path::PathBuf>,
 
     /// Write the percentiles of total as HdrHistogram's tools read them (.hgrm), in milliseconds

@@ -40,3 +40,5 @@ pub mod report;
 pub mod doctor;
 
 pub mod search;
+
+pub mod documentation;

@@ -2,14 +2,14 @@
 
 use clap::Parser;
 use ringshot::cli::{Cli, Command, RunArgs};
-use ringshot::doctor;
 use ringshot::experiment::Experiment;
 use ringshot::plan::{JsonOutput, Plan, UsageError};
 use ringshot::report::console::{self, Progress, Style};
-use ringshot::report::{Report, json};
+use ringshot::report::{self, Report, json};
 use ringshot::search;
 use ringshot::signals::Signals;
 use ringshot::tuning::command as tune;
+use ringshot::{doctor, documentation};
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;
@@ -31,6 +31,13 @@ fn main() -> ExitCode {
         None => plan(&cli.run).and_then(|plan| measure(&plan)),
         Some(Command::Doctor(args)) => plan(args).and_then(|plan| doctor::run(&plan)),
         Some(Command::Search(args)) => search::command::run(args, &words),
+        Some(Command::Report(args)) => report::command::run(args, &words),
+        Some(Command::Completions { shell }) => {
+            documentation::print(&documentation::completions(*shell)).map_err(Into::into)
+        }
+        Some(Command::Man { command }) => documentation::manual(command.as_deref())
+            .map_err(Into::into)
+            .and_then(|page| documentation::print(&page).map_err(Into::into)),
         Some(Command::Tune(args)) => Ok(tune::run(args, &mut io::stdout(), &mut io::stderr())),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
@@ -73,7 +80,7 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
 
 /// The summary for people, and the document. With the document on standard output, everything for
 /// people goes to standard error.
-fn write(plan: &Plan, report: &Report) -> io::Result<()> {
+fn write(plan: &Plan, report: &Report) -> Result<(), Box<dyn Error>> {
     let shown = match plan.outputs.json {
         Some(JsonOutput::Stdout) => {
             console::summary(report, &mut io::stderr().lock(), Style::stderr())
@@ -84,11 +91,16 @@ fn write(plan: &Plan, report: &Report) -> io::Result<()> {
     if let Err(error) = shown
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        return Err(error);
+        return Err(error.into());
     }
     match &plan.outputs.json {
-        Some(JsonOutput::Stdout) => json::write(report, "-"),
-        Some(JsonOutput::File(path)) => json::write(report, path),
-        None => Ok(()),
+        Some(JsonOutput::Stdout) => json::write(report, "-")?,
+        Some(JsonOutput::File(path)) => json::write(report, path)?,
+        None => {}
     }
+    report::command::side_files(&plan.outputs, report)?;
+    if let Some(path) = &plan.outputs.report {
+        report::command::write(path, report)?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! A key is never renamed, only added. Units come last in a name.
 
 pub mod assemble;
+pub mod command;
 pub mod console;
 pub mod csv;
 pub mod file;
@@ -13,7 +14,9 @@ mod host;
 pub mod json;
 pub mod markdown;
 pub mod merge;
+mod plots;
 pub mod read;
+pub mod side_by_side;
 pub mod watch;
 
 use crate::kernel;

@@ -1,16 +1,16 @@
 //! `ringshot search`: one step after the other, until the answer is known or the budget is spent.
 
-use super::{Document, Next, Purpose, SearchPlan, Step, Verdict, curve, next, page};
+use super::{Circumstances, Document, Next, Purpose, SearchPlan, Step, Verdict, curve, next, page};
 use crate::cli::SearchArgs;
 use crate::experiment::Experiment;
 use crate::plan::JsonOutput;
 use crate::report::console::{Progress, Style};
-use crate::report::json;
+use crate::report::{self, json};
 use crate::signals::Signals;
 use std::error::Error;
 use std::io::{self, Write};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const FOUND: u8 = 0;
 const LIMIT_BROKEN: u8 = 3;
@@ -41,6 +41,8 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         listening(page::resumed(steps.len(), &mut out, style))?;
     }
     let begin = Instant::now();
+    let mut circumstances =
+        Circumstances { begun_at: SystemTime::now(), took: Duration::ZERO, host: None };
     let mut errors = Vec::new();
     while let Some((rate_per_s, purpose)) = next_rate(&steps, &plan) {
         // A point of the curve that breaks the limits has to be looked at again, twice.
@@ -55,11 +57,12 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
             break;
         }
         let step = Step::of(rate_per_s, purpose, &report);
+        (circumstances.took, circumstances.host) = (begin.elapsed(), Some(report.host));
         listening(page::row(steps.len() + 1, &step, &mut out, style))?;
         let aftermath = step.aftermath();
         steps.push(step);
         if let Some(JsonOutput::File(path)) = &plan.step.outputs.json {
-            json::write(&Document::new(&plan, &steps, begin.elapsed(), false), path)?;
+            json::write(&Document::new(&plan, &steps, &circumstances, false), path)?;
         }
         if steps.iter().all(|step| step.ok == 0) {
             errors = report.errors;
@@ -69,7 +72,8 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         pause(aftermath, &signals);
     }
     let interrupted = signals.exit_code().is_some();
-    let document = Document::new(&plan, &steps, begin.elapsed(), interrupted);
+    circumstances.took = begin.elapsed();
+    let document = Document::new(&plan, &steps, &circumstances, interrupted);
     let nothing_succeeded = !steps.is_empty() && steps.iter().all(|step| step.ok == 0);
     listening(match nothing_succeeded {
         true => page::nothing_succeeded(&errors, &mut out, style),
@@ -79,6 +83,9 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         Some(JsonOutput::Stdout) => json::write(&document, "-")?,
         Some(JsonOutput::File(path)) => json::write(&document, path)?,
         None => {}
+    }
+    if let Some(path) = &plan.step.outputs.report {
+        report::command::write_search(path, &document)?;
     }
     Ok(match signals.exit_code() {
         Some(code) => code,

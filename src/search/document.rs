@@ -1,12 +1,12 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
 use super::{Bounds, Next, SearchPlan, Step, Trial, decide, generator_was_limit, knee};
-use crate::report::Word;
+use crate::report::{Host, Word};
 use crate::statistics::enough_samples;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The name and version of the document's shape.
 pub const SCHEMA: &str = "ringshot.search/1";
@@ -27,6 +27,12 @@ pub struct Document {
     pub plan: Setup,
     /// Where it searched.
     pub bounds: BoundsSummary,
+    /// When it began, or went on: this box's clock, UTC.
+    #[serde(default)]
+    pub begun_at: String,
+    /// The box, once a step has been made.
+    #[serde(default)]
+    pub host: Option<Host>,
     /// How long it took, without what it was resumed from.
     pub took_s: f64,
     /// Whether a signal ended it.
@@ -121,9 +127,25 @@ pub struct Knee {
     pub p90_us: u64,
 }
 
+/// When and where a search was made.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// When it began, or went on.
+    pub begun_at: SystemTime,
+    /// How long it has taken since.
+    pub took: Duration,
+    /// The box, once a step has been made.
+    pub host: Option<Host>,
+}
+
 impl Document {
     /// What the steps come to.
-    pub fn new(plan: &SearchPlan, steps: &[Step], took: Duration, interrupted: bool) -> Document {
+    pub fn new(
+        plan: &SearchPlan,
+        steps: &[Step],
+        circumstances: &Circumstances,
+        interrupted: bool,
+    ) -> Document {
         Document {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -135,11 +157,24 @@ impl Document {
                 precision_ratio: plan.bounds.precision_ratio,
                 budget_s: plan.budget.as_secs_f64(),
             },
-            took_s: (took.as_secs_f64() * 1e3).round() / 1e3,
+            begun_at: humantime::format_rfc3339_millis(circumstances.begun_at).to_string(),
+            host: circumstances.host.clone(),
+            took_s: (circumstances.took.as_secs_f64() * 1e3).round() / 1e3,
             interrupted,
             result: Outcome::of(steps, &plan.bounds),
             knee: bend(steps, &plan.bounds),
             steps: steps.to_vec(),
+        }
+    }
+}
+
+impl From<BoundsSummary> for Bounds {
+    fn from(summary: BoundsSummary) -> Bounds {
+        Bounds {
+            first_per_s: summary.first_per_s,
+            lowest_per_s: summary.lowest_per_s,
+            precision_ratio: summary.precision_ratio,
+            ..Bounds::default()
         }
     }
 }

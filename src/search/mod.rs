@@ -19,12 +19,14 @@ pub mod command;
 mod decide;
 mod document;
 mod knee;
+mod markdown;
 mod page;
 mod plan;
 mod step;
 
 pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next, so_far};
-pub use document::{Document, Knee, LimitedBy, Outcome, SCHEMA};
+pub use document::{Circumstances, Document, Knee, LimitedBy, Outcome, SCHEMA};
 pub use knee::knee;
+pub use markdown::markdown;
 pub use plan::SearchPlan;
 pub use step::Step;

@@ -113,7 +113,7 @@ pub(super) fn summary(
     Ok(())
 }
 
-fn purpose(purpose: Purpose) -> &'static str {
+pub(super) fn purpose(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Doubling => "double",
         Purpose::Halving => "halve",
@@ -123,7 +123,7 @@ fn purpose(purpose: Purpose) -> &'static str {
     }
 }
 
-fn verdict(step: &Step) -> (Role, String) {
+pub(super) fn verdict(step: &Step) -> (Role, String) {
     if step.pass {
         return (Role::Good, "kept".into());
     }
@@ -139,7 +139,7 @@ fn verdict(step: &Step) -> (Role, String) {
 }
 
 /// The answer in sentences, the most important first.
-fn answer(document: &Document) -> Vec<String> {
+pub(super) fn answer(document: &Document) -> Vec<String> {
     let result = document.result;
     let per_s = |per_s: f64| format!("{}/s", rate(per_s));
     let mut sentences = vec![match (result.rate_per_s, result.next_broken_per_s) {

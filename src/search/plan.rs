@@ -62,7 +62,7 @@ impl SearchPlan {
         run.pacing.rate = Some(args.from.clone());
         let first_per_s = parse::rate("--from", &args.from)?;
         let mut step = Plan::new(&run, command)?;
-        step.outputs.only(&["--json"], "search")?;
+        step.outputs.only(&["--json", "--report"], "search")?;
         if let Some(limit) = step.slos.iter().find(|limit| limit.asks_for_load()) {
             return refuse(&format!(
                 "--slo {limit}: more load keeps it, and a search looks for the load; leave it out"

@@ -41,6 +41,16 @@ pub fn rate(per_s: f64) -> String {
     }
 }
 
+/// By which part something has changed: `+4.2%`, `-49%`, `0%`; from nothing there is no part.
+pub fn percent_change(part: f64) -> String {
+    match part * 100.0 {
+        0.0 => "0%".into(),
+        p if p.is_infinite() => "from none".into(),
+        p if p.abs() < 9.95 => format!("{p:+.1}%"),
+        p => format!("{p:+.0}%"),
+    }
+}
+
 /// A count with its thousands apart: `1,012,340`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();

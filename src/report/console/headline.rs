@@ -222,10 +222,11 @@ pub(in crate::report) fn source_ports(ports: &PortsSummary, asked: &[String]) ->
 
 pub(in crate::report) fn threads(plan: &PlanSummary) -> String {
     let threads = counted(plan.threads.into(), "thread");
-    match plan.cpus.as_slice() {
-        [] => format!("{threads}, not pinned"),
-        [one] => format!("{threads} on CPU {one}"),
-        many => format!("{threads} on CPUs {}", cpu_list(many)),
+    let cpus = cpu_list(&plan.cpus);
+    match plan.cpus.iter().all(|cpu| *cpu == plan.cpus[0]) {
+        true if cpus.is_empty() => format!("{threads}, not pinned"),
+        true => format!("{threads} on CPU {cpus}"),
+        false => format!("{threads} on CPUs {cpus}"),
     }
 }
 

@@ -15,15 +15,16 @@
 pub mod beside;
 pub mod text;
 
-mod setup;
+pub(crate) mod setup;
 mod verdict;
 
-use super::console::format::{NOTHING, count, counted, rate};
+use super::console::format::{NOTHING, count, counted, rate, seconds, time_us};
 use super::console::headline;
 use super::console::latency::{COLUMNS, Row, cell, definition_of, is_left_out, rows};
 use super::console::style::Role;
 use super::console::{trouble, trust};
 
+use super::merge::{self, MergedResult};
 use super::{Error, LatencySet, Report};
 use crate::findings::{Finding, Severity};
 use crate::slo::Outcome;
@@ -31,11 +32,12 @@ use text::Align::{Left, Right};
 use text::{block, code, plain, sentence, shell, table};
 
 /// The report of a run; `image` gives the Markdown of a plot, empty where there is none.
-pub fn run(report: &Report, image: &impl Fn(&str) -> String) -> String {
+pub fn run(report: &Report, image: &dyn Fn(&str) -> String) -> String {
     let mut text = format!("# {}\n\n", verdict::title(report));
     text += &format!("{}\n\n", verdict::sentences(report).join(" "));
     text += &block(&shell(&report.command));
     text += &format!("\n## Setup\n\n{}", setup::table(report));
+    text += &merged(report);
     text += &format!("\n## Result\n\n{}", numbers(report));
     text += &format!("\n### Latency\n\n{}", latencies(&report.latency));
     text += &image("latency");
@@ -90,6 +92,37 @@ fn numbers(report: &Report) -> String {
     let generator = headline::generator(report);
     rows.push(vec!["generator".into(), String::new(), cell_of(&generator)]);
     table(&[("", Left), ("per second", Right), ("", Left)], &rows)
+}
+
+/// What each box contributed, where the result is of several.
+fn merged(report: &Report) -> String {
+    let Some(merged) = &report.merged else { return String::new() };
+    let row = |result: &MergedResult| {
+        vec![
+            code(&result.file),
+            plain(&result.host),
+            setup::when(&result.begun_at).unwrap_or_default(),
+            seconds(result.duration_s),
+            rate(result.requests_per_s),
+            time_us(result.p50_us as f64),
+            time_us(result.p99_us as f64),
+            format!("{:.0}%", result.busy_ratio * 100.0),
+            code(&shell(&result.command)),
+        ]
+    };
+    let columns = [
+        ("result", Left),
+        ("box", Left),
+        ("begun", Left),
+        ("took", Right),
+        ("requests/s", Right),
+        ("p50", Right),
+        ("p99", Right),
+        ("busiest thread", Right),
+        ("command", Left),
+    ];
+    let rows: Vec<_> = merged.results.iter().map(row).collect();
+    format!("\n## Merged from\n\n{}\n{}\n", table(&columns, &rows), merge::clocks(merged))
 }
 
 fn latencies(latency: &LatencySet) -> String {

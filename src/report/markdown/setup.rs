@@ -36,7 +36,7 @@ pub(super) fn table(report: &Report) -> String {
     rows.push(row("generator", plain(&generator)));
     let ports = headline::source_ports(&report.ports, &plan.source_ip);
     rows.push(row("source ports", plain(ports.strip_prefix("source ports: ").unwrap_or(&ports))));
-    if let Some(when) = when(report) {
+    if let Some(when) = when(&report.begun_at) {
         rows.push(row("time", when));
     }
     rows.extend(host(&report.host));
@@ -54,13 +54,13 @@ fn target(target: &Target) -> String {
 }
 
 /// `2026-01-31T12:00:00.000Z`, without what makes it hard to read.
-fn when(report: &Report) -> Option<String> {
-    let (date, time) = report.begun_at.split_once('T')?;
+pub(crate) fn when(begun_at: &str) -> Option<String> {
+    let (date, time) = begun_at.split_once('T')?;
     let time = time.split('.').next()?;
     Some(plain(&format!("{date} {time} UTC")))
 }
 
-fn host(host: &Host) -> Vec<Vec<String>> {
+pub(crate) fn host(host: &Host) -> Vec<Vec<String>> {
     let memory = host.memory_bytes.map(|memory| format!("{} of memory", bytes(memory)));
     let machine = [
         Some(host.name.clone()).filter(|name| !name.is_empty()),

@@ -8,9 +8,13 @@ const MARKUP: &str = r"\`*_[]<>|~&$#";
 
 /// Text as it is.
 pub fn plain(text: &str) -> String {
+    let text: Vec<char> = format::escape(text).chars().collect();
     let mut escaped = String::with_capacity(text.len());
-    for c in format::escape(text).chars() {
-        if MARKUP.contains(c) {
+    for (at, &c) in text.iter().enumerate() {
+        let is_word = |at: usize| text.get(at).is_some_and(|c| c.is_alphanumeric());
+        // Within a word it is none: io_uring stays legible.
+        let within_a_word = c == '_' && is_word(at.wrapping_sub(1)) && is_word(at + 1);
+        if MARKUP.contains(c) && !within_a_word {
             escaped.push('\\');
         }
         escaped.push(c);
@@ -44,13 +48,16 @@ pub fn block(text: &str) -> String {
     format!("    {}\n", format::escape(text))
 }
 
-/// Words as a shell reads them.
+/// A command line as a shell reads it; the program without its directory, which is another one
+/// for the reader.
 pub fn shell(words: &[String]) -> String {
     let quoted = |word: &String| match shlex::try_quote(word) {
         Ok(quoted) => quoted.into_owned(),
         // Only a zero byte cannot be quoted, and no argument has one.
         Err(_) => word.escape_debug().to_string(),
     };
+    let program = words.first().map(|word| word.rsplit('/').next().unwrap_or(word).to_owned());
+    let words: Vec<String> = program.into_iter().chain(words.iter().skip(1).cloned()).collect();
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
@@ -91,7 +98,7 @@ mod tests {
             ("a|b", r"a\|b"),
             ("<img src=x>", r"\<img src=x\>"),
             ("![x](http://y)", r"!\[x\](http://y)"),
-            ("*a* _b_ `c`", r"\*a\* \_b\_ \`c\`"),
+            ("*a* _b_ `c` d_e", r"\*a\* \_b\_ \`c\` d_e"),
             ("a\u{1b}[2J\nb", r"a\\x1b\[2J\\x0ab"),
         ] {
             assert_eq!(plain(text), escaped);
@@ -115,8 +122,9 @@ mod tests {
     #[test]
     fn a_command_can_be_pasted_into_a_shell() {
         let words = ["ringshot", "--slo", "p99<5ms", "-H", "A: it's", "http://x/?a=1&b=2"];
-        let line = shell(&words.map(String::from));
-        assert_eq!(shlex::split(&line).unwrap(), words);
+        let mut typed = words.map(String::from);
+        typed[0] = "target/release/ringshot".into();
+        assert_eq!(shlex::split(&shell(&typed)).unwrap(), words);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) fn are_all_different(reports: &[&Report]) -> bool {
 
 /// Numbers of a whole box: the largest of the results from one box, which saw the same thing, and
 /// the sum over the boxes. Boxes are told apart by their names.
-fn over_boxes(reports: &[&Report], count: impl Fn(&Report) -> Option<u64>) -> Option<u64> {
+pub(super) fn over(reports: &[&Report], count: impl Fn(&Report) -> Option<u64>) -> Option<u64> {
     let mut boxes: BTreeMap<&str, u64> = BTreeMap::new();
     for report in reports {
         let largest = boxes.entry(&report.host.name).or_default();
@@ -26,9 +26,8 @@ fn over_boxes(reports: &[&Report], count: impl Fn(&Report) -> Option<u64>) -> Op
 pub(super) fn kernel(reports: &[&Report]) -> Kernel {
     let names: BTreeSet<&String> =
         reports.iter().flat_map(|report| report.kernel.counters.0.keys()).collect();
-    let counter = |name: &String| {
-        over_boxes(reports, |report| Some(report.kernel.counters.get(name))).unwrap_or(0)
-    };
+    let counter =
+        |name: &String| over(reports, |report| Some(report.kernel.counters.get(name))).unwrap_or(0);
     let sockets = |of: fn(&TimeWaitSockets) -> Option<&TimeWait>| {
         let all: Option<Vec<&TimeWait>> =
             reports.iter().map(|report| of(&report.kernel.time_wait_sockets)).collect();
@@ -37,9 +36,9 @@ pub(super) fn kernel(reports: &[&Report]) -> Kernel {
     Kernel {
         counters: Counters(names.into_iter().map(|name| (name.clone(), counter(name))).collect()),
         time_wait: TimeWaitCounts {
-            before: over_boxes(reports, |report| report.kernel.time_wait.before),
-            peak: over_boxes(reports, |report| report.kernel.time_wait.peak),
-            after: over_boxes(reports, |report| report.kernel.time_wait.after),
+            before: over(reports, |report| report.kernel.time_wait.before),
+            peak: over(reports, |report| report.kernel.time_wait.peak),
+            after: over(reports, |report| report.kernel.time_wait.after),
         },
         time_wait_sockets: TimeWaitSockets {
             before: sockets(|sockets| sockets.before.as_ref()),

@@ -152,9 +152,9 @@ fn not_together(about: &Merged) -> Option<Finding> {
     })
 }
 
-/// What each box contributed, and how far their clocks can be relied on, as sentences.
+/// How far the clocks can be relied on, and what could only be bounded, as sentences.
 pub fn clocks(about: &Merged) -> String {
-    match (about.begins_apart_s, about.common_ratio) {
+    let times = match (about.begins_apart_s, about.common_ratio) {
         (Some(apart_s), Some(common)) => format!(
             "By their own clocks, which nobody compared, the runs began {} apart and had {:.0}% of \
              the longest in common. Rates are added.",
@@ -164,7 +164,10 @@ pub fn clocks(about: &Merged) -> String {
         _ => "When each of them began is not known: a document is of a version that did not tell. \
               Rates are added as if they had run together."
             .into(),
-    }
+    };
+    times
+        + " The percentiles are those of one histogram of all; of a single second they are the \
+             highest of the boxes'."
 }
 
 /// `a 12,345/s (generator), b 11,234/s (server)`, as evidence of what the limit was.

@@ -241,9 +241,9 @@ fn host(reports: &[&Report]) -> Host {
         name: names(|host| &host.name),
         kernel: names(|host| &host.kernel),
         cpu_model: names(|host| &host.cpu_model),
-        cpus: hosts().map(|host| host.cpus).sum(),
+        cpus: boxes::over(reports, |report| Some(report.host.cpus as u64)).unwrap_or(0) as usize,
         governor: first.governor.clone().filter(|_| hosts().all(|h| h.governor == first.governor)),
-        memory_bytes: hosts().map(|host| host.memory_bytes).sum(),
+        memory_bytes: boxes::over(reports, |report| report.host.memory_bytes),
         descriptors: hosts().map(|host| host.descriptors).min().flatten(),
         sysctls: first.sysctls.iter().filter(common).map(owned).collect(),
     }

@@ -40,6 +40,9 @@ fn command() -> Vec<String> {
 }
 
 proptest! {
+    // A histogram has 188 kB, and each case makes a dozen of them.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     #[test]
     fn percentiles_are_those_of_one_histogram(
         boxes in prop::collection::vec(prop::collection::vec(1u64..60_000_000, 1..300), 2..5),

@@ -4,6 +4,11 @@ use crate::search::Purpose;
 use clap::Parser;
 use std::path::PathBuf;
 
+/// When and where.
+fn after_21_s() -> Circumstances {
+    Circumstances { begun_at: SystemTime::UNIX_EPOCH, took: Duration::from_secs(21), host: None }
+}
+
 /// A step in which everything but the limit is as it should be.
 pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
     Step {
@@ -47,7 +52,7 @@ fn plan(arguments: &str) -> SearchPlan {
 }
 
 pub(in crate::search) fn document_of(steps: &[Step]) -> Document {
-    Document::new(&plan("http://a/"), steps, Duration::from_secs(21), false)
+    Document::new(&plan("http://a/"), steps, &after_21_s(), false)
 }
 
 /// The edge between 2000 and 2030, confirmed.
@@ -139,7 +144,7 @@ fn a_search_goes_on_from_its_document() {
     let short = crate::report::json::document(&Document::new(
         &plan("--budget 30s http://a/"),
         &edge(),
-        Duration::from_secs(21),
+        &after_21_s(),
         false,
     ));
     let short = File::new("search-short", &short);

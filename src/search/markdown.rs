@@ -1,0 +1,118 @@
+//! The report of a search: the answer first, then how it was found.
+
+use super::document::{Document, Point, curve};
+use super::{Bounds, Step, page};
+use crate::report::console::format::{NOTHING, count, counted, rate, seconds, time_us};
+use crate::report::markdown::setup;
+use crate::report::markdown::text::Align::{Left, Right};
+use crate::report::markdown::text::{block, code, plain, sentence, shell, table};
+use crate::statistics::enough_samples;
+
+/// The report; `image` gives the Markdown of a plot, empty where there is none.
+pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
+    let limits: Vec<String> = document.plan.slo.iter().map(|limit| code(limit)).collect();
+    let found = match document.result.rate_per_s {
+        Some(per_s) => format!("{} requests/s", rate(per_s)),
+        None => "no rate found".into(),
+    };
+    let mut text = format!("# {}: {found} with {}\n\n", target(document), limits.join(" and "));
+    let answer: Vec<String> = page::answer(document).iter().map(|line| sentence(line)).collect();
+    text += &format!("{}\n\n{}", answer.join(" "), block(&shell(&document.command)));
+    text += &format!("\n## Setup\n\n{}", setup_of(document));
+    text += &format!("\n## Latency over the load\n\n{}", over_load(document));
+    text += &image("curve");
+    text += &format!("\n## Steps\n\n{}\n", steps(&document.steps));
+    text + "Latencies are of `total`: from when a request was due to the last byte of its answer, \
+            all waiting included. A percentile without ten samples beyond it is left out.\n"
+}
+
+fn target(document: &Document) -> String {
+    match &document.plan.url {
+        Some(url) => code(&format!("{} {url}", document.plan.method)),
+        None => "The bundled server".into(),
+    }
+}
+
+fn setup_of(document: &Document) -> String {
+    let (plan, bounds) = (&document.plan, &document.bounds);
+    let reuse = match plan.requests_per_connection {
+        None => "keep-alive".to_owned(),
+        Some(1) => "a new one for every request".to_owned(),
+        Some(n) => format!("{} requests on each", count(n)),
+    };
+    let mut load = vec![counted(plan.connections.into(), "connection"), reuse];
+    if plan.pipeline > 1 {
+        load.push(format!("{} pipelined", plan.pipeline));
+    }
+    if plan.requests_per_connection.is_some() {
+        load.push(format!("--close {}", plan.close));
+    }
+    load.push(format!("open loop, {} arrivals", plan.arrivals));
+    let row = |name: &str, text: &str| vec![name.to_owned(), plain(text)];
+    let from = rate(bounds.first_per_s);
+    let search = format!(
+        "steps of {} after {} of warm-up, from {from}/s, to {}%, within {}",
+        seconds(plan.step_s),
+        seconds(plan.warmup_s),
+        (bounds.precision_ratio * 1e5).round() / 1e3,
+        seconds(bounds.budget_s),
+    );
+    let mut rows = vec![
+        row("load", &load.join(", ")),
+        row("search", &search),
+        row("generator", &format!("ringshot {}", document.version)),
+    ];
+    rows.extend(setup::when(&document.begun_at).map(|when| vec!["time".into(), when]));
+    if let Some(host) = &document.host {
+        rows.extend(setup::host(host));
+    }
+    table(&[("", Left), ("", Left)], &rows)
+}
+
+fn over_load(document: &Document) -> String {
+    let row = |point: &Point| {
+        let knee = document.knee.is_some_and(|knee| knee.rate_per_s == point.rate_per_s);
+        let p99 = point.p99_us.map_or(NOTHING.into(), |us| time_us(us as f64));
+        vec![
+            rate(point.rate_per_s),
+            time_us(point.p50_us as f64),
+            time_us(point.p90_us as f64),
+            p99,
+            if knee { "knee".into() } else { String::new() },
+        ]
+    };
+    let points = curve(&document.steps, &Bounds::from(document.bounds));
+    let columns = [("rate/s", Right), ("p50", Right), ("p90", Right), ("p99", Right), ("", Left)];
+    table(&columns, &points.iter().map(row).collect::<Vec<_>>())
+}
+
+fn steps(steps: &[Step]) -> String {
+    let row = |(at, step): (usize, &Step)| {
+        let latency = |us: u64, percentile| match enough_samples(step.ok, percentile) {
+            true => time_us(us as f64),
+            false => NOTHING.into(),
+        };
+        let (_, verdict) = page::verdict(step);
+        vec![
+            (at + 1).to_string(),
+            page::purpose(step.purpose).into(),
+            rate(step.rate_per_s),
+            rate(step.answered_per_s),
+            count(step.failed + step.dropped),
+            latency(step.p50_us, 50.0),
+            latency(step.p99_us, 99.0),
+            if step.pass { plain(&verdict) } else { format!("**{}**", plain(&verdict)) },
+        ]
+    };
+    let columns = [
+        ("step", Right),
+        ("for", Left),
+        ("rate/s", Right),
+        ("answered/s", Right),
+        ("failed or dropped", Right),
+        ("p50", Right),
+        ("p99", Right),
+        ("", Left),
+    ];
+    table(&columns, &steps.iter().enumerate().map(row).collect::<Vec<_>>())
+}
