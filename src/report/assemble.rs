@@ -82,10 +82,12 @@ impl Report {
             },
             ports: ports(load, measured),
             bytes: Bytes { read: counters.bytes_read, written: counters.bytes_written },
-            rate: Rate {
-                requests_per_s: rounded(per_s(counters.ok), 2),
-                connections_per_s: rounded(per_s(counters.connections_opened), 2),
-            },
+            rate: Rate::of(
+                &Requests::of(tally),
+                counters.connections_opened,
+                counters.connections_failed,
+                [per_s(counters.ok), per_s(counters.connections_opened)],
+            ),
             slo: limits(plan, measured, schedule.as_ref()),
             confidence: measured.batches.confidence(),
             steadiness: measured.batches.steadiness().filter(|_| is_even(&plan.pacing)),

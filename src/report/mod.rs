@@ -310,6 +310,28 @@ pub struct Rate {
     pub requests_per_s: f64,
     /// Connections established.
     pub connections_per_s: f64,
+    /// Failed requests, of those that ended.
+    #[serde(default)]
+    pub failed_ratio: f64,
+    /// Failed attempts to connect, of all that ended.
+    #[serde(default)]
+    pub connections_failed_ratio: f64,
+}
+
+impl Rate {
+    /// Rates and shares of these counts.
+    fn of(requests: &Requests, opened: u64, failed: u64, per_s: [f64; 2]) -> Rate {
+        let share = |part: u64, rest: u64| match part {
+            0 => 0.0,
+            part => assemble::rounded(part as f64 / (part + rest) as f64, 6),
+        };
+        Rate {
+            requests_per_s: assemble::rounded(per_s[0], 2),
+            connections_per_s: assemble::rounded(per_s[1], 2),
+            failed_ratio: share(requests.failed, requests.ok),
+            connections_failed_ratio: share(failed, opened),
+        }
+    }
 }
 
 /// One kind of failure in one phase.

@@ -4,6 +4,7 @@
 pub mod conntrack;
 pub mod faults;
 pub mod netns;
+pub mod numbers;
 pub mod peers;
 
 use bench_server::{Backend, Config, Server};

@@ -94,7 +94,12 @@ pub fn clean() -> Report {
             skipped_closing: 0,
         },
         bytes: Bytes { read: 29_781_500, written: 14_074_000 },
-        rate: Rate { requests_per_s: 23_449.06, connections_per_s: 23_455.46 },
+        rate: Rate {
+            requests_per_s: 23_449.06,
+            connections_per_s: 23_455.46,
+            failed_ratio: 0.0,
+            connections_failed_ratio: 0.0,
+        },
         slo: Vec::new(),
         confidence: Some(Confidence {
             level: 0.95,

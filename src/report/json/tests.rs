@@ -72,6 +72,8 @@ const KEYS: &[&str] = &[
     "bytes.written",
     "rate.requests_per_s",
     "rate.connections_per_s",
+    "rate.failed_ratio",
+    "rate.connections_failed_ratio",
     "slo[].limit",
     "slo[].measured",
     "slo[].bound",

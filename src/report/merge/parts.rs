@@ -81,10 +81,15 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
             read: add(|report| report.bytes.read),
             written: add(|report| report.bytes.written),
         },
-        rate: Rate {
-            requests_per_s: rounded(per_s(|report| report.rate.requests_per_s), 2),
-            connections_per_s: rounded(per_s(|report| report.rate.connections_per_s), 2),
-        },
+        rate: Rate::of(
+            &requests,
+            connections.opened,
+            connections.failed,
+            [
+                per_s(|report| report.rate.requests_per_s),
+                per_s(|report| report.rate.connections_per_s),
+            ],
+        ),
         slo: check(reports, &histograms, &requests, schedule.as_ref()),
         // Batches of several boxes are not those of one run.
         confidence: None,
