@@ -233,12 +233,20 @@ fn connections_were_limit(steps: &[Step], broken_per_s: f64) -> bool {
 
 /// A rate that kept the limits, with the medians over its steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Point {
-    pub(super) rate_per_s: f64,
-    pub(super) p50_us: u64,
-    pub(super) p90_us: u64,
-    /// `None` where a step has too few samples for it.
-    pub(super) p99_us: Option<u64>,
+pub struct Point {
+    /// The rate.
+    pub rate_per_s: f64,
+    /// The median of `total`.
+    pub p50_us: u64,
+    /// Its 90th percentile.
+    pub p90_us: u64,
+    /// Its 99th percentile; `None` where a step has too few samples for it.
+    pub p99_us: Option<u64>,
+}
+
+/// The latencies over the load of a whole search, by rising rate.
+pub fn points(document: &Document) -> Vec<Point> {
+    curve(&document.steps, &Bounds::from(document.bounds))
 }
 
 /// The latencies over the load, by rising rate.

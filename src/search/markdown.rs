@@ -1,7 +1,7 @@
 //! The report of a search: the answer first, then how it was found.
 
-use super::document::{Document, Point, curve};
-use super::{Bounds, Step, page};
+use super::document::{Document, Point, points};
+use super::{Step, page};
 use crate::report::console::format::{NOTHING, count, counted, rate, seconds, time_us};
 use crate::report::markdown::setup;
 use crate::report::markdown::text::Align::{Left, Right};
@@ -81,7 +81,7 @@ fn over_load(document: &Document) -> String {
             if knee { "knee".into() } else { String::new() },
         ]
     };
-    let points = curve(&document.steps, &Bounds::from(document.bounds));
+    let points = points(document);
     let columns = [("rate/s", Right), ("p50", Right), ("p90", Right), ("p99", Right), ("", Left)];
     table(&columns, &points.iter().map(row).collect::<Vec<_>>())
 }

@@ -25,7 +25,7 @@ mod plan;
 mod step;
 
 pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next, so_far};
-pub use document::{Circumstances, Document, Knee, LimitedBy, Outcome, SCHEMA};
+pub use document::{Circumstances, Document, Knee, LimitedBy, Outcome, Point, SCHEMA, points};
 pub use knee::knee;
 pub use markdown::markdown;
 pub use plan::SearchPlan;

@@ -18,8 +18,9 @@
 mod page;
 
 use super::console::format::{escape, percent_change, rate, time_us};
-use super::{Latency, PlanSummary, Report};
+use super::{Latency, PlanSummary, Report, hdr};
 use crate::statistics::Range;
+use hdrhistogram::Histogram;
 pub use page::markdown;
 use std::path::Path;
 
@@ -226,6 +227,25 @@ fn text(measure: &Measure, value: Option<Value>) -> String {
     let ends = ends.filter(|[low, high]| low != high);
     let spread = ends.map(|[low, high]| format!(" ({low} to {high})"));
     (measure.text)(median) + &spread.unwrap_or_default()
+}
+
+/// `total` of all runs of each variant together, by its name; without those that cannot be read.
+pub fn totals(variants: &[Variant]) -> Vec<(String, Latency)> {
+    let together = |variant: &Variant| {
+        let mut all: Option<Histogram<u64>> = None;
+        for run in &variant.runs {
+            let one = hdr::decode(&run.latency.total.hdr).ok()?;
+            match &mut all {
+                None => all = Some(one),
+                Some(all) => {
+                    all.auto(true);
+                    all.add(&one).ok()?;
+                }
+            }
+        }
+        Some((variant.name.clone(), Latency::of(&all?)))
+    };
+    variants.iter().filter_map(together).collect()
 }
 
 /// What differs in how and where the variants were run: `plan.connections: 64, 128`.
