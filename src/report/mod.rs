@@ -14,6 +14,7 @@ mod host;
 pub mod json;
 pub mod markdown;
 pub mod merge;
+pub mod plot;
 mod plots;
 pub mod read;
 pub mod side_by_side;

@@ -35,7 +35,7 @@ pub use trend::{Steadiness, Trend, Verdict};
 mod tests;
 
 /// Samples beyond a percentile that make it worth saying.
-const SAMPLES_BEYOND_MIN: u64 = 10;
+pub const SAMPLES_BEYOND_MIN: u64 = 10;
 
 /// Whether so many samples are enough for a percentile (99.9 for p99.9): ten must lie beyond it.
 ///
