@@ -12,8 +12,11 @@ use std::io::Read;
 const OUTER_BYTES: usize = 8;
 /// What the inner form has before its counts.
 const INNER_HEAD_BYTES: usize = 40;
-/// A histogram of ours has up to 188 kB of counts; this is room for one of five digits.
-const INNER_BYTES_MAX: u64 = 64 << 20;
+/// As many digits as ringshot records: with these, the widest range has 56,320 counts. With five it
+/// would be 50 MB for each latency of each document.
+const DIGITS_MAX: u32 = 3;
+/// Those counts, nine bytes each at most, and the head are half of it.
+const INNER_BYTES_MAX: u64 = 1 << 20;
 
 /// The histogram as text.
 pub fn encode(histogram: &Histogram<u64>) -> String {
@@ -34,11 +37,19 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
     let mut inner = Vec::new();
     let inflated = ZlibDecoder::new(deflated).take(INNER_BYTES_MAX).read_to_end(&mut inner);
     inflated.map_err(|error| format!("cannot be inflated ({error})"))?;
+    let number = |at: usize| inner.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
     // The reader would set aside whatever length the text claims.
-    let claimed = inner.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
+    let claimed = number(4);
     let counts = inner.len().saturating_sub(INNER_HEAD_BYTES);
     if claimed.is_none_or(|bytes| bytes as usize > counts) {
         return Err("its counts are cut off".into());
+    }
+    if number(12).is_none_or(|digits| digits > DIGITS_MAX) {
+        return Err(format!("it has more than the {DIGITS_MAX} digits that ringshot records"));
+    }
+    // The one number that the reader would overflow on.
+    if inner[INNER_HEAD_BYTES..].windows(9).any(|bytes| bytes == [0xff; 9]) {
+        return Err("it has a count beyond all numbers".into());
     }
     Deserializer::new()
         .deserialize(&mut &inner[..])
@@ -53,13 +64,40 @@ mod tests {
 
     #[test]
     fn a_claimed_length_is_not_believed() {
-        let mut inner = vec![0; INNER_HEAD_BYTES];
-        inner[..4].copy_from_slice(&0x1c84_9303u32.to_be_bytes());
-        inner[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(
+            decode(&deflated(&inner(u32::MAX, 3, &[]))).unwrap_err(),
+            "its counts are cut off"
+        );
+    }
+
+    #[test]
+    fn neither_are_sizes_and_counts_that_no_run_has() {
+        for (inner, reason) in [
+            (inner(0, 5, &[]), "more than the 3 digits"),
+            (inner(9, 3, &[0xff; 9]), "beyond all numbers"),
+            (inner(2, 3, &[0x80, 0x80]), "no histogram"),
+            (vec![0; 2 * INNER_BYTES_MAX as usize], "no histogram"),
+        ] {
+            let error = decode(&deflated(&inner)).unwrap_err();
+            assert!(error.contains(reason), "{error:?}, not {reason:?}");
+        }
+        assert_eq!(decode(&deflated(&inner(1, 3, &[2]))).unwrap().len(), 1);
+    }
+
+    /// From 1 to the highest number, whatever the counts.
+    fn inner(claimed: u32, digits: u32, counts: &[u8]) -> Vec<u8> {
+        let head = [0x1c84_9313, claimed, 0, digits].map(u32::to_be_bytes).concat();
+        let range = [1u64.to_be_bytes(), u64::MAX.to_be_bytes(), 1f64.to_be_bytes()].concat();
+        [&head, &range, counts].concat()
+    }
+
+    fn deflated(inner: &[u8]) -> String {
         let mut bytes = vec![0; OUTER_BYTES];
-        let mut deflated = flate2::read::ZlibEncoder::new(&inner[..], Default::default());
+        bytes[..4].copy_from_slice(&0x1c84_9314u32.to_be_bytes());
+        bytes[4..].copy_from_slice(&[0, 0xff, 0xff, 0xff]);
+        let mut deflated = flate2::read::ZlibEncoder::new(inner, Default::default());
         deflated.read_to_end(&mut bytes).unwrap();
-        assert_eq!(decode(&STANDARD.encode(bytes)).unwrap_err(), "its counts are cut off");
+        STANDARD.encode(bytes)
     }
 
     proptest! {
