@@ -1,21 +1,47 @@
-//! Which plots a report has.
+//! Which plots a report has, and what they are called.
 
-use super::Report;
 use super::markdown::beside::Plot;
-use super::side_by_side::Variant;
+use super::plot::{self, LoadPoint};
+use super::side_by_side::{Variant, totals};
+use super::{Latency, Report};
 use crate::search;
 
 /// Those of a run.
-pub fn of_run(_report: &Report) -> Vec<Plot> {
-    Vec::new()
+pub fn of_run(report: &Report) -> Vec<Plot> {
+    [
+        ("latency", "Latency by percentile", plot::latency::of_run(report)),
+        ("rate", "Rate, latency and failures over time", plot::over_time(report)),
+        ("connections", "Connections and TIME_WAIT over time", plot::connections(report)),
+        ("cpu", "CPU over time", plot::cpu(report)),
+    ]
+    .into_iter()
+    .filter_map(|(name, title, svg)| Some(Plot { name, title: title.into(), svg: svg? }))
+    .collect()
 }
 
-/// Those of a comparison.
-pub fn of_variants(_variants: &[Variant]) -> Vec<Plot> {
-    Vec::new()
+/// That of a comparison.
+pub fn of_variants(variants: &[Variant]) -> Vec<Plot> {
+    let title = "Latency by percentile (total)";
+    let totals = totals(variants);
+    let named: Vec<(&str, &Latency)> =
+        totals.iter().map(|(name, latency)| (name.as_str(), latency)).collect();
+    let svg = plot::latency::of_runs(title, &named);
+    svg.into_iter().map(|svg| Plot { name: "latency", title: title.into(), svg }).collect()
 }
 
 /// That of a search.
-pub fn of_search(_document: &search::Document) -> Vec<Plot> {
-    Vec::new()
+pub fn of_search(document: &search::Document) -> Vec<Plot> {
+    let points: Vec<LoadPoint> = search::points(document)
+        .iter()
+        .map(|point| LoadPoint {
+            rate_per_s: point.rate_per_s,
+            p50_us: point.p50_us,
+            p90_us: point.p90_us,
+        })
+        .collect();
+    let knee_per_s = document.knee.map(|knee| knee.rate_per_s);
+    let svg = plot::curve(&points, knee_per_s, document.result.rate_per_s);
+    svg.into_iter()
+        .map(|svg| Plot { name: "curve", title: "Latency over load".into(), svg })
+        .collect()
 }
