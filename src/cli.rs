@@ -196,6 +196,11 @@ pub struct RunArgs {
     #[arg(long = "slo", value_name = "LIMIT")]
     pub slos: Vec<String>,
 
+    /// The server's process, whose CPU, memory and descriptors are watched with those of its children
+    /// [default: on this box whoever listens on the target's port]
+    #[arg(long, value_name = "PID", allow_hyphen_values = true)]
+    pub watch_pid: Option<String>,
+
     /// Use no more of io_uring than this: direct, plain or basic
     #[arg(long, value_name = "TIER", default_value = "direct", hide = true)]
     pub ring_tier: String,

@@ -52,6 +52,7 @@ pub struct Diagnosis {
 /// A target or a source that cannot be used; a document that cannot be written.
 pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
     plan.outputs.only(&["--json"], "doctor")?;
+    plan.watches_nothing("doctor")?;
     let (features, unavailable) = match uring::probe(plan.ring_tier) {
         Ok(features) => (features, None),
         // The other rules still hold, for the best ring that there could be.

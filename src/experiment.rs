@@ -18,9 +18,11 @@ use crate::report::Report;
 use crate::report::assemble::Circumstances;
 use crate::report::console::format::{cpu_list, wrapped};
 use crate::report::console::{Progress, Style};
-use crate::run::{self, Load};
+use crate::run::{self, Event, Load};
 use crate::session::http1::{Http1, RequestBlock, Shared};
 use crate::signals::Signals;
+use crate::tally::Part;
+use crate::watch::{WatchedServer, Watcher};
 use std::error::Error;
 use std::io;
 use std::net::Ipv4Addr;
@@ -31,6 +33,7 @@ pub struct Experiment {
     endpoint: Endpoint,
     load: Load,
     host: HostFacts,
+    watched: Option<WatchedServer>,
     /// Stops when it is dropped.
     _server: Option<bench_server::Server>,
 }
@@ -44,6 +47,7 @@ impl Experiment {
     pub fn prepare(plan: &Plan) -> Result<Experiment, Box<dyn Error>> {
         let ground = Ground::survey(plan, uring::probe(plan.ring_tier)?)?;
         plan.outputs.check()?;
+        let asked = plan.watch_pid.map(WatchedServer::asked).transpose()?;
         for note in &ground.placement.notes {
             eprintln!("ringshot: {note}");
         }
@@ -54,7 +58,11 @@ impl Experiment {
         let load = ground.load(plan, &endpoint)?;
         let host = HostFacts::detect(ground.descriptors, &load.addresses, &load.ports);
         warn(&ground.examine(plan, &load, &host))?;
-        Ok(Experiment { ground, endpoint, load, host, _server: server })
+        let watched = asked.or_else(|| match &server {
+            Some(_) => WatchedServer::bundled(),
+            None => WatchedServer::listening(&load.addresses),
+        });
+        Ok(Experiment { ground, endpoint, load, host, watched, _server: server })
     }
 
     /// The URL, as it may be shown.
@@ -82,11 +90,19 @@ impl Experiment {
         let block = RequestBlock::new(&plan.request(&self.endpoint), plan.reuse());
         let shared = || Shared::new(block.clone());
         let before = Moment::now(&load.addresses);
-        let measured = run::run::<Http1>(&load, shared, &signals.stop, |part, second, counters| {
-            progress.tick(part, second, counters);
+        let mut watcher = Watcher::new(self.watched.as_ref());
+        let measured = run::run::<Http1>(&load, shared, &signals.stop, |event| match event {
+            Event::Begin => watcher.begin(),
+            Event::Row(part, second, counters) => {
+                if part == Part::Measured {
+                    watcher.row();
+                }
+                progress.tick(part, second, counters);
+            }
         });
+        let measured = measured.map(|mut measured| (watcher.finish(&mut measured), measured));
         progress.finish();
-        let measured = measured?;
+        let (watch, measured) = measured?;
         let after = Moment::now(&load.addresses);
         let around = Circumstances {
             plan,
@@ -97,6 +113,7 @@ impl Experiment {
             before: &before,
             after: &after,
             host: &self.host,
+            watch,
         };
         Ok(Report::new(&around, &measured))
     }

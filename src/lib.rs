@@ -33,6 +33,7 @@ pub mod statistics;
 pub mod slo;
 
 pub mod kernel;
+pub mod watch;
 
 pub mod findings;
 pub mod report;

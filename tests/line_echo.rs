@@ -13,8 +13,7 @@ fn echo(change: impl FnOnce(&mut Load)) -> run::Measured {
     (load.duration, load.requests) = (None, Some(3000));
     change(&mut load);
     let line: Arc<[u8]> = b"ping\n".as_slice().into();
-    run::run::<LineEcho>(&load, || line.clone(), &AtomicBool::new(false), |_, _, _| ())
-        .expect("a run")
+    run::run::<LineEcho>(&load, || line.clone(), &AtomicBool::new(false), |_| ()).expect("a run")
 }
 
 #[test]

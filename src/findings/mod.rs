@@ -8,6 +8,7 @@
 
 mod advice;
 mod generator;
+pub mod limit;
 mod network;
 mod ports;
 mod server;
@@ -22,6 +23,7 @@ use crate::tally::{Counters, ErrorEntry};
 pub use advice::advice;
 pub use generator::SATURATED_RATIO;
 use hdrhistogram::Histogram;
+pub use limit::limited_by;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};

@@ -58,6 +58,8 @@ pub(super) struct Row {
     pub queued: u32,
     /// Of those that listen: how many may be there.
     pub backlog: u32,
+    /// Its number among all files, by which a process that holds it can be found.
+    pub inode: u32,
 }
 
 /// Hands every socket of both families that is in this state to `each`, with a total to add to.
@@ -174,6 +176,7 @@ fn row(payload: &[u8]) -> io::Result<Row> {
         only_v6,
         queued: header.recv_queue,
         backlog: header.send_queue,
+        inode: header.inode,
     })
 }
 
@@ -211,7 +214,8 @@ mod tests {
         bytes.extend([0; 16 + 4 + 8 + 4]);
         bytes.extend(3u32.to_ne_bytes());
         bytes.extend(128u32.to_ne_bytes());
-        bytes.extend([0; 8]);
+        bytes.extend([0; 4]);
+        bytes.extend(4711u32.to_ne_bytes());
         bytes.extend(attributes);
         bytes
     }
@@ -236,6 +240,7 @@ mod tests {
         assert!(!last, "more datagrams follow");
         assert_eq!(rows[0].local, "127.0.0.1:8080".parse().unwrap());
         assert_eq!((rows[0].only_v6, rows[0].queued, rows[0].backlog), (true, 3, 128));
+        assert_eq!(rows[0].inode, 4711);
         assert_eq!((rows[1].local, rows[1].only_v6), ("[::]:8080".parse().unwrap(), false));
 
         datagram.extend(message(NLMSG_DONE, &0i32.to_ne_bytes()));

@@ -4,6 +4,8 @@
 //!   /proc/net/netstat, snmp, ...  ──►  counters  ──►  what happened between two snapshots
 //!   sock_diag over netlink        ──►  sockets   ──►  who owns TIME_WAITs, how full a backlog is
 //!   /proc/sys                     ──►  sysctl    ──►  what is allowed
+//!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy the box is
+//!   /proc/PID                     ──►  process   ──►  what a server uses; holders: which process it is
 //! ```
 //!
 //! The kernel counts the connections of the whole network namespace, not only ours: on a box that
@@ -15,6 +17,9 @@
 
 pub mod counters;
 mod diag;
+pub mod holders;
+pub mod machine;
+pub mod process;
 pub mod sockets;
 pub mod sysctl;
 

@@ -188,25 +188,49 @@ pub struct Listener {
 /// # Errors
 /// Where sock_diag is not to be had: a kernel without `tcp_diag`, a filter on system calls.
 pub fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
+    Ok(choose(&listening(address)?, address))
+}
+
+/// The numbers of the sockets that [`listener`] tells of: `SO_REUSEPORT` allows for several.
+///
+/// # Errors
+/// As [`listener`].
+pub fn listener_inodes(address: SocketAddr) -> io::Result<Vec<u32>> {
+    let rows = listening(address)?;
+    Ok(fitting(&rows, address).map(|row| row.inode).collect())
+}
+
+/// The sockets that listen on this port, if the address is here.
+fn listening(address: SocketAddr) -> io::Result<Vec<Row>> {
     if !is_local(address) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let rows = diag::dump(State::Listen, |rows: &mut Vec<Row>, row| {
+    diag::dump(State::Listen, |rows: &mut Vec<Row>, row| {
         if row.local.port() == address.port() {
             rows.push(row);
         }
-    })?;
-    Ok(choose(&rows, address))
+    })
 }
 
 fn choose(rows: &[Row], address: SocketAddr) -> Option<Listener> {
+    fitting(rows, address)
+        .map(|row| Listener { backlog: row.backlog, queued: row.queued, count: 1 })
+        .reduce(|sum, one| Listener {
+            backlog: sum.backlog.min(one.backlog),
+            queued: sum.queued.saturating_add(one.queued),
+            count: sum.count + 1,
+        })
+}
+
+/// Those that the kernel would ask.
+fn fitting(rows: &[Row], address: SocketAddr) -> impl Iterator<Item = &Row> {
     let wanted = as_seen(address);
     let scope = match address {
         SocketAddr::V6(address) => address.scope_id(),
         SocketAddr::V4(_) => 0,
     };
     // How well a listener fits; the best alone are asked by the kernel.
-    let rank = |row: &Row| {
+    let rank = move |row: &Row| {
         let other_link = row.interface != 0 && scope != 0 && row.interface != scope;
         if row.local.port() != wanted.port() || other_link {
             return None;
@@ -219,15 +243,8 @@ fn choose(rows: &[Row], address: SocketAddr) -> Option<Listener> {
             _ => None,
         }
     };
-    let best = rows.iter().filter_map(rank).max()?;
-    let chosen = rows.iter().filter(|row| rank(row) == Some(best));
-    chosen.map(|row| Listener { backlog: row.backlog, queued: row.queued, count: 1 }).reduce(
-        |sum, one| Listener {
-            backlog: sum.backlog.min(one.backlog),
-            queued: sum.queued.saturating_add(one.queued),
-            count: sum.count + 1,
-        },
-    )
+    let best = rows.iter().filter_map(rank).max();
+    rows.iter().filter(move |row| best.is_some() && rank(row) == best)
 }
 
 /// An address in the form that a connection to it has: an IPv4 address inside an IPv6 one is an

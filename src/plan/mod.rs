@@ -28,6 +28,9 @@ const RECEIVE_BYTES_PER_ANSWER: usize = 512;
 /// All the requests of a pipelined batch lie in memory side by side.
 const BATCH_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// The kernel gives no higher number to a process (`PID_MAX_LIMIT`).
+const PID_MAX: u32 = 4_194_304;
+
 /// A flag whose value cannot be used: the flag, and what it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageError(pub String);
@@ -73,6 +76,8 @@ pub struct Plan {
     pub source_ports: PortChoice,
     /// Where to pin.
     pub cpus: CpuChoice,
+    /// The process to watch; `None` for the one that listens on the target's port.
+    pub watch_pid: Option<u32>,
     /// Where the results go.
     pub outputs: Outputs,
     /// The best ring tier that may be used.
@@ -124,6 +129,9 @@ impl Plan {
         let connections = parse::count("--connections", &cli.connections)?;
         let threads = parse::optional_count("--threads", cli.threads.as_deref())?;
         let threads = threads.map(|n| parse::within_u32("--threads", n, 4096)).transpose()?;
+        let watch_pid = parse::optional_count("--watch-pid", cli.watch_pid.as_deref())?;
+        let watch_pid =
+            watch_pid.map(|pid| parse::within_u32("--watch-pid", pid, PID_MAX)).transpose()?;
         let plan = Plan {
             command: command.iter().map(|argument| redact(argument)).collect(),
             endpoint: cli.url.as_deref().map(Endpoint::parse).transpose()?,
@@ -153,10 +161,24 @@ impl Plan {
             },
             source_ports: parse::source_ports(&cli.source_ports)?,
             cpus: parse::cpus(cli.cpus.as_deref())?,
+            watch_pid,
             outputs: Outputs::new(&cli.output)?,
             ring_tier: parse::ring_tier(&cli.ring_tier)?,
         };
         plan.check_limits()?.check_batch()
+    }
+
+    /// Refuses a process to watch for a command that watches none.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn watches_nothing(&self, command: &str) -> Result<(), UsageError> {
+        match self.watch_pid {
+            Some(pid) => Err(UsageError(format!(
+                "--watch-pid {pid}: `ringshot {command}` watches no process; leave it out"
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn check_limits(self) -> Result<Plan, UsageError> {

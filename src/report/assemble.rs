@@ -33,6 +33,8 @@ pub struct Circumstances<'a> {
     pub after: &'a Moment,
     /// The box before the run.
     pub host: &'a HostFacts,
+    /// The box and the server during the measurement.
+    pub watch: Option<Watch>,
 }
 
 impl Report {
@@ -49,7 +51,7 @@ impl Report {
         let schedule = schedule(plan, measured);
         let facts = facts(around, measured, &kernel, busiest, schedule.as_ref());
         let (target, local, found) = (facts.target, facts.local, findings::find(&facts));
-        Report {
+        let report = Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             command: plan.command.clone(),
@@ -115,11 +117,12 @@ impl Report {
                 },
                 findings: found,
             },
-            watch: None,
+            watch: around.watch.clone(),
             limited_by: None,
             merged: None,
             series: measured.series.clone(),
-        }
+        };
+        Report { limited_by: findings::limited_by(&report), ..report }
     }
 }
 
@@ -330,6 +333,7 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
             .as_ref()
             .map(|think| [think.start().as_secs_f64(), think.end().as_secs_f64()]),
         warmup_s: pacing.warmup.as_secs_f64(),
+        watch_pid: plan.watch_pid,
     }
 }
 

@@ -96,7 +96,8 @@ pub struct Report {
     /// What the box and the server did meanwhile; null where `/proc` does not tell.
     #[serde(default)]
     pub watch: Option<Watch>,
-    /// What kept the numbers from being higher; null when nothing was measured.
+    /// What kept the numbers from being higher; null when nothing was measured, or nothing that was
+    /// explains them.
     #[serde(default)]
     pub limited_by: Option<LimitedBy>,
     /// What this was merged from; null for the result of one run.
@@ -166,6 +167,9 @@ pub struct PlanSummary {
     pub think_s: Option<[f64; 2]>,
     /// What came first and was not measured.
     pub warmup_s: f64,
+    /// The process that was to be watched; null for the one that listens on the target's port.
+    #[serde(default)]
+    pub watch_pid: Option<u32>,
 }
 
 /// A part of an open loop's plan.

@@ -6,22 +6,23 @@ use serde::{Deserialize, Serialize};
 /// What the whole box did in one second, in this network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HostSecond {
-    /// The part of the time for which each CPU was busy, in the order of [`Watch::cpus`].
+    /// The part of the time for which each CPU was busy, in the order of [`Watch::cpus`]: those that
+    /// were online at the begin.
     pub cpu_busy_ratio: Vec<f64>,
     /// The part of all CPUs' time that went into delivering packets (softirq).
     pub cpu_softirq_ratio: f64,
     /// The part of all CPUs' time that the hypervisor gave to somebody else.
     pub cpu_steal_ratio: f64,
-    /// What was left of the memory at its end.
-    pub memory_available_bytes: u64,
+    /// What was left of the memory at its end; null, as below, where the kernel does not tell.
+    pub memory_available_bytes: Option<u64>,
     /// Bytes received, on all interfaces, the loopback included.
-    pub receive_bytes: u64,
+    pub receive_bytes: Option<u64>,
     /// Bytes sent; likewise.
-    pub send_bytes: u64,
+    pub send_bytes: Option<u64>,
     /// Packets received; likewise.
-    pub receive_packets: u64,
+    pub receive_packets: Option<u64>,
     /// Packets sent; likewise.
-    pub send_packets: u64,
+    pub send_packets: Option<u64>,
 }
 
 /// What the server's process did in one second.
@@ -38,7 +39,12 @@ pub struct ServerSecond {
 /// What the box and the server did during the measurement.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
-    /// Every CPU of the box.
+    /// The part of the time for which all CPUs together were busy; null where the kernel does not
+    /// tell.
+    pub cpu_busy_ratio: Option<f64>,
+    /// The part of all CPUs' time that the hypervisor gave to somebody else.
+    pub cpu_steal_ratio: Option<f64>,
+    /// Every CPU of the box that was online all the time.
     pub cpus: Vec<CpuLoad>,
     /// The least memory that was left at the end of a second.
     pub memory_available_min_bytes: Option<u64>,
@@ -72,39 +78,56 @@ pub struct NetworkLoad {
     pub receive_packets: u64,
     /// Packets sent.
     pub send_packets: u64,
+    /// The same per second.
+    pub receive_bytes_per_s: f64,
+    /// The same per second.
+    pub send_bytes_per_s: f64,
+    /// The same per second.
+    pub receive_packets_per_s: f64,
+    /// The same per second.
+    pub send_packets_per_s: f64,
 }
 
-/// The server's process.
+/// The server: a process with its children, all those that hold its listening socket, or the threads
+/// of the bundled one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerLoad {
-    /// Its number.
+    /// The number of its first process; of the bundled server that of ringshot.
     pub pid: u32,
-    /// Its name, as the kernel has it.
+    /// The name of that process, as the kernel has it; of the bundled server `bench-server`.
     pub name: String,
     /// How it was found: `bundled`, `listener` (it listens on the target's port) or `--watch-pid`.
     pub found_by: Word,
-    /// Its threads at the end.
+    /// Its processes at the begin.
+    pub processes: u32,
+    /// Its threads when it was last looked at.
     pub threads: u32,
+    /// The CPUs that these may run on.
+    pub cpus: u32,
     /// Its CPU time, user and system.
     pub cpu_s: f64,
     /// The same over wall time: 1 is one CPU.
     pub cpu_ratio: f64,
     /// CPU time over wall time of its busiest thread.
     pub busiest_thread_ratio: f64,
-    /// Its CPU time per request that ended.
+    /// Its CPU time per request that ended in the run.
     pub cpu_us_per_request: f64,
     /// Its most resident memory at the end of a second; of the bundled server that of this process.
     pub memory_peak_bytes: u64,
-    /// Its most open descriptors at the end of a second; null when this process may not look.
+    /// Its most open descriptors, likewise; null when this process may not look.
     pub descriptors_peak: Option<u64>,
+    /// For how long it was watched: the ratios are of that time.
+    pub watched_s: f64,
+    /// Whether it had ended before the run did.
+    pub ended: bool,
 }
 
 /// What kept the numbers from being higher, and what speaks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitedBy {
     /// `generator`, `server`, `both` (of them), `box`, `connections` (all waited for answers, and
-    /// nobody was busy), `schedule` (an open loop that was kept), or `unseen` (a server that is not
-    /// on this box, or the way to it).
+    /// nobody was busy), `schedule` (a rate of the plan that was kept), or `unseen` (a server that is
+    /// not on this box or not shown, or the way to it).
     pub who: Word,
     /// The numbers that say so, as a sentence.
     pub evidence: String,

@@ -4,7 +4,7 @@
 //! each) are handed on rather than copied: the one that a worker delivers becomes the interval's,
 //! and another one goes back in its place.
 
-use super::{INTERVAL, SPARES_PER_WORKER};
+use super::{Event, INTERVAL, SPARES_PER_WORKER};
 use crate::kernel;
 use crate::report::Second;
 use crate::statistics::Batches;
@@ -40,11 +40,7 @@ impl Collector {
     }
 
     /// Takes an interval; `observe` is told of a row that it completes.
-    pub(super) fn take(
-        &mut self,
-        interval: Interval,
-        observe: &mut impl FnMut(Part, &Second, &Counters),
-    ) {
+    pub(super) fn take(&mut self, interval: Interval, observe: &mut impl FnMut(Event<'_>)) {
         let (part, worker) = (interval.part, interval.worker);
         let gathering = match part {
             Part::Warmup => &mut self.warmup,
@@ -53,7 +49,7 @@ impl Collector {
         if gathering.take(interval, &mut self.free)
             && let Some(second) = gathering.series.last()
         {
-            observe(part, second, &gathering.closed);
+            observe(Event::Row(part, second, &gathering.closed));
         }
         let spare = self.free.pop().unwrap_or_else(latency_histogram);
         // The worker may be gone already.
@@ -215,6 +211,14 @@ mod tests {
         Collector::new((0..workers).map(|_| mpsc::channel().0).collect())
     }
 
+    /// What a collector tells of: nothing but rows.
+    fn row(event: Event<'_>) -> (Part, Second, Counters) {
+        match event {
+            Event::Row(part, second, counters) => (part, second.clone(), *counters),
+            Event::Begin => panic!("a collector does not begin a measurement"),
+        }
+    }
+
     #[test]
     fn a_row_is_complete_when_all_workers_have_delivered_its_second() {
         let mut collector = collector(2);
@@ -222,8 +226,9 @@ mod tests {
         for number in 0..10 {
             for worker in [0, 1] {
                 let interval = interval(worker, number, 5 * (number + 1), 100);
-                collector.take(interval, &mut |_, second, totals| {
-                    rows.push((second.clone(), totals.ok))
+                collector.take(interval, &mut |event| {
+                    let (_, second, totals) = row(event);
+                    rows.push((second, totals.ok));
                 });
             }
         }
@@ -238,7 +243,10 @@ mod tests {
         let mut rows = Vec::new();
         let mut take = |worker, number, ok| {
             let interval = interval(worker, number, ok, 100);
-            collector.take(interval, &mut |_, second, _| rows.push((second.t_s, second.ok)));
+            collector.take(interval, &mut |event| {
+                let (_, second, _) = row(event);
+                rows.push((second.t_s, second.ok));
+            });
         };
         // One delivers two seconds before the other its first; and that one skips numbers.
         take(0, 9, 10);
@@ -254,7 +262,10 @@ mod tests {
         let mut parts = Vec::new();
         for part in [Part::Warmup, Part::Measured] {
             let interval = Interval { part, ..interval(0, 9, 10, 100) };
-            collector.take(interval, &mut |part, second, _| parts.push((part, second.ok)));
+            collector.take(interval, &mut |event| {
+                let (part, second, _) = row(event);
+                parts.push((part, second.ok));
+            });
         }
         assert_eq!(parts, [(Part::Warmup, 10), (Part::Measured, 10)]);
     }

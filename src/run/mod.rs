@@ -5,6 +5,7 @@
 //!   Load ──► seat: a pinned thread with a worker, one for each ──► Measured
 //!                      │ an interval every 100 ms
 //!                      └──► collector: a row a second, batches for the statistics
+//!                              └──► Event: whoever wants to know while it lasts
 //! ```
 
 mod collector;
@@ -19,6 +20,7 @@ use crate::report::Second;
 use crate::session::Session;
 use crate::statistics::Batches;
 use crate::tally::{Counters, Part, Tally};
+use crate::watch::WORKER_THREAD;
 use crate::worker::{Interval, Outcome, Outlet};
 use collector::Collector;
 pub use seat::ThreadTime;
@@ -101,6 +103,15 @@ impl Load {
     }
 }
 
+/// What a run tells while it lasts.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The measurement begins: at the common start, or when the warm-up is over.
+    Begin,
+    /// A row is complete, with all counts of its part of the run up to it.
+    Row(Part, &'a Second, &'a Counters),
+}
+
 /// What a load came to.
 #[derive(Debug)]
 pub struct Measured {
@@ -128,8 +139,7 @@ pub struct Measured {
 }
 
 /// Runs a load. `shared` makes what the sessions of one worker have in common, on that worker's
-/// thread; `observe` is called with every row and all counts of its part of the run up to it;
-/// `stop` ends the run early.
+/// thread; `observe` is told what happens; `stop` ends the run early.
 ///
 /// # Errors
 /// When a worker cannot set up its ring, or its ring breaks.
@@ -137,7 +147,7 @@ pub fn run<S: Session>(
     load: &Load,
     shared: impl Fn() -> S::Shared + Sync,
     stop: &AtomicBool,
-    mut observe: impl FnMut(Part, &Second, &Counters),
+    mut observe: impl FnMut(Event<'_>),
 ) -> io::Result<Measured> {
     let (epoch, began) = (Instant::now(), SystemTime::now());
     let (interval_sender, intervals) =
@@ -154,7 +164,7 @@ pub fn run<S: Session>(
             let seat = Seat { load, index, epoch, stop, gate: &gate, outlet };
             let (ready, shared) = (ready_sender.clone(), &shared);
             let worker = thread::Builder::new()
-                .name(format!("worker-{index}"))
+                .name(format!("{WORKER_THREAD}{index}"))
                 .spawn_scoped(scope, move || seat.work::<S>(shared, &ready));
             workers.push(worker.inspect_err(|_| gate.open(false))?);
         }
@@ -164,6 +174,9 @@ pub fn run<S: Session>(
         gate.open(all_ready.is_ok());
         all_ready?;
         let warm = Some(Instant::now() + load.warmup).filter(|_| !load.warmup.is_zero());
+        if warm.is_none() {
+            observe(Event::Begin);
+        }
         let counters_before = collect(&mut collector, &intervals, &workers, warm, &mut observe);
         // A run that ended in its warm-up has measured nothing.
         let counters_before = counters_before.or_else(|| warm.map(|_| Snapshot::take()));
@@ -186,13 +199,14 @@ fn collect(
     intervals: &Receiver<Interval>,
     workers: &[Running<'_>],
     warm: Option<Instant>,
-    observe: &mut impl FnMut(Part, &Second, &Counters),
+    observe: &mut impl FnMut(Event<'_>),
 ) -> Option<Snapshot> {
     let mut counters = None;
     loop {
         let left = warm.map(|warm| warm.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) && counters.is_none() {
             counters = Some(Snapshot::take());
+            observe(Event::Begin);
         }
         let left = left.filter(|_| counters.is_none());
         match intervals.recv_timeout(left.unwrap_or(LOOK).min(LOOK)) {

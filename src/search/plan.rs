@@ -63,6 +63,7 @@ impl SearchPlan {
         let first_per_s = parse::rate("--from", &args.from)?;
         let mut step = Plan::new(&run, command)?;
         step.outputs.only(&["--json", "--report"], "search")?;
+        step.watches_nothing("search")?;
         if let Some(limit) = step.slos.iter().find(|limit| limit.asks_for_load()) {
             return refuse(&format!(
                 "--slo {limit}: more load keeps it, and a search looks for the load; leave it out"

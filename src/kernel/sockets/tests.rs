@@ -128,7 +128,7 @@ fn a_listener_on_all_addresses_is_found_by_each() {
 
 fn row(local: &str, backlog: u32) -> Row {
     let (local, remote) = (at(local), at("0.0.0.0:0"));
-    Row { local, remote, interface: 0, only_v6: false, queued: 1, backlog }
+    Row { local, remote, interface: 0, only_v6: false, queued: 1, backlog, inode: 7 }
 }
 
 #[test]

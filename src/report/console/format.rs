@@ -69,6 +69,16 @@ pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
 }
 
+/// A share of a time in whole percent: `47%`.
+pub fn share(ratio: f64) -> String {
+    format!("{:.0}%", ratio * 100.0)
+}
+
+/// CPU time over wall time: `0.97 CPUs`.
+pub fn cpus_used(ratio: f64) -> String {
+    format!("{} CPUs", three_digits(ratio))
+}
+
 /// CPU numbers as one writes them for taskset: `0,2-3`.
 pub fn cpu_list(cpus: &[usize]) -> String {
     let mut sorted = cpus.to_vec();
@@ -278,6 +288,15 @@ mod tests {
         ] {
             assert_eq!(wrk_binary(amount), text, "{amount}");
         }
+    }
+
+    #[test]
+    fn shares_and_cpus() {
+        assert_eq!((share(0.468).as_str(), share(0.0).as_str()), ("47%", "0%"));
+        assert_eq!(
+            (cpus_used(0.974).as_str(), cpus_used(12.04).as_str()),
+            ("0.97 CPUs", "12.0 CPUs")
+        );
     }
 
     #[test]

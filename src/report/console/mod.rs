@@ -10,6 +10,7 @@
 //!   64 connections, keep-alive
 //!
 //!   requests     101,234 /s   ...       the numbers that were asked for
+//!   limit        ...                    and what kept them from being higher
 //!
 //!   latency          p50      p99 ...   and each with what it contains
 //!
@@ -28,9 +29,10 @@ pub(super) mod headline;
 pub(super) mod latency;
 pub(super) mod trouble;
 pub(super) mod trust;
+pub(super) mod watched;
 
 #[cfg(test)]
-pub(super) mod sample;
+pub(crate) mod sample;
 
 pub use progress::Progress;
 pub use style::Style;
@@ -50,6 +52,7 @@ const TEXT: usize = INDENT + LABEL + 2;
 pub fn summary(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
     headline::what_was_run(report, out, style)?;
     headline::numbers(report, out, style)?;
+    watched::rows(report, out, style)?;
     latency::table(&report.latency, out, style)?;
     trust::rows(report, out, style)?;
     trust::limits(&report.slo, out, style)?;

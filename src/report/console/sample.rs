@@ -2,6 +2,7 @@
 
 use crate::findings::{Finding, Severity};
 use crate::kernel::{Counters, Owner, TimeWait, TimeWaitGroup};
+use crate::report::watch::{CpuLoad, NetworkLoad, ServerLoad};
 use crate::report::*;
 use crate::slo::Outcome;
 use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict};
@@ -23,6 +24,48 @@ fn latency(count: u64, p50_us: u64) -> Latency {
         max_us: p50_us * 13,
         percentile_supported: Some(99.99),
         hdr: "HISTFAAA".into(),
+    }
+}
+
+/// What the box and the server did in ten seconds.
+fn watch() -> Watch {
+    let cpu = |cpu, busy_ratio, softirq_ratio| CpuLoad {
+        cpu,
+        busy_ratio,
+        softirq_ratio,
+        steal_ratio: 0.0,
+    };
+    Watch {
+        cpu_busy_ratio: Some(0.718),
+        cpu_steal_ratio: Some(0.0),
+        cpus: vec![cpu(0, 0.912, 0.2), cpu(1, 0.523, 0.1)],
+        memory_available_min_bytes: Some(6_100_000_000),
+        network: Some(NetworkLoad {
+            receive_bytes: 123_000_000,
+            send_bytes: 123_000_000,
+            receive_packets: 2_110_000,
+            send_packets: 2_110_000,
+            receive_bytes_per_s: 12_299_508.0,
+            send_bytes_per_s: 12_299_508.0,
+            receive_packets_per_s: 210_991.56,
+            send_packets_per_s: 210_991.56,
+        }),
+        server: Some(ServerLoad {
+            pid: 812,
+            name: "nginx".into(),
+            found_by: "listener".into(),
+            processes: 3,
+            threads: 3,
+            cpus: 2,
+            cpu_s: 9.004,
+            cpu_ratio: 0.9,
+            busiest_thread_ratio: 0.88,
+            cpu_us_per_request: 38.398,
+            memory_peak_bytes: 21_300_000,
+            descriptors_peak: Some(97),
+            watched_s: 10.004,
+            ended: false,
+        }),
     }
 }
 
@@ -61,6 +104,7 @@ pub fn clean() -> Report {
             connect_rate: None,
             think_s: None,
             warmup_s: 0.0,
+            watch_pid: None,
         },
         host: Host {
             name: "bench".into(),
@@ -143,8 +187,11 @@ pub fn clean() -> Report {
             time_wait_sockets: TimeWaitSockets::default(),
             findings: Vec::new(),
         },
-        watch: None,
-        limited_by: None,
+        watch: Some(watch()),
+        limited_by: Some(LimitedBy {
+            who: "connections".into(),
+            evidence: "all 64 waited for answers.".into(),
+        }),
         merged: None,
         series: vec![Second {
             t_s: 1.0,
@@ -158,7 +205,22 @@ pub fn clean() -> Report {
             in_flight: 64,
             connect_mean_us: Some(65.3),
             time_wait: Some(23_460),
-            ..Second::default()
+            generator_cpu_ratio: Some(0.943),
+            host: Some(HostSecond {
+                cpu_busy_ratio: vec![0.912, 0.523],
+                cpu_softirq_ratio: 0.151,
+                cpu_steal_ratio: 0.0,
+                memory_available_bytes: Some(6_200_000_000),
+                receive_bytes: Some(12_300_000),
+                send_bytes: Some(12_300_000),
+                receive_packets: Some(211_000),
+                send_packets: Some(211_000),
+            }),
+            server: Some(ServerSecond {
+                cpu_ratio: 0.9,
+                memory_bytes: 21_300_000,
+                descriptors: Some(97),
+            }),
         }],
     }
 }

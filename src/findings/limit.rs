@@ -1,0 +1,202 @@
+//! Who was the limit: the generator, the server, the box, or nobody, as all waited.
+//!
+//! ```text
+//!   a finding says that the box ran out of something         ──► box
+//!   the rate of the plan was kept                            ──► schedule
+//!   the hypervisor, or all CPUs                              ──► box
+//!   a thread of ringshot, of the server, or of each is busy  ──► generator, server, both
+//!   nobody was busy and connections x latency is the rate    ──► connections
+//!   nobody was busy that one can see                         ──► unseen
+//! ```
+//!
+//! The first that fits is the answer. It is read from the finished document, so that every number in
+//! the sentence is one of the document's.
+
+use super::generator::SATURATED_RATIO;
+use crate::report::console::format::{count, cpus_used, rate, share, time_us};
+use crate::report::watch::ServerLoad;
+use crate::report::{LimitedBy, Report};
+
+/// Findings that say that the box ran out of something.
+const OF_THE_BOX: [&str; 5] = [
+    "ports_exhausted",
+    "port_search_slow",
+    "source_address_gone",
+    "conntrack_full",
+    "descriptors_exhausted",
+];
+
+/// From this on the hypervisor decides how fast anything is.
+const STEAL_RATIO: f64 = 0.10;
+
+/// From this on no CPU has time for more.
+const ALL_BUSY_RATIO: f64 = 0.95;
+
+/// Whoever is busier than this has not much left; below it somebody else is the limit.
+const NEARLY_RATIO: f64 = 0.80;
+
+/// What connections come to by Little's law is the rate, but for closing, retries and the ends.
+const EXPLAINED_RATIO: f64 = 0.70;
+
+/// Of a rate that the plan sets this much is all.
+const KEPT_RATIO: f64 = 0.95;
+
+/// What kept the numbers from being higher; `None` when nothing was measured, or explains them.
+pub fn limited_by(report: &Report) -> Option<LimitedBy> {
+    if report.requests.ok == 0 {
+        return None;
+    }
+    let rules = [shortage, ended, schedule, steal, busy, all_cpus, connections, unseen];
+    let (who, evidence) = rules.iter().find_map(|rule| rule(report))?;
+    Some(LimitedBy { who: who.into(), evidence })
+}
+
+/// Who, and what says so.
+type Verdict = Option<(&'static str, String)>;
+
+/// Ports, tracked connections, descriptors.
+fn shortage(report: &Report) -> Verdict {
+    let findings = &report.kernel.findings;
+    let found = findings.iter().find(|finding| OF_THE_BOX.contains(&finding.id.as_ref()))?;
+    Some(("box", found.text.clone()))
+}
+
+/// A server that is not there any more, and is missed.
+fn ended(report: &Report) -> Verdict {
+    let server = server(report).filter(|server| server.ended && report.requests.failed > 0)?;
+    let lived = time_us(server.watched_s * 1e6);
+    let failed = count(report.requests.failed);
+    Some((
+        "server",
+        format!("its process ended after about {lived}, and {failed} requests failed."),
+    ))
+}
+
+/// As much as the plan asks for.
+fn schedule(report: &Report) -> Verdict {
+    let busy = who_was_busy(report);
+    if let Some(schedule) = report.schedule.as_ref().filter(|schedule| schedule.kept_up) {
+        let due = count(schedule.due);
+        let per_s = rate(report.rate.requests_per_s);
+        return Some((
+            "schedule",
+            format!("{per_s}/s were answered, as fast as the {due} requests came due; {busy}."),
+        ));
+    }
+    let most = report.plan.connect_rate?;
+    let opened = report.rate.connections_per_s;
+    let kept = opened >= most * KEPT_RATIO;
+    let text = format!(
+        "{}/s connections were opened of the {}/s that the plan allows; {busy}.",
+        rate(opened),
+        rate(most)
+    );
+    kept.then_some(("schedule", text))
+}
+
+/// The hypervisor ran somebody else.
+fn steal(report: &Report) -> Verdict {
+    let steal = report.watch.as_ref()?.cpu_steal_ratio.filter(|&steal| steal >= STEAL_RATIO)?;
+    let busy = who_was_busy(report);
+    Some(("box", format!("the hypervisor took {} of the CPU time; {busy}.", share(steal))))
+}
+
+/// A thread had no time left, or hardly any.
+fn busy(report: &Report) -> Verdict {
+    let generator = report.generator.busy_ratio;
+    let server = server(report).map_or(0.0, saturation);
+    let at_least = |ratio: f64| match (generator >= ratio, server >= ratio) {
+        (true, true) => Some("both"),
+        (true, false) => Some("generator"),
+        (false, true) => Some("server"),
+        (false, false) => None,
+    };
+    // Of a server that is not seen, a generator that has something left says nothing.
+    let nearly = || at_least(NEARLY_RATIO).filter(|_| self::server(report).is_some());
+    let full = || all_busy(report).is_some();
+    let who = at_least(SATURATED_RATIO).or_else(|| nearly().filter(|_| !full()))?;
+    Some((who, format!("{}.", who_was_busy(report))))
+}
+
+/// No CPU had time left, whoever used it.
+fn all_cpus(report: &Report) -> Verdict {
+    let busy = all_busy(report)?;
+    Some(("box", format!("its CPUs together were {} busy; {}.", share(busy), who_was_busy(report))))
+}
+
+fn all_busy(report: &Report) -> Option<f64> {
+    report.watch.as_ref()?.cpu_busy_ratio.filter(|&busy| busy >= ALL_BUSY_RATIO)
+}
+
+/// Everybody waited: so many connections, each for so long, make this rate and no more (Little's
+/// law).
+fn connections(report: &Report) -> Verdict {
+    let plan = &report.plan;
+    let seen = server(report).is_some();
+    let waited = report.schedule.as_ref().map(|schedule| schedule.waited * 2 > schedule.due);
+    let latency = report.latency.uncorrected.as_ref().unwrap_or(&report.latency.total);
+    let think_s = plan.think_s.map_or(0.0, |[from, to]| (from + to) / 2.0);
+    let cycle_s = latency.mean_us / 1e6 + think_s;
+    let slots = f64::from(plan.connections) * f64::from(plan.pipeline);
+    let explained = report.rate.requests_per_s * cycle_s >= slots * EXPLAINED_RATIO;
+    if !seen || waited == Some(false) || !explained {
+        return None;
+    }
+    let thinking = match plan.think_s {
+        Some(_) => " and paused between requests",
+        None => "",
+    };
+    let text = format!(
+        "all {} waited for answers{thinking}: at {} on average for each that makes {}/s, \
+         whatever else has time left; {}.",
+        count(plan.connections.into()),
+        time_us(latency.mean_us),
+        rate(report.rate.requests_per_s),
+        who_was_busy(report)
+    );
+    Some(("connections", text))
+}
+
+/// The server, or what lies on the way to it.
+fn unseen(report: &Report) -> Verdict {
+    let why = match (report.target.local, server(report), &report.watch) {
+        (false, None, _) => "the server is on another box",
+        (true, None, Some(_)) => {
+            "the server's process was not found (another user's, or in a container: --watch-pid)"
+        }
+        _ => return None,
+    };
+    Some(("unseen", format!("{}; {why}.", who_was_busy(report))))
+}
+
+fn server(report: &Report) -> Option<&ServerLoad> {
+    report.watch.as_ref()?.server.as_ref()
+}
+
+/// How near the server is to its most: of one thread, as many a server has but one that matters, or
+/// of all CPUs that it has threads for.
+pub fn saturation(server: &ServerLoad) -> f64 {
+    let room = server.threads.min(server.cpus).max(1);
+    server.busiest_thread_ratio.max(server.cpu_ratio / f64::from(room))
+}
+
+/// How much either had to do.
+fn who_was_busy(report: &Report) -> String {
+    let generator = &report.generator;
+    let thread = if generator.threads == 1 { "thread" } else { "busiest thread" };
+    let own = format!("ringshot's {thread} was {} busy", share(generator.busy_ratio));
+    match server(report) {
+        None => own,
+        Some(server) if server.threads == 1 => {
+            format!("{own}, the server's thread {}", share(server.busiest_thread_ratio))
+        }
+        Some(server) => format!(
+            "{own}, the server's busiest thread {}, and all of it used {}",
+            share(server.busiest_thread_ratio),
+            cpus_used(server.cpu_ratio)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

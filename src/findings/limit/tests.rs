@@ -1,0 +1,194 @@
+use super::*;
+use crate::findings::{Finding, Severity};
+use crate::report::console::sample;
+
+/// Two threads of ringshot, a server of one thread on a CPU of its own, and how busy each was;
+/// neither explains the rate.
+fn run(generator: f64, server: f64) -> Report {
+    let mut report = sample::clean();
+    report.generator.busy_ratio = generator;
+    report.generator.saturated = generator >= SATURATED_RATIO;
+    report.latency.total.mean_us = 1.0;
+    let watch = report.watch.as_mut().expect("it was watched");
+    watch.cpu_busy_ratio = Some(0.5);
+    if let Some(load) = &mut watch.server {
+        (load.processes, load.threads, load.cpus) = (1, 1, 1);
+        (load.cpu_ratio, load.busiest_thread_ratio) = (server, server);
+    }
+    report
+}
+
+fn changed(mut report: Report, change: impl FnOnce(&mut Report)) -> Report {
+    change(&mut report);
+    report
+}
+
+fn unwatched(report: Report) -> Report {
+    changed(report, |report| report.watch.as_mut().expect("it was watched").server = None)
+}
+
+/// 64 connections of 2.73 ms make 23,449/s.
+fn waiting(report: Report) -> Report {
+    changed(report, |report| report.latency.total.mean_us = 64.0 / 23_449.06 * 1e6)
+}
+
+fn who(report: &Report) -> Option<String> {
+    limited_by(report).map(|limit| limit.who.into_owned())
+}
+
+#[test]
+fn the_busiest_was_the_limit() {
+    for (generator, server, expected) in [
+        (0.97, 0.40, Some("generator")),
+        (0.97, 0.95, Some("both")),
+        (0.97, 0.91, Some("generator")),
+        (0.50, 0.92, Some("server")),
+        (0.85, 0.99, Some("server")),
+        (0.50, 0.85, Some("server")),
+        (0.85, 0.50, Some("generator")),
+        (0.85, 0.88, Some("both")),
+        // Nobody was busy, and connections do not explain it either.
+        (0.50, 0.50, None),
+    ] {
+        let found = who(&run(generator, server));
+        assert_eq!(found.as_deref(), expected, "{generator} {server}");
+    }
+}
+
+#[test]
+fn a_server_with_more_threads_than_cpus_is_busy_when_these_are() {
+    let limit = |threads, cpus, cpu_ratio| {
+        let report = changed(run(0.5, 0.3), |report| {
+            let server =
+                report.watch.as_mut().and_then(|watch| watch.server.as_mut()).expect("one");
+            (server.threads, server.cpus, server.cpu_ratio) = (threads, cpus, cpu_ratio);
+        });
+        who(&report)
+    };
+    assert_eq!(limit(200, 2, 1.9).as_deref(), Some("server"));
+    assert_eq!(limit(200, 4, 1.9), None);
+    // Threads that are gone before they are looked at.
+    assert_eq!(limit(1, 4, 0.97).as_deref(), Some("server"));
+    assert_eq!(limit(0, 0, 0.1), None);
+}
+
+#[test]
+fn what_the_box_runs_out_of_comes_first() {
+    let finding = |id: &'static str| Finding {
+        id: id.into(),
+        severity: Severity::Error,
+        text: "12,000 requests failed.".into(),
+        cure: String::new(),
+    };
+    for id in OF_THE_BOX {
+        let report = changed(run(0.97, 0.97), |report| report.kernel.findings = vec![finding(id)]);
+        let limit = limited_by(&report).expect(id);
+        assert_eq!(
+            (limit.who.as_ref(), limit.evidence.as_str()),
+            ("box", "12,000 requests failed.")
+        );
+    }
+    let report = changed(run(0.97, 0.97), |report| {
+        report.kernel.findings = vec![finding("server_ignores_close")];
+    });
+    assert_eq!(who(&report).as_deref(), Some("both"));
+}
+
+#[test]
+fn the_box_is_the_limit_when_its_cpus_are_somebody_elses() {
+    let all_busy = |generator, server| {
+        changed(run(generator, server), |report| {
+            report.watch.as_mut().expect("watched").cpu_busy_ratio = Some(0.98);
+        })
+    };
+    // A CPU that both share: neither has it for itself.
+    assert_eq!(who(&all_busy(0.5, 0.48)).as_deref(), Some("box"));
+    assert_eq!(who(&all_busy(0.85, 0.85)).as_deref(), Some("box"));
+    assert_eq!(who(&all_busy(0.97, 0.85)).as_deref(), Some("generator"));
+    let stolen = changed(run(0.97, 0.97), |report| {
+        report.watch.as_mut().expect("watched").cpu_steal_ratio = Some(0.22);
+    });
+    let limit = limited_by(&stolen).expect("the hypervisor");
+    assert_eq!(limit.who, "box");
+    assert!(limit.evidence.starts_with("the hypervisor took 22% of the CPU time;"), "{limit:?}");
+}
+
+#[test]
+fn a_rate_that_is_kept_is_the_plans() {
+    let paced = |kept_up, connections| {
+        let mut report = run(0.97, 0.97);
+        report.schedule = sample::paced().schedule;
+        report.plan.connect_rate = connections;
+        report.schedule.as_mut().expect("an open loop").kept_up = kept_up;
+        report
+    };
+    assert_eq!(who(&paced(true, None)).as_deref(), Some("schedule"));
+    assert_eq!(who(&paced(false, None)).as_deref(), Some("both"));
+    // 23,455/s were opened.
+    assert_eq!(who(&paced(false, Some(23_460.0))).as_deref(), Some("schedule"));
+    assert_eq!(who(&paced(false, Some(30_000.0))).as_deref(), Some("both"));
+}
+
+#[test]
+fn connections_that_all_wait_are_the_limit_when_nobody_is_busy() {
+    let limit = limited_by(&waiting(run(0.3, 0.3))).expect("they wait");
+    assert_eq!(limit.who, "connections");
+    assert_eq!(
+        limit.evidence,
+        "all 64 waited for answers: at 2.73 ms on average for each that makes 23,449/s, whatever \
+         else has time left; ringshot's busiest thread was 30% busy, the server's thread 30%."
+    );
+    assert_eq!(who(&waiting(run(0.3, 0.95))).as_deref(), Some("server"));
+    // A pause of 2.7 ms between two requests, on average.
+    let thinking = changed(run(0.3, 0.3), |report| report.plan.think_s = Some([0.0, 0.005_4]));
+    assert_eq!(who(&thinking).as_deref(), Some("connections"));
+    // 16 times as many could be under way.
+    let pipelined = changed(waiting(run(0.3, 0.3)), |report| report.plan.pipeline = 16);
+    assert_eq!(who(&pipelined), None);
+    // An open loop in which requests waited for a connection, or did not.
+    for (waited, expected) in [(9_000, Some("connections")), (100, None)] {
+        let mut report = waiting(run(0.3, 0.3));
+        report.schedule = sample::paced().schedule;
+        let schedule = report.schedule.as_mut().expect("an open loop");
+        (schedule.kept_up, schedule.waited) = (false, waited);
+        assert_eq!(who(&report).as_deref(), expected, "{waited}");
+    }
+}
+
+#[test]
+fn what_is_not_seen_is_not_judged() {
+    let report = unwatched(waiting(run(0.3, 0.3)));
+    let limit = limited_by(&report).expect("somebody");
+    assert_eq!(limit.who, "unseen");
+    assert!(
+        limit.evidence.contains("was 30% busy; the server's process was not found"),
+        "{limit:?}"
+    );
+    let remote = changed(report, |report| report.target.local = false);
+    let limit = limited_by(&remote).expect("somebody");
+    assert_eq!(limit.who, "unseen");
+    assert!(limit.evidence.ends_with("the server is on another box."), "{limit:?}");
+    assert_eq!(who(&unwatched(run(0.85, 0.0))).as_deref(), Some("unseen"));
+    assert_eq!(who(&unwatched(run(0.97, 0.0))).as_deref(), Some("generator"));
+    // Too short to have been watched.
+    let short = changed(run(0.3, 0.3), |report| report.watch = None);
+    assert_eq!(who(&short), None);
+}
+
+#[test]
+fn a_server_that_ended_is_the_limit_when_requests_failed() {
+    let ended = changed(run(0.97, 0.3), |report| {
+        let server = report.watch.as_mut().and_then(|watch| watch.server.as_mut()).expect("one");
+        (server.ended, server.watched_s) = (true, 1.5);
+    });
+    assert_eq!(who(&ended).as_deref(), Some("generator"));
+    let failed = changed(ended, |report| report.requests.failed = 12);
+    let limit = limited_by(&failed).expect("the server");
+    assert_eq!(limit.who, "server");
+    assert_eq!(limit.evidence, "its process ended after about 1.50 s, and 12 requests failed.");
+}
+
+#[test]
+fn a_run_without_an_answer_has_no_limit() {
+    assert_eq!(limited_by(&changed(run(0.97, 0.97), |report| report.requests.ok = 0)), None);
+}

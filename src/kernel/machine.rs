@@ -1,0 +1,129 @@
+//! What the whole machine does: its CPUs, its memory, its interfaces.
+//!
+//! ```text
+//!   /proc/stat     cpu1  user nice system idle iowait irq softirq steal ...   ticks since boot
+//!   /proc/meminfo  MemAvailable                                              now
+//!   /proc/net/dev  bytes and packets of every interface                      since it came up
+//! ```
+//!
+//! Three small files; measured: 0.1 ms in all on two CPUs. The interfaces are those of this network
+//! namespace, the rest is of the machine or of what the container shows of it.
+
+use procfs::{Current, Meminfo};
+use std::collections::BTreeMap;
+use std::fs;
+
+/// What one CPU has done since boot, in ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    /// With whatever: programs, the kernel, interrupts.
+    pub busy: u64,
+    /// Of that, delivering packets and the like.
+    pub softirq: u64,
+    /// Not run, as the hypervisor ran somebody else.
+    pub steal: u64,
+    /// Everything, idling included.
+    pub total: u64,
+}
+
+/// What went through the interfaces since they came up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes received.
+    pub receive_bytes: u64,
+    /// Bytes sent.
+    pub send_bytes: u64,
+    /// Packets received.
+    pub receive_packets: u64,
+    /// Packets sent.
+    pub send_packets: u64,
+}
+
+/// The machine at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// The CPUs that are online, by number.
+    pub cpus: BTreeMap<usize, CpuTime>,
+    /// What is left of the memory.
+    pub memory_available_bytes: Option<u64>,
+    /// All interfaces together.
+    pub traffic: Option<Traffic>,
+}
+
+impl Machine {
+    /// Asks the kernel.
+    pub fn read() -> Machine {
+        Machine {
+            cpus: cpus(&fs::read_to_string("/proc/stat").unwrap_or_default()),
+            memory_available_bytes: Meminfo::current().ok().and_then(|memory| memory.mem_available),
+            traffic: traffic(),
+        }
+    }
+}
+
+/// The lines of `/proc/stat` that have a CPU's number. (The crate numbers them by their position,
+/// which is another one when a CPU is offline.)
+fn cpus(stat: &str) -> BTreeMap<usize, CpuTime> {
+    let lines = stat.lines().take_while(|line| line.starts_with("cpu"));
+    lines.filter_map(|line| cpu(line.strip_prefix("cpu")?)).collect()
+}
+
+fn cpu(line: &str) -> Option<(usize, CpuTime)> {
+    let mut words = line.split_ascii_whitespace();
+    // The sum of all has no number, and so is none.
+    let number = words.next().filter(|_| !line.starts_with(' '))?.parse().ok()?;
+    let ticks: Vec<u64> = words.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let &[user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks.as_slice() else {
+        return None;
+    };
+    // What follows, the time of guests, is in user and nice already.
+    let busy =
+        [nice, system, irq, softirq].iter().fold(user, |sum, &part| sum.saturating_add(part));
+    let total = [idle, iowait, steal].iter().fold(busy, |sum, &part| sum.saturating_add(part));
+    Some((number, CpuTime { busy, softirq, steal, total }))
+}
+
+fn traffic() -> Option<Traffic> {
+    let interfaces = procfs::net::dev_status().ok()?;
+    Some(interfaces.values().fold(Traffic::default(), |sum, one| Traffic {
+        receive_bytes: sum.receive_bytes.saturating_add(one.recv_bytes),
+        send_bytes: sum.send_bytes.saturating_add(one.sent_bytes),
+        receive_packets: sum.receive_packets.saturating_add(one.recv_packets),
+        send_packets: sum.send_packets.saturating_add(one.sent_packets),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_keep_their_numbers_when_one_is_offline() {
+        let stat = "cpu  30 0 3 300 6 0 9 12 0 0\n\
+                    cpu0 10 1 2 100 3 4 5 6 10 0\n\
+                    cpu2 20 0 1 200 3 0 4 6 0 0\n\
+                    intr 12 0 1\ncpu9 1 1 1 1 1 1 1 1\n";
+        let found = cpus(stat);
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(found[&0], CpuTime { busy: 22, softirq: 5, steal: 6, total: 131 });
+    }
+
+    #[test]
+    fn lines_of_another_shape_are_no_cpus() {
+        for text in
+            ["", "cpu", "cpu0", "cpu0 1 2 3", "cpux 1 2 3 4 5 6 7 8", "cpu0 1 2 3 4 5 6 7 -8"]
+        {
+            assert!(cpus(text).is_empty(), "{text:?}");
+        }
+        let most = format!("cpu1 {0} {0} {0} {0} {0} {0} {0} {0}", u64::MAX);
+        assert_eq!(cpus(&most)[&1].total, u64::MAX);
+    }
+
+    #[test]
+    fn this_machine_has_a_cpu_memory_and_a_loopback() {
+        let machine = Machine::read();
+        assert!(machine.cpus.values().any(|cpu| cpu.busy > 0 && cpu.total > cpu.busy));
+        assert!(machine.memory_available_bytes.is_some_and(|bytes| bytes > 0));
+        assert!(machine.traffic.is_some());
+    }
+}

@@ -1,0 +1,95 @@
+//! Which process is the server: the bundled one, the one that was named, or the one that listens on
+//! the target's port.
+
+use super::{Description, Usage};
+use crate::kernel::holders;
+use crate::kernel::process::{Group, Threads};
+use crate::kernel::sockets;
+use crate::plan::UsageError;
+use std::net::SocketAddr;
+
+/// How the names of the bundled server's threads begin.
+const BUNDLED_THREAD: &str = "bench-server-";
+
+/// The server, as far as it can be watched.
+#[derive(Debug)]
+pub struct WatchedServer {
+    source: Source,
+    description: Description,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Threads of this process.
+    Bundled(Threads),
+    /// Processes of their own.
+    Group(Group),
+}
+
+impl WatchedServer {
+    /// The bundled server, which runs by now; `None` where the kernel does not show threads.
+    pub fn bundled() -> Option<WatchedServer> {
+        let threads = Threads::named(BUNDLED_THREAD)?;
+        let description = Description {
+            pid: std::process::id(),
+            name: "bench-server".into(),
+            found_by: "bundled",
+            processes: 1,
+            cpus: threads.cpus(),
+        };
+        Some(WatchedServer { source: Source::Bundled(threads), description })
+    }
+
+    /// The process that was asked for, and its children.
+    ///
+    /// # Errors
+    /// There is none, or it is this one.
+    pub fn asked(pid: u32) -> Result<WatchedServer, UsageError> {
+        let refuse = |why: &str| Err(UsageError(format!("--watch-pid {pid}: {why}")));
+        if pid == std::process::id() {
+            return refuse("that is ringshot itself; give the number of the server's process");
+        }
+        match Group::of_pid(pid) {
+            Some(group) => Ok(WatchedServer::group(group, "--watch-pid")),
+            None => refuse(
+                "there is no such process here; `pgrep -a NAME` or, as root, `ss -ltnp` shows the \
+                 server's",
+            ),
+        }
+    }
+
+    /// Whoever listens where the load goes; `None` when nobody here does, or when it is not shown:
+    /// another user's process to anybody but root, one outside of this container.
+    pub fn listening(targets: &[SocketAddr]) -> Option<WatchedServer> {
+        let inodes = targets
+            .iter()
+            .filter_map(|&target| sockets::listener_inodes(target).ok())
+            .find(|inodes| !inodes.is_empty())?;
+        let group = Group::of_pids(&holders::of_sockets(&inodes))?;
+        Some(WatchedServer::group(group, "listener"))
+    }
+
+    fn group(group: Group, found_by: &'static str) -> WatchedServer {
+        let description = Description {
+            pid: group.pid(),
+            name: group.name().to_owned(),
+            found_by,
+            processes: group.processes(),
+            cpus: group.cpus(),
+        };
+        WatchedServer { source: Source::Group(group), description }
+    }
+
+    /// What it is.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// What it has used; `None` when it has ended.
+    pub(super) fn usage(&self, thoroughly: bool) -> Option<Usage> {
+        match &self.source {
+            Source::Bundled(threads) => threads.usage(),
+            Source::Group(group) => group.usage(thoroughly),
+        }
+    }
+}

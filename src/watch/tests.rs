@@ -1,0 +1,167 @@
+use super::*;
+use crate::kernel::machine::{CpuTime, Traffic};
+use crate::report::watch::ServerLoad;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// A CPU that was busy for so many of so many ticks, a tenth of the busy ones with packets.
+fn cpu(busy: u64, steal: u64, total: u64) -> CpuTime {
+    CpuTime { busy, softirq: busy / 10, steal, total }
+}
+
+fn usage(cpus_ns: &[(i32, u64)], threads_ns: &[(i32, u64)]) -> Usage {
+    Usage {
+        cpu_ns: cpus_ns.iter().copied().collect(),
+        threads_ns: threads_ns.iter().copied().collect(),
+        threads: threads_ns.len() as u32,
+        memory_bytes: 1 << 20,
+        descriptors: Some(8),
+    }
+}
+
+/// A reading after so many seconds: CPU 0 always busy, CPU 1 never, the server for half of the time,
+/// the workers for a quarter.
+fn reading(seconds: u64) -> Reading {
+    let (ticks, ns) = (seconds * 100, seconds * SECOND_NS);
+    Reading {
+        at_ns: ns,
+        machine: Machine {
+            cpus: [(0, cpu(1000 + ticks, 0, 5000 + ticks)), (1, cpu(10, 0, 5000 + ticks))].into(),
+            memory_available_bytes: Some(1000 - seconds),
+            traffic: Some(Traffic {
+                receive_bytes: 100 + 10 * seconds,
+                send_bytes: 200 + 20 * seconds,
+                receive_packets: 300 + 30 * seconds,
+                send_packets: 400 + 40 * seconds,
+            }),
+        },
+        server: Some(usage(&[(7, 500 + ns / 2)], &[(7, 100 + ns / 4), (8, 400 + ns / 4)])),
+        generator_ns: Some(77 + ns / 4),
+    }
+}
+
+fn server() -> Description {
+    Description { pid: 7, name: "nginx".into(), found_by: "listener", processes: 2, cpus: 4 }
+}
+
+fn server_of(sums: &Sums, ended: u64) -> Option<ServerLoad> {
+    sums.watch(Some(&server()), ended).expect("enough time").server
+}
+
+#[test]
+fn a_row_has_what_happened_since_the_one_before() {
+    let mut sums = Sums::new(reading(3));
+    for at in [4, 6] {
+        let (generator, host, server) = sums.add(reading(at));
+        let (host, server) = (host.expect("CPUs"), server.expect("it runs"));
+        let took = if at == 4 { 1 } else { 2 };
+        assert_eq!((generator, host.cpu_busy_ratio), (Some(0.25), vec![1.0, 0.0]));
+        assert_eq!((host.cpu_softirq_ratio, host.cpu_steal_ratio), (0.05, 0.0));
+        assert_eq!((host.receive_bytes, host.send_packets), (Some(10 * took), Some(40 * took)));
+        assert_eq!(host.memory_available_bytes, Some(1000 - at));
+        assert_eq!((server.cpu_ratio, server.descriptors), (0.5, Some(8)));
+    }
+}
+
+#[test]
+fn the_whole_is_from_the_first_reading_to_the_last() {
+    let mut sums = Sums::new(reading(1));
+    for at in [2, 3, 5] {
+        sums.add(reading(at));
+    }
+    let watch = sums.watch(Some(&server()), 1000).expect("enough time");
+    assert_eq!((watch.cpu_busy_ratio, watch.cpu_steal_ratio), (Some(0.5), Some(0.0)));
+    let busy: Vec<_> = watch.cpus.iter().map(|cpu| (cpu.cpu, cpu.busy_ratio)).collect();
+    assert_eq!(busy, [(0, 1.0), (1, 0.0)]);
+    assert_eq!(watch.memory_available_min_bytes, Some(995));
+    let network = watch.network.expect("counters");
+    assert_eq!((network.receive_bytes, network.receive_bytes_per_s), (40, 10.0));
+    let server = watch.server.expect("it runs");
+    assert_eq!((server.cpu_s, server.cpu_ratio, server.busiest_thread_ratio), (2.0, 0.5, 0.25));
+    assert_eq!((server.cpu_us_per_request, server.watched_s), (2000.0, 4.0));
+    assert_eq!((server.pid, server.threads, server.processes, server.cpus), (7, 2, 2, 4));
+    assert!(!server.ended);
+}
+
+#[test]
+fn steal_is_no_work() {
+    let mut later = reading(1);
+    later.machine.cpus = [(0, cpu(60, 30, 100))].into();
+    let mut first = reading(0);
+    first.machine.cpus = [(0, CpuTime::default())].into();
+    let mut sums = Sums::new(first);
+    let (_, host, _) = sums.add(later);
+    let host = host.expect("a CPU");
+    assert_eq!((host.cpu_busy_ratio, host.cpu_steal_ratio), (vec![0.6], 0.3));
+}
+
+#[test]
+fn counters_that_go_backwards_have_counted_nothing() {
+    let mut sums = Sums::new(reading(9));
+    let backwards = Reading { at_ns: 10 * SECOND_NS, ..reading(2) };
+    let (generator, host, second) = sums.add(backwards);
+    assert_eq!((generator, host), (Some(0.0), None));
+    assert_eq!(second.expect("it runs").cpu_ratio, 0.0);
+    let server = server_of(&sums, 0).expect("it runs");
+    assert_eq!(
+        (server.cpu_s, server.busiest_thread_ratio, server.cpu_us_per_request),
+        (0.0, 0.0, 0.0)
+    );
+}
+
+#[test]
+fn a_cpu_that_goes_is_not_busy_and_one_that_comes_is_not_told_of() {
+    let mut sums = Sums::new(reading(1));
+    let mut later = reading(2);
+    later.machine.cpus.remove(&1);
+    later.machine.cpus.insert(2, cpu(99, 0, 100));
+    let (_, host, _) = sums.add(later);
+    assert_eq!(host.expect("CPU 0").cpu_busy_ratio, [1.0, 0.0]);
+    let cpus = sums.watch(None, 0).expect("enough time").cpus;
+    assert_eq!(cpus.iter().map(|cpu| cpu.cpu).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_told_of() {
+    let empty = |seconds: u64| Reading { at_ns: seconds * SECOND_NS, ..Reading::default() };
+    let mut sums = Sums::new(empty(1));
+    assert_eq!(sums.add(empty(2)), (None, None, None));
+    let watch = sums.watch(Some(&server()), 1).expect("enough time");
+    assert_eq!(watch, Watch::default());
+}
+
+#[test]
+fn a_server_that_ends_is_told_of_for_as_long_as_it_ran() {
+    let mut sums = Sums::new(reading(0));
+    sums.add(reading(1));
+    for at in [2, 3] {
+        let (_, host, server) = sums.add(Reading { server: None, ..reading(at) });
+        assert!(host.is_some() && server.is_none());
+    }
+    let server = server_of(&sums, 10).expect("it ran for a second");
+    assert_eq!((server.cpu_s, server.cpu_ratio, server.busiest_thread_ratio), (0.5, 0.5, 0.25));
+    assert_eq!((server.watched_s, server.ended), (1.0, true));
+    let mut sums = Sums::new(reading(0));
+    sums.add(Reading { server: None, ..reading(1) });
+    assert_eq!(server_of(&sums, 10), None, "it was not there at two readings");
+}
+
+#[test]
+fn processes_and_threads_that_come_and_go_take_nothing_away() {
+    let at = |seconds: u64, server| Reading { server: Some(server), ..reading(seconds) };
+    let mut sums = Sums::new(at(0, usage(&[(1, 9_000), (2, 5_000)], &[(1, 9_000), (2, 5_000)])));
+    let (_, _, second) =
+        sums.add(at(1, usage(&[(1, 500_009_000)], &[(1, 9_000), (3, 500_000_000)])));
+    assert_eq!(second.expect("one is left").cpu_ratio, 0.5);
+    let server = server_of(&sums, 0).expect("one is left");
+    // Thread 3 began at nothing.
+    assert_eq!((server.cpu_ratio, server.busiest_thread_ratio), (0.5, 0.5));
+}
+
+#[test]
+fn a_moment_is_too_short_to_tell() {
+    let mut sums = Sums::new(reading(1));
+    let soon = Reading { at_ns: SECOND_NS + 10_000_000, ..reading(2) };
+    assert_eq!(sums.add(soon).0, None);
+    assert_eq!(sums.watch(Some(&server()), 1), None);
+}
