@@ -3,8 +3,9 @@
 //! ```text
 //!   a finding says that the box ran out of something         ──► box
 //!   the rate of the plan was kept                            ──► schedule
-//!   the hypervisor, or all CPUs                              ──► box
+//!   the hypervisor took a part of the CPUs                   ──► box
 //!   a thread of ringshot, of the server, or of each is busy  ──► generator, server, both
+//!   the CPUs are, with something else                        ──► box
 //!   nobody was busy and connections x latency is the rate    ──► connections
 //!   nobody was busy that one can see                         ──► unseen
 //! ```
@@ -32,6 +33,13 @@ const STEAL_RATIO: f64 = 0.10;
 /// From this on no CPU has time for more.
 const ALL_BUSY_RATIO: f64 = 0.95;
 
+/// From this on a CPU is often not free for who wants it, if something else takes so much of all.
+const OFTEN_BUSY_RATIO: f64 = 0.80;
+const OTHERS_RATIO: f64 = 0.10;
+
+/// Who has less than this to do gets it done beside whatever else runs.
+const HUNGRY_RATIO: f64 = 0.25;
+
 /// Whoever is busier than this has not much left; below it somebody else is the limit.
 const NEARLY_RATIO: f64 = 0.80;
 
@@ -46,7 +54,7 @@ pub fn limited_by(report: &Report) -> Option<LimitedBy> {
     if report.requests.ok == 0 {
         return None;
     }
-    let rules = [shortage, ended, schedule, steal, busy, all_cpus, connections, unseen];
+    let rules = [shortage, ended, schedule, steal, busy, crowded, nearly_busy, connections, unseen];
     let (who, evidence) = rules.iter().find_map(|rule| rule(report))?;
     Some(LimitedBy { who: who.into(), evidence })
 }
@@ -101,31 +109,49 @@ fn steal(report: &Report) -> Verdict {
     Some(("box", format!("the hypervisor took {} of the CPU time; {busy}.", share(steal))))
 }
 
-/// A thread had no time left, or hardly any.
+/// A thread had no time left.
 fn busy(report: &Report) -> Verdict {
-    let generator = report.generator.busy_ratio;
+    let who = at_least(report, SATURATED_RATIO)?;
+    Some((who, format!("{}.", who_was_busy(report))))
+}
+
+/// The CPUs had no time left, and that was somebody else's doing.
+fn crowded(report: &Report) -> Verdict {
+    let watch = report.watch.as_ref()?;
+    let busy = watch.cpu_busy_ratio?;
+    let (generator, server) = (&report.generator, server(report));
+    let hungry = server.map_or(0.0, saturation).max(generator.busy_ratio) >= HUNGRY_RATIO;
+    let generator_cpus = (generator.cpu_user_s + generator.cpu_sys_s) / report.duration_s.max(1e-9);
+    let own_cpus = generator_cpus + server.map_or(0.0, |server| server.cpu_ratio);
+    let others = busy - own_cpus / watch.cpus.len().max(1) as f64;
+    // A server on this box that is not seen is among the others.
+    let seen = server.is_some() || !report.target.local;
+    let crowded = seen && busy >= OFTEN_BUSY_RATIO && others >= OTHERS_RATIO;
+    if !hungry || !(crowded || busy >= ALL_BUSY_RATIO) {
+        return None;
+    }
+    let with = if crowded { ", a good part of it with something else" } else { "" };
+    let busy = share(busy);
+    Some(("box", format!("its CPUs together were {busy} busy{with}; {}.", who_was_busy(report))))
+}
+
+/// A thread had hardly any time left. Of a server that is not seen, a generator that has something
+/// left says nothing.
+fn nearly_busy(report: &Report) -> Verdict {
+    server(report)?;
+    let who = at_least(report, NEARLY_RATIO)?;
+    Some((who, format!("{}.", who_was_busy(report))))
+}
+
+/// Who of the two was that busy.
+fn at_least(report: &Report, ratio: f64) -> Option<&'static str> {
     let server = server(report).map_or(0.0, saturation);
-    let at_least = |ratio: f64| match (generator >= ratio, server >= ratio) {
+    match (report.generator.busy_ratio >= ratio, server >= ratio) {
         (true, true) => Some("both"),
         (true, false) => Some("generator"),
         (false, true) => Some("server"),
         (false, false) => None,
-    };
-    // Of a server that is not seen, a generator that has something left says nothing.
-    let nearly = || at_least(NEARLY_RATIO).filter(|_| self::server(report).is_some());
-    let full = || all_busy(report).is_some();
-    let who = at_least(SATURATED_RATIO).or_else(|| nearly().filter(|_| !full()))?;
-    Some((who, format!("{}.", who_was_busy(report))))
-}
-
-/// No CPU had time left, whoever used it.
-fn all_cpus(report: &Report) -> Verdict {
-    let busy = all_busy(report)?;
-    Some(("box", format!("its CPUs together were {} busy; {}.", share(busy), who_was_busy(report))))
-}
-
-fn all_busy(report: &Report) -> Option<f64> {
-    report.watch.as_ref()?.cpu_busy_ratio.filter(|&busy| busy >= ALL_BUSY_RATIO)
+    }
 }
 
 /// Everybody waited: so many connections, each for so long, make this rate and no more (Little's
@@ -147,8 +173,8 @@ fn connections(report: &Report) -> Verdict {
         None => "",
     };
     let text = format!(
-        "all {} waited for answers{thinking}: at {} on average for each that makes {}/s, \
-         whatever else has time left; {}.",
+        "all {} waited for answers{thinking}: at {} for each on average they make {}/s and no \
+         more; {}.",
         count(plan.connections.into()),
         time_us(latency.mean_us),
         rate(report.rate.requests_per_s),

@@ -148,3 +148,52 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// The bundled server as a program of its own, which ends with this value.
+pub struct ServerProcess {
+    child: std::process::Child,
+    /// Where it listens, as a URL.
+    pub url: String,
+}
+
+impl ServerProcess {
+    pub fn start(arguments: &str) -> ServerProcess {
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_ringshot"));
+        let program = program.with_file_name("bench-server");
+        if !program.exists() {
+            // `cargo test --test NAME` builds only the programs of the package that NAME is in.
+            let mut build = Command::new(env!("CARGO"));
+            build.current_dir(env!("CARGO_MANIFEST_DIR")).args([
+                "build",
+                "-q",
+                "-p",
+                "bench-server",
+            ]);
+            assert!(build.status().expect("cargo").success(), "bench-server cannot be built");
+        }
+        let mut command = Command::new(program);
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments.split_whitespace());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
+        let mut line = String::new();
+        let output = child.stdout.as_mut().expect("a pipe");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).expect("text");
+        let url = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
+        ServerProcess { child, url }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// At once, as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

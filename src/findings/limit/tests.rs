@@ -96,15 +96,31 @@ fn what_the_box_runs_out_of_comes_first() {
 
 #[test]
 fn the_box_is_the_limit_when_its_cpus_are_somebody_elses() {
-    let all_busy = |generator, server| {
-        changed(run(generator, server), |report| {
-            report.watch.as_mut().expect("watched").cpu_busy_ratio = Some(0.98);
+    // Two CPUs; what the workers used follows from how busy they were.
+    let busy = |cpus: f64, generator: f64, server| {
+        changed(waiting(run(generator, server)), |report| {
+            report.watch.as_mut().expect("watched").cpu_busy_ratio = Some(cpus);
+            report.generator.cpu_user_s = generator * report.duration_s;
+            report.generator.cpu_sys_s = 0.0;
         })
     };
-    // A CPU that both share: neither has it for itself.
-    assert_eq!(who(&all_busy(0.5, 0.48)).as_deref(), Some("box"));
-    assert_eq!(who(&all_busy(0.85, 0.85)).as_deref(), Some("box"));
-    assert_eq!(who(&all_busy(0.97, 0.85)).as_deref(), Some("generator"));
+    for (cpus, generator, server, expected) in [
+        // Nobody has a CPU for itself.
+        (0.98, 0.50, 0.48, "box"),
+        (0.98, 0.85, 0.85, "box"),
+        (0.85, 0.50, 0.48, "box"),
+        // All that is busy is the two of them.
+        (0.86, 0.86, 0.85, "both"),
+        (0.98, 0.97, 0.85, "generator"),
+        // Others are busy, and nobody is in their way.
+        (0.98, 0.05, 0.06, "connections"),
+        (0.75, 0.50, 0.48, "connections"),
+    ] {
+        let found = who(&busy(cpus, generator, server));
+        assert_eq!(found.as_deref(), Some(expected), "{cpus} {generator} {server}");
+    }
+    // A server that is not seen is not taken for somebody else.
+    assert_eq!(who(&unwatched(busy(0.85, 0.5, 0.0))).as_deref(), Some("unseen"));
     let stolen = changed(run(0.97, 0.97), |report| {
         report.watch.as_mut().expect("watched").cpu_steal_ratio = Some(0.22);
     });
@@ -135,8 +151,8 @@ fn connections_that_all_wait_are_the_limit_when_nobody_is_busy() {
     assert_eq!(limit.who, "connections");
     assert_eq!(
         limit.evidence,
-        "all 64 waited for answers: at 2.73 ms on average for each that makes 23,449/s, whatever \
-         else has time left; ringshot's busiest thread was 30% busy, the server's thread 30%."
+        "all 64 waited for answers: at 2.73 ms for each on average they make 23,449/s and no more; \
+         ringshot's busiest thread was 30% busy, the server's thread 30%."
     );
     assert_eq!(who(&waiting(run(0.3, 0.95))).as_deref(), Some("server"));
     // A pause of 2.7 ms between two requests, on average.

@@ -1,0 +1,180 @@
+//! The box and the server, watched: who it is, what it used, and who was the limit.
+
+mod support;
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use support::{ServerProcess, command, measure, ringshot, server};
+
+fn number(document: &Value, pointer: &str) -> f64 {
+    let found = document.pointer(pointer).and_then(Value::as_f64);
+    found.unwrap_or_else(|| panic!("{pointer} in {:#}", document["watch"]))
+}
+
+/// Whether it was the server of this number, found in this way, and worked.
+#[track_caller]
+fn assert_watched(document: &Value, found_by: &str, pid: Option<u32>) {
+    let found = &document["watch"]["server"];
+    assert_eq!(found["found_by"], found_by, "{found:#}");
+    assert_eq!(found["name"], "bench-server", "{found:#}");
+    assert!(pid.is_none_or(|pid| found["pid"] == pid), "{found:#}");
+    assert_eq!((&found["processes"], &found["ended"]), (&1.into(), &false.into()), "{found:#}");
+    let cpu_s = number(document, "/watch/server/cpu_s");
+    let ratio = number(document, "/watch/server/cpu_ratio");
+    let busiest = number(document, "/watch/server/busiest_thread_ratio");
+    assert!(cpu_s > 0.0 && busiest > 0.0 && busiest <= ratio + 0.002, "{found:#}");
+    assert!(
+        (cpu_s / number(document, "/watch/server/watched_s") - ratio).abs() < 0.01,
+        "{found:#}"
+    );
+    assert!(number(document, "/watch/server/memory_peak_bytes") > 1e6, "{found:#}");
+    assert!(number(document, "/watch/server/descriptors_peak") > 3.0, "{found:#}");
+}
+
+/// Whether every row has the box, the workers and the server.
+#[track_caller]
+fn assert_rows(document: &Value) {
+    let rows = document["series"].as_array().expect("rows");
+    let cpus = document["watch"]["cpus"].as_array().expect("CPUs").len();
+    assert!(!rows.is_empty() && cpus > 0);
+    let mut packets = 0.0;
+    for row in rows {
+        let busy = row["host"]["cpu_busy_ratio"].as_array().expect("CPUs");
+        assert_eq!(busy.len(), cpus, "{row:#}");
+        let within =
+            |ratio: &Value| ratio.as_f64().is_some_and(|ratio| (0.0..=1.0).contains(&ratio));
+        assert!(busy.iter().all(within), "{row:#}");
+        assert!(number(row, "/generator_cpu_ratio") > 0.0, "{row:#}");
+        assert!(number(row, "/server/cpu_ratio") > 0.0, "{row:#}");
+        packets += number(row, "/host/receive_packets");
+    }
+    // The rows are the whole, and each request was at least a packet.
+    assert_eq!(packets, number(document, "/watch/network/receive_packets"));
+    assert!(packets >= number(document, "/requests/ok"));
+    // The workers say what they used, the rows what the kernel said of them meanwhile.
+    let used = number(document, "/generator/cpu_user_s") + number(document, "/generator/cpu_sys_s");
+    let mut begin_s = 0.0;
+    let mut seen = 0.0;
+    for row in rows {
+        let end_s = number(row, "/t_s");
+        seen += number(row, "/generator_cpu_ratio") * (end_s - begin_s);
+        begin_s = end_s;
+    }
+    assert!((seen / used - 1.0).abs() < 0.2, "{seen} s of {used} s");
+}
+
+#[test]
+fn the_bundled_server_is_watched_in_this_process() {
+    let document = measure("-k -c 8 -d 2300ms");
+    assert_watched(&document, "bundled", None);
+    assert_rows(&document);
+    assert_eq!(
+        document["series"].as_array().map(Vec::len),
+        Some(3),
+        "two whole rows and a short one"
+    );
+}
+
+#[test]
+fn who_listens_on_the_port_is_found() {
+    let server = ServerProcess::start("--threads 2");
+    let document = measure(&format!("{} -c 8 -d 1500ms --warmup 300ms", server.url));
+    assert_watched(&document, "listener", Some(server.pid()));
+    assert_rows(&document);
+    assert_eq!(document["plan"]["watch_pid"], Value::Null);
+    // Its main thread waits for a signal.
+    assert_eq!(document["watch"]["server"]["threads"], 3);
+}
+
+#[test]
+fn a_process_that_is_asked_for_is_watched_instead() {
+    let (listener, other) =
+        (ServerProcess::start("--threads 1"), ServerProcess::start("--threads 1"));
+    let flags = format!("{} -c 8 -d 500ms --watch-pid", listener.url);
+    let document = measure(&format!("{flags} {}", listener.pid()));
+    assert_watched(&document, "--watch-pid", Some(listener.pid()));
+    assert_eq!(document["plan"]["watch_pid"], listener.pid());
+    let document = measure(&format!("{flags} {}", other.pid()));
+    assert_eq!(document["watch"]["server"]["pid"], other.pid());
+    assert_eq!(number(&document, "/watch/server/cpu_s"), 0.0, "it has nothing to do");
+}
+
+#[test]
+fn a_process_that_is_not_there_is_refused_before_the_run() {
+    // No process has the highest number that there can be: the kernel counts up to one below it.
+    for (flags, why) in [
+        ("--watch-pid 4194304", "there is no such process here"),
+        ("--watch-pid 0", "--watch-pid"),
+        ("--watch-pid 4194305", "--watch-pid"),
+        ("--watch-pid nginx", "--watch-pid"),
+        ("--watch-pid -1", "--watch-pid"),
+    ] {
+        let ran = ringshot(&format!("{flags} -d 100ms"));
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{flags}: {}", ran.stderr);
+        assert!(ran.stderr.contains(why) && ran.stderr.lines().count() == 1, "{}", ran.stderr);
+    }
+    for command in ["doctor", "search --slo p99<1s"] {
+        let ran = ringshot(&format!("{command} --watch-pid 1"));
+        assert_eq!(ran.code, Some(2), "{command}: {}", ran.stderr);
+        assert!(ran.stderr.contains("watches no process"), "{command}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_server_that_is_killed_was_watched_as_long_as_it_lived() {
+    let mut server = ServerProcess::start("--threads 1");
+    let mut run = command(&format!("{} -c 4 -d 3s --json -", server.url));
+    let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    // The row of the first second.
+    let mut rows = BufReader::new(run.stderr.take().expect("a pipe")).lines();
+    assert!(rows.any(|line| line.expect("text").trim_start().starts_with("1.0 s")));
+    server.kill();
+    rows.for_each(drop);
+    let mut text = String::new();
+    run.stdout.take().expect("a pipe").read_to_string(&mut text).expect("text");
+    assert_eq!(run.wait().expect("it ends").code(), Some(0));
+    let document: Value = serde_json::from_str(&text).expect("a document");
+    let watched = &document["watch"]["server"];
+    assert_eq!((&watched["pid"], &watched["ended"]), (&server.pid().into(), &true.into()));
+    let rows = document["series"].as_array().expect("rows");
+    assert!(rows[0]["server"].is_object() && rows[0]["host"].is_object());
+    let last = &rows[rows.len() - 1];
+    assert!(last["server"].is_null() && last["host"].is_object(), "{last:#}");
+    assert!(number(&document, "/watch/server/watched_s") < 2.5, "{watched:#}");
+    assert_eq!(document["limited_by"]["who"], "server", "{:#}", document["limited_by"]);
+}
+
+#[test]
+fn who_was_the_limit_is_said_with_numbers() {
+    let slow = server();
+    let url = format!("http://{}", slow.addr());
+    // Nobody is busy: the server is in a process of many threads, this one.
+    for (flags, who, evidence) in [
+        ("/delay/20 -c 4 -t 1 -d 1s", "connections", "all 4 waited for answers"),
+        ("/ -R 500 -c 16 -t 1 -d 1s", "schedule", "as fast as the 500 requests came due"),
+    ] {
+        let document = measure(&format!("{url}{flags}"));
+        let limit = &document["limited_by"];
+        assert_eq!(limit["who"], who, "{limit:#} {:#}", document["watch"]);
+        let text = limit["evidence"].as_str().expect("a sentence");
+        assert!(text.contains(evidence) && text.ends_with('.'), "{text}");
+    }
+    let ran = ringshot("http://127.0.0.1:1/ -d 200ms --json -");
+    assert_eq!(ran.document()["limited_by"], Value::Null, "nothing was answered");
+}
+
+#[test]
+fn a_server_whose_thread_is_busy_is_the_limit() {
+    let server = ServerProcess::start("--threads 1");
+    for _ in 0..5 {
+        let document = measure(&format!("{} -p 16 -c 64 -t 1 -d 1s", server.url));
+        // Other tests run beside this one, and may leave the server less than a CPU.
+        if number(&document, "/watch/server/busiest_thread_ratio") >= 0.92 {
+            let who = document["limited_by"]["who"].as_str().expect("somebody");
+            assert!(["server", "both"].contains(&who), "{:#}", document["limited_by"]);
+            return;
+        }
+    }
+    eprintln!("skipped: this machine has no CPU for the server");
+}
