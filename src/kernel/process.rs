@@ -111,7 +111,7 @@ impl Group {
     pub fn usage(&self, thoroughly: bool) -> Option<Usage> {
         let mut usage = Usage { descriptors: Some(0), ..Usage::default() };
         for process in &self.processes {
-            let Some(stat) = process.stat().ok().filter(|stat| runs(stat)) else { continue };
+            let Some(stat) = process.stat().ok().filter(runs) else { continue };
             let ticks = || ticks_ns(stat.utime.saturating_add(stat.stime));
             usage
                 .cpu_ns

@@ -1,6 +1,6 @@
 //! What the rules want to know of this box.
 
-use crate::kernel::{Listener, Snapshot, sockets, sysctl};
+use crate::kernel::{Listener, Snapshot, machine, sockets, sysctl};
 use crate::ports::{Method, Ports};
 use socket2::{Domain, Socket, Type};
 use std::io::ErrorKind;
@@ -62,16 +62,10 @@ impl HostFacts {
             tw_buckets: sysctl::number("net.ipv4.tcp_max_tw_buckets"),
             conntrack: pair("ConntrackCount", "ConntrackMax"),
             root: nix::unistd::geteuid().is_root(),
-            memory_available_bytes: memory_available_bytes(),
+            memory_available_bytes: machine::memory_available_bytes(),
             ports_held: ports_held(ports),
         }
     }
-}
-
-fn memory_available_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Tries a few ports of the rotation, evenly spread.
