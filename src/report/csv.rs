@@ -28,8 +28,8 @@ fn columns(cpus: usize) -> Vec<Column> {
     let always = |name: &str, value: fn(&Second) -> String| -> Column {
         (name.into(), Box::new(move |row| Some(value(row))))
     };
-    let of_host = |name: &str, value: fn(&HostSecond) -> String| -> Column {
-        (name.into(), Box::new(move |row| row.host.as_ref().map(value)))
+    let of_host = |name: &str, value: fn(&HostSecond) -> Option<String>| -> Column {
+        (name.into(), Box::new(move |row| row.host.as_ref().and_then(value)))
     };
     let of_server = |name: &str, value: fn(&ServerSecond) -> Option<String>| -> Column {
         (format!("server_{name}"), Box::new(move |row| row.server.as_ref().and_then(value)))
@@ -52,13 +52,15 @@ fn columns(cpus: usize) -> Vec<Column> {
         optional("connect_mean_us", |row| row.connect_mean_us.map(|us| us.to_string())),
         optional("time_wait", |row| row.time_wait.map(|count| count.to_string())),
         optional("generator_cpu_ratio", |row| row.generator_cpu_ratio.map(|r| r.to_string())),
-        of_host("cpu_softirq_ratio", |host| host.cpu_softirq_ratio.to_string()),
-        of_host("cpu_steal_ratio", |host| host.cpu_steal_ratio.to_string()),
-        of_host("memory_available_bytes", |host| host.memory_available_bytes.to_string()),
-        of_host("receive_bytes", |host| host.receive_bytes.to_string()),
-        of_host("send_bytes", |host| host.send_bytes.to_string()),
-        of_host("receive_packets", |host| host.receive_packets.to_string()),
-        of_host("send_packets", |host| host.send_packets.to_string()),
+        of_host("cpu_softirq_ratio", |host| Some(host.cpu_softirq_ratio.to_string())),
+        of_host("cpu_steal_ratio", |host| Some(host.cpu_steal_ratio.to_string())),
+        of_host("memory_available_bytes", |host| {
+            host.memory_available_bytes.map(|n| n.to_string())
+        }),
+        of_host("receive_bytes", |host| host.receive_bytes.map(|n| n.to_string())),
+        of_host("send_bytes", |host| host.send_bytes.map(|n| n.to_string())),
+        of_host("receive_packets", |host| host.receive_packets.map(|n| n.to_string())),
+        of_host("send_packets", |host| host.send_packets.map(|n| n.to_string())),
         of_server("cpu_ratio", |server| Some(server.cpu_ratio.to_string())),
         of_server("memory_bytes", |server| Some(server.memory_bytes.to_string())),
         of_server("descriptors", |server| server.descriptors.map(|count| count.to_string())),
@@ -80,6 +82,7 @@ mod tests {
     #[test]
     fn every_row_has_a_cell_for_every_name() {
         let mut rows = vec![sample::clean().series[0].clone(), Second::default()];
+        rows[0].host = None;
         rows[1].host = Some(HostSecond { cpu_busy_ratio: vec![0.25, 1.0], ..Default::default() });
         let text = series(&rows);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();

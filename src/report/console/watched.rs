@@ -18,8 +18,7 @@ pub fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<(
     let room = style.width.saturating_sub(TEXT);
     if let Some(watch) = &report.watch {
         if let Some(server) = &watch.server {
-            let pieces = of_server(server, report.requests.ok + report.requests.failed > 0);
-            row(out, "server", &style.flow(&pieces, ", ", room))?;
+            row(out, "server", &style.flow(&of_server(server), ", ", room))?;
         }
         row(out, "box", &style.flow(&of_box(watch), ", ", room))?;
     }
@@ -45,10 +44,11 @@ pub fn sentence(limit: &LimitedBy) -> String {
     format!("{who}: {}", escape(&limit.evidence))
 }
 
-fn of_server(server: &ServerLoad, answered: bool) -> Vec<(Role, String)> {
-    let name = shown_name(server);
-    let mut pieces = vec![name];
-    if answered {
+/// The server: which it was, and what it used.
+pub fn of_server(server: &ServerLoad) -> Vec<(Role, String)> {
+    let mut pieces = vec![shown_name(server)];
+    // Of a run in which nothing ended it is 0.
+    if server.cpu_us_per_request > 0.0 {
         pieces.push(format!("{} CPU per request", time_us(server.cpu_us_per_request)));
     }
     pieces.push(cpus_used(server.cpu_ratio));
@@ -82,7 +82,8 @@ fn shown_name(server: &ServerLoad) -> String {
     }
 }
 
-fn of_box(watch: &Watch) -> Vec<(Role, String)> {
+/// The box: its CPUs, what its interfaces carried, the memory that was left.
+pub fn of_box(watch: &Watch) -> Vec<(Role, String)> {
     let mut pieces: Vec<_> = cpus(watch).map(|text| (Role::Text, text)).into_iter().collect();
     if let Some(steal) = watch.cpu_steal_ratio.filter(|&steal| steal >= STEAL_RATIO_MIN) {
         pieces.push((Role::Warning, format!("{} taken by the hypervisor", share(steal))));
@@ -111,7 +112,7 @@ fn cpus(watch: &Watch) -> Option<String> {
             Some(format!(
                 "{} CPUs {} to {} busy, {} on average",
                 count(many.len() as u64),
-                share(least).trim_end_matches('%'),
+                share(least),
                 share(most),
                 share(all)
             ))
@@ -148,7 +149,7 @@ mod tests {
         let one = |cpu, busy_ratio| CpuLoad { cpu, busy_ratio, ..CpuLoad::default() };
         watch.cpus = (0..64).map(|cpu| one(cpu, 0.03 + cpu as f64 * 0.015)).collect();
         watch.cpu_busy_ratio = Some(0.41);
-        assert_eq!(cpus(&watch).as_deref(), Some("64 CPUs 3 to 98% busy, 41% on average"));
+        assert_eq!(cpus(&watch).as_deref(), Some("64 CPUs 3% to 98% busy, 41% on average"));
         watch.cpus = vec![one(3, 0.5)];
         assert_eq!(cpus(&watch).as_deref(), Some("CPU 3 50% busy"));
         watch.cpus.clear();
@@ -167,14 +168,15 @@ mod tests {
     fn a_server_has_its_name_and_what_it_used() {
         let mut server = watch().server.expect("a server");
         assert_eq!(
-            text(of_server(&server, true)),
+            text(of_server(&server)),
             "nginx (pid 812, 3 processes), 38.4 µs CPU per request, 0.90 CPUs, 3 threads, the \
              busiest 88% busy, 21.3 MB, 97 descriptors"
         );
         (server.processes, server.threads, server.descriptors_peak) = (1, 1, None);
         (server.ended, server.watched_s, server.name) = (true, 1.5, "\u{1b}[2J".into());
+        server.cpu_us_per_request = 0.0;
         assert_eq!(
-            text(of_server(&server, false)),
+            text(of_server(&server)),
             "\\x1b[2J (pid 812), 0.90 CPUs, 21.3 MB, ended after about 1.50 s"
         );
         server.found_by = "bundled".into();

@@ -22,7 +22,7 @@ use super::console::format::{NOTHING, count, counted, rate, seconds, time_us};
 use super::console::headline;
 use super::console::latency::{COLUMNS, Row, cell, definition_of, is_left_out, rows};
 use super::console::style::Role;
-use super::console::{trouble, trust};
+use super::console::{trouble, trust, watched};
 
 use super::merge::{self, MergedResult};
 use super::{Error, LatencySet, Report};
@@ -91,6 +91,12 @@ fn numbers(report: &Report) -> String {
     }
     let generator = headline::generator(report);
     rows.push(vec!["generator".into(), String::new(), cell_of(&generator)]);
+    if let Some(watch) = &report.watch {
+        let server = watch.server.as_ref().map(watched::of_server);
+        let server = server.map(|pieces| vec!["server".into(), String::new(), cell_of(&pieces)]);
+        rows.extend(server);
+        rows.push(vec!["box".into(), String::new(), cell_of(&watched::of_box(watch))]);
+    }
     table(&[("", Left), ("per second", Right), ("", Left)], &rows)
 }
 
