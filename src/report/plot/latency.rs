@@ -5,6 +5,7 @@
 //! percentile it is dotted: another run would give another end.
 
 use super::axis::{Axis, ends, sane};
+use super::canvas::label;
 use super::chart::{BOLD, Chart, Line, Pane, Point, THIN, height_for, line};
 use super::palette;
 use crate::report::console::format::{count, time_us};
@@ -53,7 +54,7 @@ fn plot(title: &str, named: &[(&str, &Latency)], widths: &[u32]) -> Option<Strin
     let mut pane = Pane::new("Latency", Axis::times_us(range_us), height);
     let mut summary = Vec::new();
     for (number, name, latency, curve) in &curves {
-        let name = super::canvas::label(name, 28);
+        let name = label(name, 28);
         summary.push(format!(
             "{name} median {}, p99 {}, longest {} of {} samples",
             time_us(latency.p50_us as f64),
@@ -65,7 +66,7 @@ fn plot(title: &str, named: &[(&str, &Latency)], widths: &[u32]) -> Option<Strin
         pane.lines.extend(curve.lines(*number, &name, width));
     }
     let chart = Chart {
-        title: super::canvas::label(title, 80),
+        title: label(title, 80),
         note: "Each curve ends at its longest sample, the dot. Dotted: fewer than ten samples lie \
                beyond, and chance decides."
             .into(),

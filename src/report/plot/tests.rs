@@ -295,7 +295,7 @@ fn any_second() -> impl Strategy<Value = Second> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn no_report_is_too_strange(
