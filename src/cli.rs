@@ -16,7 +16,8 @@ use clap::{Args, Parser, Subcommand};
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     override_usage = "ringshot [OPTIONS] [URL]\n       ringshot search --slo LIMIT [OPTIONS] \
-                      [URL]\n       ringshot doctor [OPTIONS] [URL]\n       \
+                      [URL]\n       ringshot compare [OPTIONS] [URL]\n       \
+                      ringshot doctor [OPTIONS] [URL]\n       \
                       ringshot report [OPTIONS] FILE.json...\n       \
                       ringshot tune show|apply|revert [OPTIONS]\n       \
                       ringshot completions SHELL\n       ringshot man [COMMAND]",
@@ -42,6 +43,12 @@ pub enum Command {
     /// when no rate keeps the limits.
     #[command(allow_negative_numbers = true, max_term_width = 100)]
     Search(Box<SearchArgs>),
+
+    /// ringshot beside wrk, ab, hey, oha and h2load: interleaved rounds, same CPUs, one table
+    ///
+    /// Takes the flags of a run; what the other tools cannot do is refused, or said in their rows.
+    #[command(allow_negative_numbers = true, max_term_width = 100)]
+    Compare(Box<CompareArgs>),
 
     /// What on this box would limit such a run, and the cure; exit code 3 when something would
     ///
@@ -112,6 +119,23 @@ pub struct SearchArgs {
     pub resume: Option<std::path::PathBuf>,
 
     /// What each step runs
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The flags of a comparison.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// Whom to compare with; those that are not installed are left out, with a word on how to get
+    /// them
+    #[arg(long, value_name = "LIST", default_value = "wrk,ab,hey,oha,h2load")]
+    pub with: String,
+
+    /// How often each of them runs
+    #[arg(long, value_name = "N", default_value = "5", allow_hyphen_values = true)]
+    pub rounds: String,
+
+    /// What each of them runs
     #[command(flatten)]
     pub run: RunArgs,
 }

@@ -119,8 +119,21 @@ impl Experiment {
     }
 }
 
-/// Starts the server that is measured when no URL is given.
+/// Starts the server that is measured when no URL is given, and says so.
 fn bundled_server(
+    placement: &Placement,
+) -> Result<(bench_server::Server, Endpoint), Box<dyn Error>> {
+    let (server, endpoint) = start_bundled(placement)?;
+    let place = match &placement.server {
+        Some(cpus) => format!("on CPU {}", cpu_list(cpus)),
+        None => "not pinned".into(),
+    };
+    eprintln!("ringshot: no URL given: measuring the bundled server, {} ({place})", endpoint.url);
+    Ok((server, endpoint))
+}
+
+/// Starts the bundled server on a free port.
+pub(crate) fn start_bundled(
     placement: &Placement,
 ) -> Result<(bench_server::Server, Endpoint), Box<dyn Error>> {
     let start = |port: u16| {
@@ -140,11 +153,6 @@ fn bundled_server(
     }
     .map_err(|error| format!("cannot start the bundled server: {error}"))?;
     let endpoint = Endpoint::parse(&format!("http://{}/", server.addr()))?;
-    let place = match &placement.server {
-        Some(cpus) => format!("on CPU {}", cpu_list(cpus)),
-        None => "not pinned".into(),
-    };
-    eprintln!("ringshot: no URL given: measuring the bundled server, {} ({place})", endpoint.url);
     Ok((server, endpoint))
 }
 

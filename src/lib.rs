@@ -42,4 +42,6 @@ pub mod doctor;
 
 pub mod search;
 
+pub mod compare;
+
 pub mod documentation;

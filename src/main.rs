@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use ringshot::cli::{Cli, Command, RunArgs};
+use ringshot::compare;
 use ringshot::experiment::Experiment;
 use ringshot::plan::{JsonOutput, Plan, UsageError};
 use ringshot::report::console::{self, Progress, Style};
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         None => plan(&cli.run).and_then(|plan| measure(&plan)),
         Some(Command::Doctor(args)) => plan(args).and_then(|plan| doctor::run(&plan)),
         Some(Command::Search(args)) => search::command::run(args, &words),
+        Some(Command::Compare(args)) => compare::command::run(args, &words),
         Some(Command::Report(args)) => report::command::run(args, &words),
         Some(Command::Completions { shell }) => {
             documentation::print(&documentation::completions(*shell)).map_err(Into::into)

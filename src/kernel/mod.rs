@@ -15,6 +15,7 @@
 //!
 //! Nothing here is needed to run. What a kernel or a container does not show is absent, never 0.
 
+pub mod child;
 pub mod counters;
 mod diag;
 pub mod holders;

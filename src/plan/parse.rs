@@ -17,7 +17,7 @@ fn refuse<T>(flag: &str, value: &str, accepted: &str) -> Result<T, UsageError> {
 }
 
 /// A whole number from 1 on; `k`, `M` and `G` stand for thousands, millions and billions.
-pub(super) fn count(flag: &str, text: &str) -> Result<u64, UsageError> {
+pub(crate) fn count(flag: &str, text: &str) -> Result<u64, UsageError> {
     count_from(1, flag, text)
 }
 
@@ -44,7 +44,7 @@ pub(super) fn optional_count(flag: &str, text: Option<&str>) -> Result<Option<u6
     text.map(|text| count(flag, text)).transpose()
 }
 
-pub(super) fn within_u32(flag: &str, number: u64, max: u32) -> Result<u32, UsageError> {
+pub(crate) fn within_u32(flag: &str, number: u64, max: u32) -> Result<u32, UsageError> {
     match u32::try_from(number) {
         Ok(small) if small <= max => Ok(small),
         _ => refuse(flag, &number.to_string(), &format!("at most {max} are accepted")),

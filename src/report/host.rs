@@ -25,7 +25,7 @@ const SYSCTLS: [&str; 13] = [
 
 impl Host {
     /// Asks the box.
-    pub(super) fn detect(cpus: &Cpus, facts: &HostFacts) -> Host {
+    pub(crate) fn detect(cpus: &Cpus, facts: &HostFacts) -> Host {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let model = |line: &str| {
             line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())

@@ -1,0 +1,381 @@
+//! `ringshot compare`: one run after the other, until all rounds are over.
+
+use super::document::{Circumstances, Document, OURSELVES, Round, Row, Setup};
+use super::plan::{ComparePlan, Mode};
+use super::target::{Site, Target};
+use super::tools::{self, Invocation, Output, Reading, Tool};
+use super::trial::{self, End, Trial};
+use super::{judge, markdown, page};
+use crate::cli::CompareArgs;
+use crate::plan::{JsonOutput, redact};
+use crate::preflight::cpus::{Cpus, Placement};
+use crate::preflight::descriptors;
+use crate::preflight::host::HostFacts;
+use crate::report::console::Style;
+use crate::report::{Host, file, json};
+use crate::signals::Signals;
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime};
+
+const NOTHING_SUCCEEDED: u8 = 4;
+
+/// How long a tool may take to tell its version.
+const VERSION_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Somebody who takes part.
+struct Contestant {
+    /// `None` for ringshot.
+    tool: Option<&'static dyn Tool>,
+    program: PathBuf,
+    row: Row,
+}
+
+/// Who runs where, and for how long.
+struct Arena<'a> {
+    plan: &'a ComparePlan,
+    placement: &'a Placement,
+    signals: &'a Signals,
+    scratch: &'a Path,
+    /// The CPUs of all contestants, each once; none where they are not pinned.
+    cpus: Vec<usize>,
+    /// How many CPUs there are for them.
+    processors: u32,
+}
+
+/// Compares, prints every run and the table, and returns the exit code.
+///
+/// # Errors
+/// A flag or a target that cannot be used; no other tool; a document that cannot be written.
+pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
+    let plan = ComparePlan::new(args, words)?;
+    plan.run.outputs.check()?;
+    let allowed = Cpus::detect();
+    let bundled = plan.run.endpoint.is_none();
+    let placement =
+        allowed.place(plan.run.threads, plan.run.connections, &plan.run.cpus, bundled)?;
+    for note in &placement.notes {
+        eprintln!("ringshot: {note}");
+    }
+    let mut contestants = contestants(&plan)?;
+    let mut target = Target::of(&plan.run, &placement)?;
+    let scratch = tempfile::tempdir().map_err(|error| format!("no temporary files: {error}"))?;
+    // The children inherit the limit.
+    let facts = HostFacts { descriptors: descriptors::raise_limit(), ..HostFacts::default() };
+    let host = Host::detect(&allowed, &facts);
+    let signals = Signals::catch()?;
+    let mut cpus = placement.workers.clone();
+    cpus.sort_unstable();
+    cpus.dedup();
+    let processors = if cpus.is_empty() { allowed.parallelism } else { cpus.len() } as u32;
+    let setup =
+        Setup::of(&plan, placement.threads, &cpus, placement.server.as_deref().unwrap_or_default());
+    let arena = Arena {
+        plan: &plan,
+        placement: &placement,
+        signals: &signals,
+        scratch: scratch.path(),
+        cpus,
+        processors,
+    };
+    let (mut out, style): (Box<dyn Write>, Style) = match &plan.run.outputs.json {
+        Some(JsonOutput::Stdout) => (Box::new(io::stderr()), Style::stderr()),
+        _ => (Box::new(io::stdout()), Style::stdout()),
+    };
+    arena.find_out_who_can(&mut contestants, &target)?;
+    let rows = |contestants: &[Contestant]| contestants.iter().map(|one| one.row.clone()).collect();
+    listening(page::head(&setup, &rows(&contestants), plan.rounds, &mut out, style))?;
+    let (begin, begun_at) = (Instant::now(), SystemTime::now());
+    let notes = arena.rounds(&mut contestants, &mut target)?;
+    let around = Circumstances {
+        plan: &plan,
+        setup,
+        host,
+        begun_at: humantime::format_rfc3339_millis(begun_at).to_string(),
+        took: begin.elapsed(),
+        interrupted: signals.exit_code().is_some(),
+        notes,
+    };
+    let document = Document::new(around, rows(&contestants));
+    listening(page::summary(&document, &mut out, style))?;
+    write(&plan, &document)?;
+    Ok(match signals.exit_code() {
+        Some(code) => code,
+        None if !document.succeeded() => NOTHING_SUCCEEDED,
+        None => 0,
+    })
+}
+
+fn write(plan: &ComparePlan, document: &Document) -> io::Result<()> {
+    if let Some(path) = &plan.run.outputs.report {
+        file::write(&markdown(document), path)?;
+    }
+    match &plan.run.outputs.json {
+        Some(JsonOutput::Stdout) => json::write(document, "-"),
+        Some(JsonOutput::File(path)) => json::write(document, path),
+        None => Ok(()),
+    }
+}
+
+/// ringshot and the tools, those that are not installed included.
+///
+/// # Errors
+/// When none of the tools is.
+fn contestants(plan: &ComparePlan) -> Result<Vec<Contestant>, Box<dyn Error>> {
+    let path = std::env::var_os("PATH");
+    let own = std::env::current_exe().map_err(|error| format!("where is ringshot? {error}"))?;
+    let mut all = vec![Contestant { tool: None, program: own, row: our_row() }];
+    let mut missing = Vec::new();
+    for &tool in &plan.tools {
+        let program = tools::find(tool.name(), path.as_deref());
+        if program.is_none() {
+            missing.push(format!("{} is not installed: {}", tool.name(), tool.install()));
+        }
+        let row = Row {
+            name: tool.name(),
+            version: program.as_deref().and_then(|program| version(program, tool)),
+            installed: program.is_some(),
+            install: tool.install(),
+            footnote: tool.footnote(),
+            ..our_row()
+        };
+        all.push(Contestant { tool: Some(tool), program: program.unwrap_or_default(), row });
+    }
+    if missing.len() == plan.tools.len() {
+        let lines = missing.join("\n  ");
+        return Err(format!("there is nothing to compare with:\n  {lines}").into());
+    }
+    missing.iter().for_each(|line| eprintln!("ringshot: {line}"));
+    Ok(all)
+}
+
+fn our_row() -> Row {
+    Row {
+        name: OURSELVES,
+        version: Some(env!("CARGO_PKG_VERSION").into()),
+        command: Vec::new(),
+        script: None,
+        installed: true,
+        install: "",
+        cannot: None,
+        footnote: tools::RINGSHOT_FOOTNOTE,
+        rounds: Vec::new(),
+        medians: None,
+        noisy: false,
+        differs: false,
+    }
+}
+
+fn version(program: &Path, tool: &dyn Tool) -> Option<String> {
+    if tool.version_arguments().is_empty() {
+        return None;
+    }
+    let mut command = Command::new(program);
+    command.args(tool.version_arguments());
+    let told = trial::run(command, &[], VERSION_TIME_MAX, &AtomicBool::new(false)).ok()?;
+    tools::version(&told.stdout).or_else(|| tools::version(&told.stderr))
+}
+
+/// The order of a round: everybody comes first once, and after a different one each time that the
+/// order has been gone through.
+fn order(round: u32, of: usize) -> Vec<usize> {
+    if of == 0 {
+        return Vec::new();
+    }
+    let round = round as usize;
+    let mut order: Vec<usize> = (0..of).map(|place| (place + round) % of).collect();
+    // A rotation alone would leave everybody behind the same one.
+    if round % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+impl Arena<'_> {
+    /// Whether each tool can do this, before anything is started.
+    fn find_out_who_can(
+        &self,
+        contestants: &mut [Contestant],
+        target: &Target,
+    ) -> Result<(), Box<dyn Error>> {
+        let endpoint = match target {
+            Target::Given { endpoint, .. } => endpoint.clone(),
+            Target::Bundled { .. } => crate::plan::Endpoint::parse("http://127.0.0.1/")?,
+        };
+        let mode = Mode::of(&self.plan.run, &endpoint, self.placement.threads);
+        for one in contestants.iter_mut().filter(|one| one.row.installed) {
+            if let Some(tool) = one.tool {
+                one.row.cannot = tool.invocation(&mode, self.scratch).err();
+            }
+        }
+        Ok(())
+    }
+
+    /// All runs of all rounds, or as many as there are before a signal. Returns what was to be said
+    /// about them.
+    fn rounds(
+        &self,
+        contestants: &mut [Contestant],
+        target: &mut Target,
+    ) -> Result<Vec<String>, Box<dyn Error>> {
+        let able = |one: &Contestant| one.row.installed && one.row.cannot.is_none();
+        let able: Vec<usize> =
+            (0..contestants.len()).filter(|&at| able(&contestants[at])).collect();
+        let mut notes: Vec<String> = Vec::new();
+        if cfg!(debug_assertions) {
+            notes
+                .push("This ringshot is a debug build, several times as slow as a release.".into());
+        }
+        for round in 1..=self.plan.rounds {
+            for place in order(round - 1, able.len()) {
+                let site = target.ready(self.signals)?;
+                if self.signals.exit_code().is_some() {
+                    return Ok(notes);
+                }
+                let one = &mut contestants[able[place]];
+                if let Some(note) = &site.note {
+                    notes.push(format!("{}, round {round}: it {note}.", one.row.name));
+                }
+                if let Some(done) = self.one_run(round, one, site)? {
+                    page::progress(round, self.plan.rounds, one.row.name, &done);
+                    one.row.rounds.push(done);
+                }
+            }
+        }
+        Ok(notes)
+    }
+
+    /// One run of one tool; `None` when it was interrupted.
+    fn one_run(
+        &self,
+        round: u32,
+        one: &mut Contestant,
+        site: Site,
+    ) -> Result<Option<Round>, Box<dyn Error>> {
+        let mode = Mode::of(&self.plan.run, &site.endpoint, self.placement.threads);
+        let invocation = self.invocation(one, &mode)?;
+        one.row.command = std::iter::once(one.row.name.to_owned())
+            .chain(invocation.arguments.iter().map(|word| self.shown(word)))
+            .collect();
+        one.row.script = invocation.script();
+        for (path, contents) in &invocation.files {
+            std::fs::write(path, contents)?;
+        }
+        if let Some(path) = &invocation.written {
+            // What an earlier run has left is not this one's.
+            let _ = std::fs::remove_file(path);
+        }
+        let mut command = Command::new(&one.program);
+        command.args(&invocation.arguments);
+        let limit = self.plan.limit();
+        let trial = match trial::run(command, &self.cpus, limit, &self.signals.stop) {
+            Ok(trial) => trial,
+            Err(error) => {
+                let note = Some(format!("it cannot be started: {error}"));
+                return Ok(Some(Round { round, note, ..Round::default() }));
+            }
+        };
+        if trial.end == End::Interrupted {
+            return Ok(None);
+        }
+        let done = Round::of(round, &trial, one.processors(self.processors));
+        let written = invocation.written.and_then(|path| std::fs::read_to_string(path).ok());
+        Ok(Some(match one.read(&trial, written.unwrap_or_default(), limit) {
+            Ok(reading) => done.with(&reading, site.seen(), &mode),
+            Err(note) => Round { note: Some(note), seen_by_server: site.seen(), ..done },
+        }))
+    }
+
+    /// An argument without secrets, and without a directory that is gone when it is read.
+    fn shown(&self, word: &str) -> String {
+        let file = Path::new(word).strip_prefix(self.scratch);
+        file.map_or_else(|_| redact(word), |name| name.to_string_lossy().into_owned())
+    }
+
+    fn invocation(&self, one: &Contestant, mode: &Mode) -> Result<Invocation, String> {
+        match one.tool {
+            Some(tool) => tool.invocation(mode, self.scratch),
+            None => {
+                // As it was typed, with its credentials, where there is one.
+                let url = self.plan.typed.url.as_deref().unwrap_or(&mode.url);
+                let (threads, cpus) = (self.placement.threads, &self.placement.workers);
+                let arguments = tools::ringshot_arguments(&self.plan.typed, url, threads, cpus);
+                Ok(Invocation { arguments, ..Invocation::default() })
+            }
+        }
+    }
+}
+
+impl Contestant {
+    /// How many processors it can keep busy.
+    fn processors(&self, available: u32) -> u32 {
+        if self.tool.is_some_and(|tool| tool.has_one_thread()) { 1 } else { available }
+    }
+
+    /// What it says about a run.
+    fn read(&self, trial: &Trial, written: String, limit: Duration) -> Result<Reading, String> {
+        let complaint = match judge::complaint(&trial.stderr, &trial.stdout) {
+            line if line.is_empty() => "it said nothing".into(),
+            line => line,
+        };
+        match trial.end {
+            End::Exited(0) => {}
+            // Nothing succeeded, and its document says what failed.
+            End::Exited(4) if self.tool.is_none() => {}
+            End::Exited(code) => return Err(format!("exit code {code}: {complaint}")),
+            End::Signalled(signal) => return Err(format!("ended by signal {signal}: {complaint}")),
+            End::TimedOut => {
+                return Err(format!(
+                    "killed after {:.0} s, as it did not end",
+                    limit.as_secs_f64()
+                ));
+            }
+            End::Interrupted => return Err("interrupted".into()),
+        }
+        let output = Output { stdout: trial.stdout.clone(), written };
+        match self.tool {
+            Some(tool) => tool.read(&output),
+            None => tools::read_ringshot(&output),
+        }
+    }
+}
+
+/// Nobody listens any more: no failure of the comparison.
+fn listening(told: io::Result<()>) -> io::Result<()> {
+    told.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn nobody_is_always_behind_the_same_one() {
+        for of in 2..=6 {
+            let mut neighbours = vec![HashSet::new(); of];
+            let mut before = None;
+            for round in 0..2 * of as u32 {
+                let order = order(round, of);
+                let distinct: HashSet<usize> = order.iter().copied().collect();
+                assert_eq!(distinct.len(), of, "everybody once");
+                for one in order {
+                    if let Some(before) = before {
+                        neighbours[one].insert(before);
+                    }
+                    before = Some(one);
+                }
+            }
+            let fewest = neighbours.iter().map(HashSet::len).min().unwrap();
+            assert!(fewest >= if of == 2 { 1 } else { 2 }, "{of}: {neighbours:?}");
+        }
+        assert_eq!(order(3, 1), [0]);
+        assert_eq!(order(3, 0), Vec::<usize>::new());
+    }
+}

@@ -1,0 +1,354 @@
+//! What a comparison has to say: every run of every tool, and what they come to.
+
+use super::judge;
+use super::plan::{ComparePlan, Mode};
+use super::statistics::{Spread, median, rounded};
+use super::tools::{Latencies, Reading};
+use super::trial::Trial;
+use crate::report::Host;
+use serde::Serialize;
+use std::time::Duration;
+
+/// The name and version of the document's shape.
+pub const SCHEMA: &str = "ringshot.compare/1";
+
+/// The name of the row that all others are compared with.
+pub const OURSELVES: &str = "ringshot";
+
+/// What a comparison has to say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Document {
+    /// The name and version of the document's shape.
+    pub schema: &'static str,
+    /// The version of ringshot.
+    pub version: &'static str,
+    /// What was typed, without secrets.
+    pub command: Vec<String>,
+    /// When it began: this box's clock, UTC.
+    pub begun_at: String,
+    /// How long it took.
+    pub took_s: f64,
+    /// Whether a signal ended it.
+    pub interrupted: bool,
+    /// The load that all had in common.
+    pub plan: Setup,
+    /// The box.
+    pub host: Host,
+    /// How many rounds were asked for.
+    pub rounds: u32,
+    /// Every tool, ringshot first.
+    pub tools: Vec<Row>,
+    /// What it comes to, in sentences.
+    pub verdict: Vec<String>,
+    /// What to know before the numbers are believed.
+    pub notes: Vec<String>,
+}
+
+/// The load that all had in common.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setup {
+    /// The URL, without a password; null for the bundled server, which has a new port for each run.
+    pub url: Option<String>,
+    /// Concurrent connections.
+    pub connections: u32,
+    /// Threads, for tools that have them.
+    pub threads: u32,
+    /// How long each run was to take; null where requests ended it.
+    pub duration_s: Option<f64>,
+    /// How many requests each run was to make; null where time ended it.
+    pub requests: Option<u64>,
+    /// Requests on one connection; null for as many as it carries.
+    pub requests_per_connection: Option<u64>,
+    /// Requests handed over at once.
+    pub pipeline: u32,
+    /// Who closes: `server`, `client` or `rst`.
+    pub close: &'static str,
+    /// The request's method.
+    pub method: String,
+    /// The size of the request's body.
+    pub body_bytes: u64,
+    /// The time for one request.
+    pub timeout_s: f64,
+    /// Where all tools ran; empty when they were not pinned.
+    pub cpus: Vec<usize>,
+    /// Where the bundled server ran; empty when there was none, or it was not pinned.
+    pub server_cpus: Vec<usize>,
+}
+
+/// One tool.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The name of its program.
+    pub name: &'static str,
+    /// What it says that its version is; null when it does not.
+    pub version: Option<String>,
+    /// How it was started, without secrets; of the bundled server's ports, the last one.
+    pub command: Vec<String>,
+    /// A script that it was given, where its options do not go as far.
+    pub script: Option<String>,
+    /// Whether it was found.
+    pub installed: bool,
+    /// A command that installs it.
+    pub install: &'static str,
+    /// Why it cannot do this; null when it can.
+    pub cannot: Option<String>,
+    /// What its numbers contain.
+    pub footnote: &'static str,
+    /// Every run, in order.
+    pub rounds: Vec<Round>,
+    /// The medians over the rounds that went well; null when there were none.
+    pub medians: Option<Medians>,
+    /// Whether the ratio moved too far from round to round.
+    pub noisy: bool,
+    /// Whether it says something else than the server, or the kernel, has seen.
+    pub differs: bool,
+}
+
+/// One run of one tool.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Round {
+    /// Its number, from 1 on.
+    pub round: u32,
+    /// Whole answers, by its own count; null when it says nothing, as all that follows of its own.
+    pub requests: Option<u64>,
+    /// Those that it does not call an error.
+    pub ok: Option<u64>,
+    /// What it counts as errors.
+    pub errors: Option<u64>,
+    /// How long it says that it took.
+    pub duration_s: Option<f64>,
+    /// Answers per second of that time.
+    pub requests_per_s: Option<f64>,
+    /// From its start to its end, by our clock.
+    pub wall_s: f64,
+    /// CPU time in its own code.
+    pub cpu_user_s: f64,
+    /// CPU time in the kernel.
+    pub cpu_sys_s: f64,
+    /// CPU time for each answer.
+    pub cpu_us_per_request: Option<f64>,
+    /// The part of it in its own code.
+    pub cpu_user_us_per_request: Option<f64>,
+    /// CPU time for each answer over that of ringshot in the same round.
+    pub ratio: Option<f64>,
+    /// CPU time over what the processors had on which it could run.
+    pub busy_ratio: f64,
+    /// The most memory that it had resident.
+    pub memory_peak_bytes: Option<u64>,
+    /// What it calls latency.
+    pub latency: Latencies,
+    /// What the other side saw.
+    pub seen_by_server: Option<Seen>,
+    /// Whether that is something else.
+    pub differs: bool,
+    /// What went wrong, or is to be known.
+    pub note: Option<String>,
+}
+
+/// What the other side saw of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Who says so: `server` (the bundled one), `stats` (a bench-server's) or `kernel` (connections
+    /// that were begun in this network namespace, by whomever).
+    pub by: &'static str,
+    /// Requests; null where nobody counts them.
+    pub requests: Option<u64>,
+    /// Connections.
+    pub connections: u64,
+}
+
+/// The medians over the rounds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Medians {
+    /// Over so many rounds.
+    pub rounds: usize,
+    /// Answers per second.
+    pub requests_per_s: f64,
+    /// CPU time for each answer; null when there was none.
+    pub cpu_us_per_request: Option<f64>,
+    /// The part of it in its own code.
+    pub cpu_user_us_per_request: Option<f64>,
+    /// CPU time for each answer over that of ringshot in the same round.
+    pub ratio: Option<f64>,
+    /// The smallest.
+    pub ratio_min: Option<f64>,
+    /// The largest.
+    pub ratio_max: Option<f64>,
+    /// CPU time over what there was.
+    pub busy_ratio: f64,
+    /// The most memory that it had resident.
+    pub memory_peak_bytes: Option<u64>,
+    /// What it calls latency.
+    pub latency: Latencies,
+    /// What it counts as errors.
+    pub errors: u64,
+}
+
+impl Setup {
+    /// What all of them were given.
+    pub(super) fn of(plan: &ComparePlan, threads: u32, cpus: &[usize], server: &[usize]) -> Setup {
+        let run = &plan.run;
+        Setup {
+            url: run.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
+            connections: run.connections,
+            threads,
+            duration_s: run.duration.map(|duration| duration.as_secs_f64()),
+            requests: run.requests,
+            requests_per_connection: run.policy.requests_per_connection,
+            pipeline: run.policy.pipeline,
+            close: run.policy.close.name(),
+            method: run.method.clone(),
+            body_bytes: run.body.len() as u64,
+            timeout_s: run.policy.timeout_ns as f64 / 1e9,
+            cpus: cpus.to_vec(),
+            server_cpus: server.to_vec(),
+        }
+    }
+}
+
+impl Round {
+    /// What the kernel says about a run; what the tool says is added by [`Round::with`].
+    pub(super) fn of(round: u32, trial: &Trial, processors: u32) -> Round {
+        let wall_s = trial.wall.as_secs_f64();
+        let cpu_s = (trial.cpu_user + trial.cpu_sys).as_secs_f64();
+        Round {
+            round,
+            wall_s: rounded(wall_s, 3),
+            cpu_user_s: rounded(trial.cpu_user.as_secs_f64(), 6),
+            cpu_sys_s: rounded(trial.cpu_sys.as_secs_f64(), 6),
+            busy_ratio: rounded(cpu_s / (wall_s * f64::from(processors)).max(1e-9), 3),
+            memory_peak_bytes: trial.memory_peak_bytes,
+            ..Round::default()
+        }
+    }
+
+    /// What the tool says, held against what the other side saw.
+    pub(super) fn with(mut self, reading: &Reading, seen: Option<Seen>, mode: &Mode) -> Round {
+        let each_us = |seconds: f64| match reading.requests {
+            0 => None,
+            requests => Some(rounded(seconds * 1e6 / requests as f64, 3)),
+        };
+        self.requests = Some(reading.requests);
+        self.ok = Some(reading.ok);
+        self.errors = Some(reading.errors);
+        self.duration_s = Some(rounded(reading.duration_s, 4));
+        self.requests_per_s = Some(match reading.duration_s {
+            s if s > 0.0 => rounded(reading.requests as f64 / s, 1),
+            _ => 0.0,
+        });
+        self.cpu_us_per_request = each_us(self.cpu_user_s + self.cpu_sys_s);
+        self.cpu_user_us_per_request = each_us(self.cpu_user_s);
+        let round = |us: Option<f64>| us.map(|us| rounded(us, 1));
+        self.latency = Latencies {
+            p50_us: round(reading.latency.p50_us),
+            p90_us: round(reading.latency.p90_us),
+            p99_us: round(reading.latency.p99_us),
+            max_us: round(reading.latency.max_us),
+        };
+        let found = seen.as_ref().and_then(|seen| judge::contradiction(reading, seen, mode));
+        self.differs = found.is_some();
+        self.note = found;
+        self.seen_by_server = seen;
+        self
+    }
+}
+
+/// What is known when all runs are over, or as many as there were time for.
+pub(super) struct Circumstances<'a> {
+    pub(super) plan: &'a ComparePlan,
+    pub(super) setup: Setup,
+    pub(super) host: Host,
+    pub(super) begun_at: String,
+    pub(super) took: Duration,
+    pub(super) interrupted: bool,
+    /// What was to be said while it went on.
+    pub(super) notes: Vec<String>,
+}
+
+impl Document {
+    /// What the runs come to.
+    pub(super) fn new(around: Circumstances, mut tools: Vec<Row>) -> Document {
+        compare_rounds(&mut tools);
+        for row in &mut tools {
+            row.medians = Medians::of(&row.rounds);
+            row.noisy = judge::is_noisy(&row.rounds);
+            row.differs = row.rounds.iter().any(|round| round.differs);
+        }
+        let mut notes = around.notes;
+        notes.extend(judge::notes(&tools));
+        Document {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            command: around.plan.run.command.clone(),
+            begun_at: around.begun_at,
+            took_s: rounded(around.took.as_secs_f64(), 1),
+            interrupted: around.interrupted,
+            plan: around.setup,
+            host: around.host,
+            rounds: around.plan.rounds,
+            verdict: judge::verdict(&tools),
+            notes,
+            tools,
+        }
+    }
+
+    /// Whether any tool had an answer that it calls good.
+    pub fn succeeded(&self) -> bool {
+        let mut rounds = self.tools.iter().flat_map(|row| &row.rounds);
+        rounds.any(|round| round.ok.is_some_and(|ok| ok > 0))
+    }
+}
+
+/// Fills in the ratios: of what was measured within one round.
+fn compare_rounds(tools: &mut [Row]) {
+    let ours = tools.iter().find(|row| row.name == OURSELVES);
+    let ours: Vec<(u32, f64)> = ours
+        .iter()
+        .flat_map(|row| &row.rounds)
+        .filter_map(|round| Some((round.round, round.cpu_us_per_request?)))
+        .collect();
+    for round in tools.iter_mut().flat_map(|row| &mut row.rounds) {
+        let base = ours.iter().find(|(number, us)| *number == round.round && *us > 0.0);
+        let ratio = |us: f64| base.map(|(_, base_us)| rounded(us / base_us, 4));
+        round.ratio = round.cpu_us_per_request.and_then(ratio);
+    }
+}
+
+impl Medians {
+    /// Over the rounds in which the tool said something.
+    fn of(rounds: &[Round]) -> Option<Medians> {
+        let told: Vec<&Round> = rounds.iter().filter(|round| round.requests.is_some()).collect();
+        let over = |value: fn(&Round) -> Option<f64>, decimals| {
+            let median = median(told.iter().filter_map(|round| value(round)));
+            median.map(|value| rounded(value, decimals))
+        };
+        let ratios: Vec<f64> = told.iter().filter_map(|round| round.ratio).collect();
+        let spread = Spread::of(&ratios);
+        let latency = |value: fn(&Latencies) -> Option<f64>| {
+            let values = told.iter().filter_map(|round| value(&round.latency));
+            median(values).map(|us| rounded(us, 1))
+        };
+        Some(Medians {
+            rounds: told.len(),
+            requests_per_s: over(|round| round.requests_per_s, 1)?,
+            cpu_us_per_request: over(|round| round.cpu_us_per_request, 3),
+            cpu_user_us_per_request: over(|round| round.cpu_user_us_per_request, 3),
+            ratio: spread.map(|spread| rounded(spread.median, 4)),
+            ratio_min: spread.map(|spread| spread.min),
+            ratio_max: spread.map(|spread| spread.max),
+            busy_ratio: over(|round| Some(round.busy_ratio), 3)?,
+            memory_peak_bytes: over(|round| round.memory_peak_bytes.map(|n| n as f64), 0)
+                .map(|bytes| bytes as u64),
+            latency: Latencies {
+                p50_us: latency(|latency| latency.p50_us),
+                p90_us: latency(|latency| latency.p90_us),
+                p99_us: latency(|latency| latency.p99_us),
+                max_us: latency(|latency| latency.max_us),
+            },
+            errors: over(|round| round.errors.map(|n| n as f64), 0)? as u64,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,288 @@
+//! What the numbers are worth: do the tools say what the server has seen, did the box hold still,
+//! and what is it that can be compared at all.
+
+use super::document::{OURSELVES, Round, Row, Seen};
+use super::plan::Mode;
+use super::statistics::Spread;
+use super::tools::Reading;
+use crate::report::console::format::{count, escape, rate, time_us};
+
+/// How far a tool's count may be from the server's, beside the requests that were under way.
+const DIFFERENCE_MAX: f64 = 0.01;
+
+/// How far the ratio of a round may be from the median.
+const NOISE_MAX: f64 = 0.12;
+
+/// A generator that used less than this of its processors was waiting for the server.
+const BUSY_MIN: f64 = 0.9;
+
+/// What a tool says that the other side contradicts.
+pub(super) fn contradiction(reading: &Reading, seen: &Seen, mode: &Mode) -> Option<String> {
+    let said = reading.requests as f64;
+    let under_way = f64::from(mode.connections) * f64::from(mode.pipeline);
+    let allowed = said * DIFFERENCE_MAX + under_way;
+    let connections = seen.connections as f64;
+    let who = if seen.by == "kernel" { "the kernel" } else { "the server" };
+    if let Some(requests) = seen.requests {
+        // What ended in an error may have reached the server, or not.
+        let most = said + reading.errors as f64 + allowed;
+        if (requests as f64) < said - allowed || requests as f64 > most {
+            return Some(format!(
+                "it says that {} requests were answered, the server saw {}",
+                count(reading.requests),
+                count(requests)
+            ));
+        }
+    }
+    if mode.is_new_connections() && connections < said - allowed {
+        return Some(format!(
+            "{who} saw {} connections for {} requests: not a new one for each",
+            count(seen.connections),
+            count(reading.requests)
+        ));
+    }
+    // Others on the box open connections as well, which the kernel does not tell apart.
+    let reused = mode.requests_per_connection.is_none() && seen.by != "kernel";
+    if reused && connections > allowed + f64::from(mode.connections) + reading.errors as f64 {
+        return Some(format!(
+            "the server saw {} connections for {} requests: they were not kept",
+            count(seen.connections),
+            count(reading.requests)
+        ));
+    }
+    None
+}
+
+/// Whether the ratio moved too far from round to round.
+pub(super) fn is_noisy(rounds: &[Round]) -> bool {
+    spread(rounds).is_some_and(|spread| spread.leaves(NOISE_MAX))
+}
+
+fn spread(rounds: &[Round]) -> Option<Spread> {
+    let ratios: Vec<f64> = rounds.iter().filter_map(|round| round.ratio).collect();
+    Spread::of(&ratios)
+}
+
+/// What to know before the numbers are believed.
+pub(super) fn notes(tools: &[Row]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for row in tools {
+        notes.extend(went_wrong(row));
+        notes.extend(differs(row));
+        if let (true, Some(spread)) = (row.noisy, spread(&row.rounds)) {
+            notes.push(format!(
+                "{}: too noisy: its ratio lay between {:.2} and {:.2} in single rounds, more than \
+                 12% from the median of {:.2}. More --rounds, a longer --duration or a quieter box \
+                 would tell.",
+                row.name, spread.min, spread.max, spread.median
+            ));
+        }
+    }
+    notes.extend(server_was_limit(tools));
+    let mut others = tools.iter().filter(|row| row.name != OURSELVES);
+    if others.all(|row| !row.installed || row.cannot.is_some()) {
+        notes.push("No other tool here can do this; their rows say why.".into());
+    }
+    notes
+}
+
+fn went_wrong(row: &Row) -> Option<String> {
+    let wrong: Vec<&Round> = row.rounds.iter().filter(|round| round.requests.is_none()).collect();
+    let why = wrong.first()?.note.as_deref().unwrap_or("it said nothing");
+    Some(match row.rounds.len() {
+        1 => format!("{}: {why}.", row.name),
+        rounds => format!("{}: {} of {rounds} rounds went wrong: {why}.", row.name, wrong.len()),
+    })
+}
+
+fn differs(row: &Row) -> Option<String> {
+    let round = row.rounds.iter().find(|round| round.differs)?;
+    let what = round.note.as_deref().unwrap_or_default();
+    Some(format!("{} (!): round {}: {what}.", row.name, round.round))
+}
+
+/// A server that was the limit makes all rates alike, and says nothing about who asked.
+fn server_was_limit(tools: &[Row]) -> Option<String> {
+    let idle: Vec<String> = tools
+        .iter()
+        .filter_map(|row| Some((row.name, row.medians.as_ref()?)))
+        .filter(|(_, medians)| medians.busy_ratio < BUSY_MIN)
+        .map(|(name, medians)| format!("{name} {:.0}%", medians.busy_ratio * 100.0))
+        .collect();
+    (!idle.is_empty()).then(|| {
+        format!(
+            "Not all used the whole time of their CPUs ({}): there the server, or whatever else \
+             ran on these CPUs, was the limit, and CPU per request is the number to compare, not \
+             requests/s.",
+            idle.join(", ")
+        )
+    })
+}
+
+/// What it comes to, in two sentences.
+pub(super) fn verdict(tools: &[Row]) -> Vec<String> {
+    let measured = |row: &Row| {
+        let medians = row.medians.as_ref()?;
+        Some((medians.cpu_us_per_request?, medians.requests_per_s))
+    };
+    let Some((own_us, own_per_s)) =
+        tools.iter().find(|row| row.name == OURSELVES).and_then(measured)
+    else {
+        return vec!["ringshot had no answer, so nothing can be compared with it.".into()];
+    };
+    // A tool that contradicts the server is no measure of anything.
+    let others = tools.iter().filter(|row| row.name != OURSELVES && !row.differs);
+    let mut others: Vec<(&Row, f64, f64)> =
+        others.filter_map(|row| measured(row).map(|(us, per_s)| (row, us, per_s))).collect();
+    others.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let times: Vec<String> = others
+        .iter()
+        .map(|(row, us, _)| {
+            let ratio = row.medians.as_ref().and_then(|medians| medians.ratio).unwrap_or(1.0);
+            format!("{} {} ({ratio:.2} times that)", row.name, time_us(*us))
+        })
+        .collect();
+    let Some(fastest) = others.iter().max_by(|a, b| a.2.total_cmp(&b.2)) else {
+        return vec![format!("ringshot used {} of CPU per request.", time_us(own_us))];
+    };
+    let second = match fastest {
+        (_, _, per_s) if *per_s <= own_per_s => format!(
+            "ringshot also had the most answers, {}/s; then comes {} with {}/s.",
+            rate(own_per_s),
+            fastest.0.name,
+            rate(*per_s)
+        ),
+        (row, _, per_s) => format!(
+            "{} had the most answers, {}/s; ringshot had {}/s.",
+            row.name,
+            rate(*per_s),
+            rate(own_per_s)
+        ),
+    };
+    let least = if others[0].1 < own_us { "" } else { " the least" };
+    let second = match least {
+        "" => second.replace("ringshot also had", "ringshot had"),
+        _ => second,
+    };
+    let first = match least {
+        "" => format!("Per request ringshot used {} of CPU; {}.", time_us(own_us), listed(&times)),
+        _ => format!(
+            "ringshot used the least CPU per request, {}; {}.",
+            time_us(own_us),
+            listed(&times)
+        ),
+    };
+    vec![first, second]
+}
+
+fn listed(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// The first line of what a tool complained, safe to show and short.
+pub(super) fn complaint(stderr: &str, stdout: &str) -> String {
+    const CHARACTERS_MAX: usize = 160;
+    let mut lines = stderr.lines().chain(stdout.lines()).map(str::trim);
+    let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    let line = line.trim_end_matches('.');
+    crate::report::console::format::shortened(&escape(line), CHARACTERS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::document::tests::{document, rows};
+    use crate::compare::plan::tests::mode;
+
+    fn found(arguments: &str, requests: u64, errors: u64, seen: Seen) -> Option<String> {
+        let reading = Reading { requests, ok: requests, errors, ..Reading::default() };
+        contradiction(&reading, &seen, &mode(arguments))
+    }
+
+    #[test]
+    fn a_count_may_differ_by_a_hundredth_and_what_is_under_way() {
+        let seen = |requests| Seen { by: "server", requests: Some(requests), connections: 9_000 };
+        for (arguments, requests, errors, server, differs) in [
+            ("-k -c 8 -d 1s", 10_000, 0, 10_108, false),
+            ("-k -c 8 -d 1s", 10_000, 0, 10_109, true),
+            ("-k -c 8 -d 1s", 10_000, 0, 9_891, true),
+            ("-p 16 -c 8 -d 1s", 10_000, 0, 10_228, false),
+            ("-k -c 8 -d 1s", 10_000, 500, 10_600, false),
+        ] {
+            let mut seen = seen(server);
+            seen.connections = 8;
+            let text = found(arguments, requests, errors, seen);
+            assert_eq!(text.is_some(), differs, "{arguments} {server}: {text:?}");
+        }
+        let text = found("-c 8 -d 1s", 20_000, 0, seen(10_000)).unwrap();
+        assert_eq!(text, "it says that 20,000 requests were answered, the server saw 10,000");
+    }
+
+    #[test]
+    fn connections_tell_whether_it_was_the_mode_that_was_asked_for() {
+        let kernel = |connections| Seen { by: "kernel", requests: None, connections };
+        let server = |connections| Seen { by: "server", requests: Some(10_000), connections };
+        let text = found("-c 8 -d 1s", 10_000, 0, kernel(8)).unwrap();
+        assert!(text.starts_with("the kernel saw 8 connections for 10,000 requests"), "{text}");
+        assert_eq!(found("-c 8 -d 1s", 10_000, 0, kernel(10_008)), None);
+        assert_eq!(found("-k -c 8 -d 1s", 10_000, 0, kernel(5_000)), None, "somebody else's");
+        let text = found("-k -c 8 -d 1s", 10_000, 0, server(5_000)).unwrap();
+        assert!(text.contains("they were not kept"), "{text}");
+    }
+
+    #[test]
+    fn a_verdict_is_two_sentences_whoever_is_ahead() {
+        let told = verdict(&document(rows()).tools);
+        assert_eq!(
+            told,
+            [
+                "ringshot used the least CPU per request, 40.5 µs; wrk 60.8 µs (1.50 times that).",
+                "ringshot also had the most answers, 25,000/s; then comes wrk with 20,000/s."
+            ]
+        );
+        let mut behind = document(rows()).tools;
+        let medians = behind[1].medians.as_mut().unwrap();
+        (medians.cpu_us_per_request, medians.ratio) = (Some(30.25), Some(0.75));
+        medians.requests_per_s = 30_000.0;
+        assert_eq!(
+            verdict(&behind),
+            [
+                "Per request ringshot used 40.5 µs of CPU; wrk 30.2 µs (0.75 times that).",
+                "wrk had the most answers, 30,000/s; ringshot had 25,000/s."
+            ]
+        );
+        assert!(verdict(&[])[0].starts_with("ringshot had no answer"));
+    }
+
+    #[test]
+    fn what_makes_numbers_doubtful_is_said() {
+        let mut noisy = rows();
+        noisy[1].rounds[0].cpu_us_per_request = Some(100.0);
+        let notes = document(noisy).notes.join("\n");
+        assert!(notes.contains("wrk: too noisy: its ratio lay between 1.50 and 2.47"), "{notes}");
+
+        let mut idle = rows();
+        idle[0].rounds.iter_mut().for_each(|round| round.busy_ratio = 0.62);
+        let notes = document(idle).notes.join("\n");
+        assert!(notes.contains("(ringshot 62%): there the server, or"), "{notes}");
+
+        let mut wrong = rows();
+        let broken = &mut wrong[1].rounds[1];
+        *broken = Round { round: 2, note: Some("exit code 3".into()), ..Round::default() };
+        let notes = document(wrong).notes.join("\n");
+        assert!(notes.contains("wrk: 1 of 3 rounds went wrong: exit code 3."), "{notes}");
+
+        assert_eq!(document(rows()).notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_that_steers_nothing() {
+        assert_eq!(complaint("\n  \x1b[31mno such file.\nmore", ""), r"\x1b[31mno such file");
+        assert_eq!(complaint("", "unable to connect\n"), "unable to connect");
+        assert!(complaint(&"x".repeat(500), "").chars().count() <= 160);
+    }
+}

@@ -1,0 +1,37 @@
+//! ringshot beside the tools that people know: the same load, the same processors, one table.
+//!
+//! Numbers of two tools that were measured on different days, with other connections, or on a box
+//! that had something else to do in between, cannot be compared. So all of them run here, one after
+//! the other, in rounds:
+//!
+//! ```text
+//!   round 1   ringshot wrk      ab       hey
+//!   round 2   ringshot hey      ab       wrk         nobody is always behind the same one
+//!   round 3   ab       hey      ringshot wrk
+//!                │
+//!                ├─ target     a fresh server, or no leftover ports of the run before
+//!                ├─ trial      one child: pinned, timed, its CPU from wait4, its memory
+//!                ├─ tools/     its command line, and what its own output says
+//!                └─ judge      does that fit to what the server, or the kernel, has seen?
+//!                        │
+//!   plan ──► trials ──► document: medians, ratios, sentences ──► page, Markdown, JSON
+//! ```
+//!
+//! What a tool says stands in its row as that tool defines it; what it used is the kernel's count;
+//! and where the two do not fit together, the row says so. A ratio is made within a round, because
+//! what disturbs a box lasts longer than a run of seconds.
+
+pub mod command;
+mod document;
+mod judge;
+mod markdown;
+mod page;
+mod plan;
+mod statistics;
+mod target;
+pub mod tools;
+mod trial;
+
+pub use document::{Document, Medians, Round, Row, Seen};
+pub use markdown::markdown;
+pub use plan::{ComparePlan, Mode, Stop};

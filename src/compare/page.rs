@@ -1,0 +1,262 @@
+//! What a person sees of a comparison: a line for each run as it is made, and at the end the table.
+
+use super::document::{Document, Round, Row, Setup};
+use crate::report::console::format::{
+    NOTHING, bytes, count, counted, cpu_list, escape, rate, seconds, time_us, wrapped,
+};
+use crate::report::console::style::{Role, Style};
+use std::io::{self, Write};
+
+/// The columns of the table, and how wide each is with the space before it.
+const COLUMNS: [(&str, usize); 11] = [
+    ("", 8),
+    ("requests/s", 10),
+    ("CPU/req", 9),
+    ("user", 9),
+    ("ratio (min-max)", 17),
+    ("memory", 8),
+    ("p50", 8),
+    ("p90", 8),
+    ("p99", 8),
+    ("max", 8),
+    ("errors", 7),
+];
+
+/// Where the table is broken when it is wider than the terminal: before the latencies.
+const BREAK: usize = 6;
+
+/// What is compared, and how.
+pub(super) fn head(
+    setup: &Setup,
+    rows: &Vec<Row>,
+    rounds: u32,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
+    let able = rows.iter().filter(|row| row.installed && row.cannot.is_none());
+    let names: Vec<&str> = able.map(|row| row.name).collect();
+    let what = format!("Comparing {} on {}", names.join(", "), what_runs(setup));
+    for line in wrapped(&what, style.width) {
+        writeln!(out, "{}", style.paint(Role::Heading, &line))?;
+    }
+    for line in wrapped(&how_often(setup, rounds, names.len()), style.width.saturating_sub(2)) {
+        writeln!(out, "  {line}")?;
+    }
+    Ok(())
+}
+
+/// The request and the connections.
+pub(super) fn what_runs(setup: &Setup) -> String {
+    let url = setup.url.as_deref().map_or("the bundled server".into(), escape);
+    let connections = counted(setup.connections.into(), "connection");
+    let reuse = match (setup.requests_per_connection, setup.pipeline) {
+        (Some(1), _) => "a new one for every request".into(),
+        (Some(requests), _) => format!("a new one after {}", counted(requests, "request")),
+        (None, 1) => "keep-alive".into(),
+        (None, depth) => format!("{depth} requests pipelined"),
+    };
+    let close = match setup.requests_per_connection {
+        Some(_) => format!(", --close {}", setup.close),
+        None => String::new(),
+    };
+    format!("{} {url}: {connections}, {reuse}{close}", escape(&setup.method))
+}
+
+/// Rounds, length and place.
+pub(super) fn how_often(setup: &Setup, rounds: u32, tools: usize) -> String {
+    let each = match (setup.requests, setup.duration_s) {
+        (Some(requests), _) => counted(requests, "request"),
+        (None, duration_s) => seconds(duration_s.unwrap_or_default()),
+    };
+    let place = |cpus: &[usize]| match cpus {
+        [] => "not pinned".to_owned(),
+        cpus => format!("on CPU {}", cpu_list(cpus)),
+    };
+    let server = match setup.url {
+        Some(_) => String::new(),
+        None => format!("; the server {}, new for every run", place(&setup.server_cpus)),
+    };
+    format!(
+        "{} of {} of {each} each, {}, {}{server}",
+        counted(rounds.into(), "round"),
+        counted(tools as u64, "run"),
+        counted(setup.threads.into(), "thread"),
+        place(&setup.cpus)
+    )
+}
+
+/// A sign of life, on standard error.
+pub(super) fn progress(round: u32, rounds: u32, name: &str, done: &Round) {
+    let what = match (done.requests_per_s, done.cpu_us_per_request) {
+        (Some(per_s), Some(us)) => {
+            format!("{:>11} requests/s  {:>8} CPU", rate(per_s), time_us(us))
+        }
+        (Some(_), None) => "no answers".into(),
+        _ => String::new(),
+    };
+    let note = done.note.as_deref().map(|note| format!("  {note}")).unwrap_or_default();
+    // A closed standard error is no reason to end a comparison.
+    let _ = writeln!(io::stderr(), "  {round:>3}/{rounds}  {name:<9}{what}{note}");
+}
+
+/// The cells of a row, without its name; what a tool does not report is `-`.
+pub(super) fn cells(row: &Row) -> Result<Vec<String>, String> {
+    if !row.installed {
+        return Err(format!("not installed: {}", row.install));
+    }
+    if let Some(reason) = &row.cannot {
+        return Err(reason.clone());
+    }
+    let Some(medians) = &row.medians else {
+        let note = row.rounds.iter().find_map(|round| round.note.clone());
+        return Err(note.unwrap_or_else(|| "not run".into()));
+    };
+    let time = |us: Option<f64>| us.map_or(NOTHING.into(), time_us);
+    let ratio = match (medians.ratio, medians.ratio_min, medians.ratio_max) {
+        (Some(median), Some(min), Some(max)) => format!("{median:.2} ({min:.2}-{max:.2})"),
+        _ => NOTHING.into(),
+    };
+    let latency = &medians.latency;
+    Ok(vec![
+        rate(medians.requests_per_s),
+        time(medians.cpu_us_per_request),
+        time(medians.cpu_user_us_per_request),
+        ratio,
+        medians.memory_peak_bytes.map_or(NOTHING.into(), bytes),
+        time(latency.p50_us),
+        time(latency.p90_us),
+        time(latency.p99_us),
+        time(latency.max_us),
+        count(medians.errors),
+    ])
+}
+
+/// The name of a row, with a mark where the server has seen something else.
+pub(super) fn name(row: &Row) -> String {
+    format!("{}{}", row.name, if row.differs { " !" } else { "" })
+}
+
+/// The table, what it comes to, and what its numbers contain.
+pub(super) fn summary(document: &Document, out: &mut dyn Write, style: Style) -> io::Result<()> {
+    writeln!(out)?;
+    let whole: usize = COLUMNS.iter().map(|(_, width)| width).sum();
+    let lines: &[std::ops::Range<usize>] =
+        if whole <= style.width { &[0..11] } else { &[0..BREAK, BREAK..11] };
+    let print = |cells: &[String], role: Role, out: &mut dyn Write| {
+        for (at, columns) in lines.iter().enumerate() {
+            let mut line = format!("{:<8}", if at == 0 { cells[0].as_str() } else { "" });
+            for column in columns.clone().filter(|&column| column > 0) {
+                line += &format!("{:>width$}", cells[column], width = COLUMNS[column].1);
+            }
+            writeln!(out, "{}", style.paint(role, &line))?;
+        }
+        Ok::<(), io::Error>(())
+    };
+    let names: Vec<String> = COLUMNS.iter().map(|(name, _)| (*name).into()).collect();
+    print(&names, Role::Heading, out)?;
+    for row in &document.tools {
+        match cells(row) {
+            Ok(cells) => {
+                let cells: Vec<String> = std::iter::once(name(row)).chain(cells).collect();
+                print(&cells, Role::Text, out)?;
+            }
+            Err(reason) => {
+                let lines = wrapped(&reason, style.width.saturating_sub(9));
+                for (at, line) in lines.iter().enumerate() {
+                    let name = if at == 0 { row.name } else { "" };
+                    writeln!(out, "{name:<8} {}", style.paint(Role::Aside, line))?;
+                }
+            }
+        }
+    }
+    writeln!(out)?;
+    let text = |text: &str, role: Role, indent: usize, out: &mut dyn Write| {
+        for line in wrapped(text, style.width.saturating_sub(indent)) {
+            writeln!(out, "{:indent$}{}", "", style.paint(role, &line))?;
+        }
+        Ok::<(), io::Error>(())
+    };
+    for sentence in &document.verdict {
+        text(sentence, Role::Heading, 0, out)?;
+    }
+    for note in &document.notes {
+        text(note, Role::Warning, 0, out)?;
+    }
+    writeln!(out, "\n{}", style.paint(Role::Heading, "What the numbers contain"))?;
+    text(ABOUT, Role::Text, 2, out)?;
+    for row in document.tools.iter().filter(|row| row.medians.is_some()) {
+        text(&format!("{}: {}.", row.name, row.footnote), Role::Text, 2, out)?;
+    }
+    if document.interrupted {
+        writeln!(out, "\n{}", style.paint(Role::Warning, "Interrupted; this is what was done."))?;
+    }
+    Ok(())
+}
+
+/// What holds for all rows.
+pub(super) const ABOUT: &str = "Medians over the rounds. CPU/req is the whole process's CPU time \
+     for each answer, user the part of it in its own code; ratio is CPU/req over that of ringshot in \
+     the same round; memory is the most that was resident; latencies and errors are what each tool \
+     calls so.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::document::tests::{document, rows};
+
+    fn page(document: &Document, width: usize) -> String {
+        let mut out = Vec::new();
+        summary(document, &mut out, Style { width, ..Style::PLAIN }).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_broken_where_the_terminal_ends() {
+        let mut rows = rows();
+        rows.push(Row {
+            name: "ab",
+            installed: false,
+            install: "apt install ab",
+            ..rows[1].clone()
+        });
+        rows.push(Row {
+            name: "hey",
+            cannot: Some("it cannot pipeline".into()),
+            ..rows[1].clone()
+        });
+        rows[2].rounds.clear();
+        rows[3].rounds.clear();
+        let document = document(rows);
+        for width in [80, 100] {
+            let text = page(&document, width);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.contains("ab       not installed: apt install ab\n"), "{text}");
+            assert!(text.contains("hey      it cannot pipeline\n"), "{text}");
+        }
+        let row = "wrk         20,000  60.8 µs  7.59 µs 1.50 (1.50-1.50) 8.00 MB";
+        assert!(page(&document, 80).contains(&format!("{row}\n")), "{}", page(&document, 80));
+    }
+
+    #[test]
+    fn a_tool_that_contradicts_the_server_is_marked() {
+        let mut rows = rows();
+        rows[1].rounds[1].differs = true;
+        rows[1].rounds[1].note = Some("it says 2, the server saw 1".into());
+        let text = page(&document(rows), 100);
+        assert!(text.contains("\nwrk !  "), "{text}");
+        assert!(text.contains("wrk (!): round 2: it says 2, the server saw 1."), "{text}");
+    }
+
+    #[test]
+    fn what_runs_is_said_in_one_line() {
+        let setup = document(rows()).plan;
+        let expected = "GET the bundled server: 64 connections, a new one for every request, \
+                        --close server";
+        assert_eq!(what_runs(&setup), expected);
+        let expected = "3 rounds of 2 runs of 1 s each, 1 thread, on CPU 1; the server on CPU 0, \
+                        new for every run";
+        assert_eq!(how_often(&setup, 3, 2), expected);
+        let kept = Setup { requests_per_connection: None, pipeline: 16, ..setup };
+        assert!(what_runs(&kept).ends_with("64 connections, 16 requests pipelined"));
+    }
+}

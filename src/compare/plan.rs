@@ -1,0 +1,246 @@
+//! What a comparison is to be: the one load that every tool gets, who takes part, how often.
+
+use super::tools::{self, Tool};
+use crate::cli::{CompareArgs, RunArgs};
+use crate::connection::CloseMode;
+use crate::plan::{Endpoint, Plan, UsageError, parse};
+use crate::ports::PortChoice;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// More rounds than anybody waits for.
+const ROUNDS_MAX: u32 = 1000;
+
+/// How long a run may take that is limited by its requests alone.
+const REQUESTS_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// What a run may take beyond its own time and one last timeout.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What a comparison is to be.
+#[derive(Clone, Debug)]
+pub struct ComparePlan {
+    /// The load, as ringshot understands it.
+    pub run: Plan,
+    /// The load, as it was typed: ringshot gets the same flags as a child.
+    pub typed: RunArgs,
+    /// Who takes part beside ringshot.
+    pub tools: Vec<&'static dyn Tool>,
+    /// How often each of them runs.
+    pub rounds: u32,
+}
+
+/// What ends a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Time.
+    After(Duration),
+    /// So many requests.
+    Requests(u64),
+}
+
+/// The load, in the words of any tool.
+#[derive(Clone, Debug)]
+pub struct Mode {
+    /// The target, without a password.
+    pub url: String,
+    /// Concurrent connections.
+    pub connections: u32,
+    /// Threads, where the tool has them.
+    pub threads: u32,
+    /// What ends it.
+    pub stop: Stop,
+    /// Requests on one connection; `None` for as many as it carries.
+    pub requests_per_connection: Option<u64>,
+    /// Requests handed over at once.
+    pub pipeline: u32,
+    /// Who closes a connection.
+    pub close: CloseMode,
+    /// The request's method.
+    pub method: String,
+    /// Its headers beside the usual ones, credentials included.
+    pub headers: Vec<(String, String)>,
+    /// Its body; empty for none.
+    pub body: Arc<[u8]>,
+    /// The time for one request.
+    pub timeout: Duration,
+    /// Whether source addresses or source ports were given.
+    pub sources_given: bool,
+}
+
+impl ComparePlan {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, with the flag's name and the accepted form; what other
+    /// tools could not do in the same way.
+    pub fn new(args: &CompareArgs, command: &[String]) -> Result<ComparePlan, UsageError> {
+        refuse_what_others_lack(&args.run)?;
+        let tools = named(&args.with)?;
+        let rounds =
+            parse::within_u32("--rounds", parse::count("--rounds", &args.rounds)?, ROUNDS_MAX)?;
+        let run = Plan::new(&args.run, command)?;
+        run.outputs.only(&["--json", "--report"], "compare")?;
+        if let Some(requests) = run.requests.filter(|&n| n < u64::from(run.connections)) {
+            return Err(UsageError(format!(
+                "--requests {requests}: give at least one for each of the {} connections; ab, hey \
+                 and h2load refuse fewer",
+                run.connections
+            )));
+        }
+        Ok(ComparePlan { run, typed: args.run.clone(), tools, rounds })
+    }
+
+    /// How long one run may take before it has hung.
+    pub fn limit(&self) -> Duration {
+        let timeout = Duration::from_nanos(self.run.policy.timeout_ns);
+        self.run.duration.unwrap_or(REQUESTS_TIME_MAX) + timeout + GRACE
+    }
+}
+
+impl Mode {
+    /// The load towards a target.
+    pub fn of(plan: &Plan, endpoint: &Endpoint, threads: u32) -> Mode {
+        let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+        let headers = plan.request(endpoint).headers;
+        Mode {
+            url: endpoint.url.clone(),
+            connections: plan.connections,
+            threads,
+            stop: match (plan.requests, plan.duration) {
+                (Some(requests), _) => Stop::Requests(requests),
+                (None, duration) => Stop::After(duration.unwrap_or_default()),
+            },
+            requests_per_connection: plan.policy.requests_per_connection,
+            pipeline: plan.policy.pipeline,
+            close: plan.policy.close,
+            method: plan.method.clone(),
+            headers: headers.into_iter().map(|(name, value)| (name, text(value))).collect(),
+            body: plan.body.clone(),
+            timeout: Duration::from_nanos(plan.policy.timeout_ns),
+            sources_given: !plan.source_ips.names().is_empty()
+                || matches!(plan.source_ports, PortChoice::Within(_)),
+        }
+    }
+
+    /// Whether every request has a connection of its own.
+    pub fn is_new_connections(&self) -> bool {
+        self.requests_per_connection == Some(1)
+    }
+}
+
+fn named(list: &str) -> Result<Vec<&'static dyn Tool>, UsageError> {
+    let known = tools::names().join(",");
+    let refuse = |why: String| {
+        Err(UsageError(format!("--with {}: {why}; give some of {known}", list.escape_debug())))
+    };
+    let mut tools: Vec<&'static dyn Tool> = Vec::new();
+    for name in list.split(',').map(str::trim) {
+        let Some(tool) = tools::by_name(name) else {
+            return refuse(format!("{} is not known", name.escape_debug()));
+        };
+        if tools.iter().any(|other| other.name() == name) {
+            return refuse(format!("{name} is there twice"));
+        }
+        tools.push(tool);
+    }
+    Ok(tools)
+}
+
+fn refuse_what_others_lack(run: &RunArgs) -> Result<(), UsageError> {
+    const CLOSED: &str = "a comparison is a closed loop, the only load that all of the tools know";
+    const START: &str = "the other tools begin with all connections at once, and cannot slow down";
+    const WARMUP: &str = "the other tools count from their first request on";
+    let pacing = &run.pacing;
+    for (flag, given, why) in [
+        ("--rate", pacing.rate.is_some(), CLOSED),
+        ("--stages", pacing.stages.is_some(), CLOSED),
+        ("--arrivals", pacing.arrivals.is_some(), CLOSED),
+        ("--seed", pacing.seed.is_some(), CLOSED),
+        ("--backlog", pacing.backlog.is_some(), CLOSED),
+        ("--think", pacing.think.is_some(), "the other tools know no pause between requests"),
+        ("--ramp-connections", pacing.ramp_connections.is_some(), START),
+        ("--connect-rate", pacing.connect_rate.is_some(), START),
+        ("--warmup", pacing.warmup.is_some(), WARMUP),
+        ("--slo", !run.slos.is_empty(), "a comparison has a table, not a verdict on one tool"),
+        (
+            "--requests",
+            run.requests.is_some() && run.duration.is_some(),
+            "the other tools stop after a time or after so many requests; leave one out",
+        ),
+    ] {
+        if given {
+            return Err(UsageError(format!("{flag}: {why}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    pub(in crate::compare) fn plan(arguments: &str) -> Result<ComparePlan, UsageError> {
+        let words = "ringshot compare".split(' ').chain(arguments.split_whitespace());
+        let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+        match cli.command {
+            Some(Command::Compare(args)) => ComparePlan::new(&args, &[]),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A load on two threads, towards `http://a:81/x`.
+    pub(in crate::compare) fn mode(arguments: &str) -> Mode {
+        let plan = plan(arguments).unwrap().run;
+        Mode::of(&plan, &Endpoint::parse("http://a:81/x").unwrap(), 2)
+    }
+
+    #[test]
+    fn all_tools_take_part_unless_some_are_named() {
+        let names = |arguments: &str| -> Vec<_> {
+            plan(arguments).unwrap().tools.iter().map(|tool| tool.name()).collect()
+        };
+        assert_eq!(names(""), ["wrk", "ab", "hey", "oha", "h2load"]);
+        assert_eq!(names("--with oha,wrk"), ["oha", "wrk"]);
+    }
+
+    #[test]
+    fn what_no_other_tool_does_is_refused() {
+        for (arguments, text) in [
+            ("-R 5", "--rate: a comparison is a closed loop"),
+            ("--stages 1s:5", "--stages: a comparison is a closed loop"),
+            ("--think 1s", "--think: the other tools know no pause"),
+            ("--ramp-connections 1s", "--ramp-connections: the other tools begin with all"),
+            ("--connect-rate 5", "--connect-rate: the other tools begin with all"),
+            ("-w 1s", "--warmup: the other tools count from"),
+            ("--slo p99<5ms", "--slo: a comparison has a table"),
+            ("-n 100 -d 1s", "--requests: the other tools stop after a time or"),
+            ("-n 10 -c 64", "--requests 10: give at least one for each of the 64 connections"),
+            ("--rounds 0", "--rounds 0: give a whole number from 1 on"),
+            ("--rounds 1001", "--rounds 1001: at most 1000"),
+            ("--with wrk,curl", "--with wrk,curl: curl is not known; give some of wrk,ab,hey"),
+            ("--with wrk,ab,wrk", "--with wrk,ab,wrk: wrk is there twice"),
+            ("--with ,", "--with ,:  is not known"),
+            ("--hdr a", "--hdr: `ringshot compare` writes only --json and --report"),
+        ] {
+            let error = plan(arguments).unwrap_err().0;
+            assert!(error.starts_with(text), "{arguments}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_run_has_its_time_one_timeout_and_some_grace() {
+        assert_eq!(plan("-d 2s --timeout 3s").unwrap().limit(), Duration::from_secs(15));
+        assert_eq!(plan("-n 1000").unwrap().limit(), Duration::from_secs(320));
+    }
+
+    #[test]
+    fn credentials_of_the_url_become_a_header() {
+        let plan = plan("-d 1s http://me:secret@a/").unwrap().run;
+        let mode = Mode::of(&plan, plan.endpoint.as_ref().unwrap(), 1);
+        assert_eq!(mode.url, "http://a/");
+        assert_eq!(mode.headers, [("Authorization".into(), "Basic bWU6c2VjcmV0".into())]);
+    }
+}

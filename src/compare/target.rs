@@ -1,0 +1,233 @@
+//! What is measured, fresh for every run, and what it saw of it.
+//!
+//! A run leaves connections in TIME_WAIT behind for a minute. Where these are the client's, the next
+//! run finds its ports taken, and whoever comes second loses. The bundled server is therefore
+//! started anew on another port for every run: no four-tuple comes back. Somebody else's server
+//! stays where it is, so there the ports are waited for.
+
+use super::document::Seen;
+use crate::experiment;
+use crate::kernel::{Counters, Snapshot, sockets, sysctl};
+use crate::plan::{Endpoint, Plan};
+use crate::preflight::{self, cpus::Placement};
+use crate::report::console::format::count;
+use crate::signals::Signals;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// TIME_WAIT lasts for a minute.
+const DRAIN_MAX: Duration = Duration::from_secs(65);
+
+/// The part of the ports that may be in TIME_WAIT when a run begins.
+const PORTS_TAKEN_MAX: f64 = 0.25;
+
+/// How long a server may take to tell its counts.
+const STATS_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// More than the counts of a bench-server are.
+const STATS_BYTES_MAX: u64 = 256 * 1024;
+
+/// Ports that were never used are found soon.
+const SERVERS_TRIED_MAX: u32 = 16;
+
+/// What is measured.
+pub(super) enum Target {
+    /// The bundled server, and the ports that it had.
+    Bundled { placement: Placement, ports: HashSet<u16> },
+    /// Somebody else's.
+    Given {
+        endpoint: Endpoint,
+        addresses: Vec<SocketAddr>,
+        /// Whether it tells its counts, as bench-server does.
+        tells: bool,
+    },
+}
+
+/// The target of one run.
+pub(super) struct Site {
+    /// Where it is.
+    pub(super) endpoint: Endpoint,
+    /// What was waited for in vain.
+    pub(super) note: Option<String>,
+    witness: Witness,
+}
+
+/// Who saw the run, and what they had seen before.
+enum Witness {
+    Bundled(bench_server::Server),
+    Stats { endpoint: Endpoint, address: SocketAddr, before: Counts },
+    Kernel(Snapshot),
+}
+
+/// What a bench-server counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    requests: u64,
+    connections: u64,
+}
+
+impl Target {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// A name without an address.
+    pub(super) fn of(plan: &Plan, placement: &Placement) -> Result<Target, Box<dyn Error>> {
+        let Some(endpoint) = plan.endpoint.clone() else {
+            return Ok(Target::Bundled { placement: placement.clone(), ports: HashSet::new() });
+        };
+        let addresses = preflight::resolve(&endpoint)?;
+        let tells = addresses.iter().any(|&address| counts(&endpoint, address).is_ok());
+        Ok(Target::Given { endpoint, addresses, tells })
+    }
+
+    /// Makes it ready for a run.
+    ///
+    /// # Errors
+    /// When the bundled server cannot be started.
+    pub(super) fn ready(&mut self, signals: &Signals) -> Result<Site, Box<dyn Error>> {
+        match self {
+            Target::Bundled { placement, ports } => {
+                let mut tries = 0;
+                let (server, endpoint) = loop {
+                    let (server, endpoint) = experiment::start_bundled(placement)?;
+                    tries += 1;
+                    if ports.insert(endpoint.port) || tries == SERVERS_TRIED_MAX {
+                        break (server, endpoint);
+                    }
+                };
+                Ok(Site { endpoint, note: None, witness: Witness::Bundled(server) })
+            }
+            Target::Given { endpoint, addresses, tells } => {
+                let note = drain(addresses, signals);
+                let told = addresses.iter().filter(|_| *tells).find_map(|&address| {
+                    let before = counts(endpoint, address).ok()?;
+                    Some(Witness::Stats { endpoint: endpoint.clone(), address, before })
+                });
+                let witness = told.unwrap_or_else(|| Witness::Kernel(Snapshot::take()));
+                Ok(Site { endpoint: endpoint.clone(), note, witness })
+            }
+        }
+    }
+}
+
+impl Site {
+    /// What was seen since it was made ready; `None` when nobody tells.
+    pub(super) fn seen(self) -> Option<Seen> {
+        let seen =
+            |by, requests: u64, connections| Seen { by, requests: Some(requests), connections };
+        match self.witness {
+            Witness::Bundled(server) => {
+                let stats = server.stats();
+                Some(seen("server", stats.requests, stats.connections))
+            }
+            Witness::Stats { endpoint, address, before } => {
+                let after = counts(&endpoint, address).ok()?;
+                // A server that was started anew in between has lost its counts.
+                let requests = after.requests.checked_sub(before.requests)?;
+                let connections = after.connections.checked_sub(before.connections)?;
+                Some(seen("stats", requests, connections))
+            }
+            Witness::Kernel(before) => {
+                let Counters(grown) = Snapshot::take().since(&before);
+                let connections = *grown.get("TcpActiveOpens")?;
+                Some(Seen { by: "kernel", requests: None, connections })
+            }
+        }
+    }
+}
+
+/// Waits until most ports are free again; returns what to say when they are not.
+fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
+    let ports = sysctl::local_port_range().count();
+    let most = (ports as f64 * PORTS_TAKEN_MAX) as u64;
+    // Where the kernel does not tell, there is nothing to wait for.
+    let taken = || sockets::time_wait(targets).map_or(0, |found| found.client_owned());
+    let begin = Instant::now();
+    let mut told = false;
+    loop {
+        let count_now = taken();
+        if count_now <= most || signals.exit_code().is_some() {
+            return None;
+        }
+        let what = format!(
+            "{} of {} source ports towards the target are in TIME_WAIT",
+            count(count_now),
+            count(ports as u64)
+        );
+        if begin.elapsed() >= DRAIN_MAX {
+            return Some(format!(
+                "began although {what}, after {} s of waiting",
+                DRAIN_MAX.as_secs()
+            ));
+        }
+        if !std::mem::replace(&mut told, true) {
+            eprintln!(
+                "ringshot: {what}; waiting until a quarter of them is left, for at most {} s",
+                DRAIN_MAX.as_secs()
+            );
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Asks a server for its counts, as bench-server tells them.
+fn counts(endpoint: &Endpoint, address: SocketAddr) -> io::Result<Counts> {
+    let mut stream = TcpStream::connect_timeout(&address, STATS_TIME_MAX)?;
+    stream.set_read_timeout(Some(STATS_TIME_MAX))?;
+    stream.set_write_timeout(Some(STATS_TIME_MAX))?;
+    let host = &endpoint.host_header;
+    write!(stream, "GET /stats HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(STATS_BYTES_MAX).read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    parse_counts(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn parse_counts(answer: &str) -> Option<Counts> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let ok = head.split(' ').nth(1) == Some("200");
+    let document: Value = serde_json::from_str(body).ok().filter(|_| ok)?;
+    // Any server may have a page of that name: only a bench-server has this key in it.
+    document["stats_requests"].as_u64()?;
+    Some(Counts {
+        requests: document["requests"].as_u64()?,
+        connections: document["connections"].as_u64()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bench_server_s_counts_are_taken() {
+        let answer = |status: &str, body: &str| format!("HTTP/1.1 {status}\r\nA: b\r\n\r\n{body}");
+        let body = r#"{"requests": 5, "connections": 3, "stats_requests": 1}"#;
+        let expected = Some(Counts { requests: 5, connections: 3 });
+        assert_eq!(parse_counts(&answer("200 OK", body)), expected);
+        assert_eq!(parse_counts(&answer("404 Not Found", body)), None);
+        assert_eq!(parse_counts(&answer("200 OK", r#"{"requests": 5, "connections": 3}"#)), None);
+        assert_eq!(parse_counts(&answer("200 OK", "<html>")), None);
+        assert_eq!(parse_counts("garbage"), None);
+    }
+
+    #[test]
+    fn a_server_is_asked_over_a_connection_that_it_does_not_count() {
+        let server = bench_server::Server::start(bench_server::Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            threads: 1,
+            ..Default::default()
+        })
+        .unwrap();
+        let endpoint = Endpoint::parse(&format!("http://{}/", server.addr())).unwrap();
+        for _ in 0..2 {
+            let told = counts(&endpoint, server.addr()).unwrap();
+            assert_eq!(told, Counts { requests: 0, connections: 0 });
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One run of one tool: a child process that is pinned, watched and ended, whatever it does.
+//!
+//! ```text
+//!   affinity of this thread ──► spawn (inherits it) ──► affinity back
+//!                                 │
+//!         stdout, stderr  ◄───────┤  a thread for each, so that no pipe is ever full
+//!         VmHWM           ◄───────┤  every 100 ms
+//!         the deadline, Ctrl-C ──►│  the whole process group is killed
+//!                                 ▼
+//!                               wait4: how it ended, and what it used
+//! ```
+
+use crate::kernel::child::{self, Usage};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How soon the end of a child is noticed.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How many looks there are from one reading of its memory to the next.
+const LOOKS_PER_READING: u32 = 10;
+
+/// More than any tool prints; what comes after it is read and dropped.
+const OUTPUT_BYTES_MAX: u64 = 4 << 20;
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Signalled(i32),
+    /// It took too long, and was killed.
+    TimedOut,
+    /// The comparison was interrupted, and it was killed.
+    Interrupted,
+}
+
+/// What a child left behind.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// How it ended.
+    pub end: End,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// From its start to its end.
+    pub wall: Duration,
+    /// CPU time in its own code.
+    pub cpu_user: Duration,
+    /// CPU time in the kernel.
+    pub cpu_sys: Duration,
+    /// The most memory that it had resident; `None` when it was too short to be looked at.
+    pub memory_peak_bytes: Option<u64>,
+}
+
+/// Runs a command on these CPUs (anywhere when there are none) until it ends, `limit` is over or
+/// `stop` is set.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run(
+    mut command: Command,
+    cpus: &[usize],
+    limit: Duration,
+    stop: &AtomicBool,
+) -> io::Result<Trial> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Numbers with a decimal point, messages that can be read by whoever reads ours.
+        .env("LC_ALL", "C")
+        // Ctrl-C in a terminal goes to our group: who is to be killed is decided here.
+        .process_group(0);
+    let begin = Instant::now();
+    let mut child = on_cpus(cpus, || command.spawn())?;
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let (ended_by_us, polled_bytes) = watch(&child, begin, limit, stop)?;
+    let wall = begin.elapsed();
+    // Also what it may have left running: it would hold the pipes open, and the processors. Before
+    // the child is reaped, as its number cannot be anybody else's until then.
+    let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
+    let (status, usage) = child::reap(child)?;
+    let text = |collector: JoinHandle<Vec<u8>>| {
+        String::from_utf8_lossy(&collector.join().unwrap_or_default()).into_owned()
+    };
+    Ok(Trial {
+        end: ended_by_us.unwrap_or_else(|| by_itself(status)),
+        stdout: text(stdout),
+        stderr: text(stderr),
+        wall,
+        cpu_user: usage.cpu_user,
+        cpu_sys: usage.cpu_sys,
+        memory_peak_bytes: memory_peak_bytes(&usage, polled_bytes, own_peak_bytes()),
+    })
+}
+
+/// Waits for the end; returns who ended it, if it was us, and the most memory that was seen.
+fn watch(
+    child: &Child,
+    begin: Instant,
+    limit: Duration,
+    stop: &AtomicBool,
+) -> io::Result<(Option<End>, Option<u64>)> {
+    let (mut looks, mut memory_bytes) = (0, None);
+    loop {
+        if child::has_ended(child)? {
+            return Ok((None, memory_bytes));
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok((Some(End::Interrupted), memory_bytes));
+        }
+        if begin.elapsed() >= limit {
+            return Ok((Some(End::TimedOut), memory_bytes));
+        }
+        thread::sleep(LOOK);
+        looks += 1;
+        if looks % LOOKS_PER_READING == 0 {
+            memory_bytes = memory_bytes.max(peak_bytes(&child.id().to_string()));
+        }
+    }
+}
+
+fn by_itself(status: ExitStatus) -> End {
+    match status.code() {
+        Some(code) => End::Exited(code),
+        None => End::Signalled(status.signal().unwrap_or_default()),
+    }
+}
+
+/// The kernel carries the peak of the parent into the child's over the exec, so the child's rusage
+/// is its own only where it is above that. Below, the last look at `VmHWM` has to do: it may miss
+/// what happened in the last tenth of a second.
+fn memory_peak_bytes(usage: &Usage, polled: Option<u64>, own: Option<u64>) -> Option<u64> {
+    match own {
+        Some(own) if usage.resident_bytes_max > own => Some(usage.resident_bytes_max),
+        _ => polled,
+    }
+}
+
+fn own_peak_bytes() -> Option<u64> {
+    peak_bytes("self")
+}
+
+/// `VmHWM` of a process: the most memory that it has had resident since its exec.
+fn peak_bytes(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Runs something with this thread on these CPUs, and puts it back to where it was.
+fn on_cpus<T>(cpus: &[usize], action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    if cpus.is_empty() {
+        return action();
+    }
+    let this_thread = Pid::from_raw(0);
+    let before = sched_getaffinity(this_thread)?;
+    let mut set = CpuSet::new();
+    cpus.iter().try_for_each(|&cpu| set.set(cpu))?;
+    sched_setaffinity(this_thread, &set)?;
+    let done = action();
+    sched_setaffinity(this_thread, &before)?;
+    done
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.by_ref().take(OUTPUT_BYTES_MAX).read_to_end(&mut kept);
+            let _ = io::copy(&mut pipe, &mut io::sink());
+        }
+        kept
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn shell(script: &str, cpus: &[usize], limit: Duration, stop: bool) -> Trial {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        run(command, cpus, limit, &AtomicBool::new(stop)).unwrap()
+    }
+
+    #[test]
+    fn what_a_child_says_and_how_it_ends_is_kept() {
+        let trial = shell("echo one; echo two >&2; exit 3", &[], PATIENCE, false);
+        assert_eq!((trial.end, &*trial.stdout, &*trial.stderr), (End::Exited(3), "one\n", "two\n"));
+        assert_eq!(shell("kill -11 $$", &[], PATIENCE, false).end, End::Signalled(11));
+    }
+
+    #[test]
+    fn a_child_that_hangs_is_killed_with_all_that_it_started() {
+        // Both would keep the pipes open for an hour.
+        let trial = shell("sleep 3600 & sleep 3600", &[], Duration::from_millis(50), false);
+        assert_eq!(trial.end, End::TimedOut);
+        assert_eq!(shell("sleep 3600", &[], PATIENCE, true).end, End::Interrupted);
+        let left = shell("sleep 3600 & echo done", &[], PATIENCE, false);
+        assert_eq!((left.end, &*left.stdout), (End::Exited(0), "done\n"));
+    }
+
+    #[test]
+    fn more_output_than_anybody_reads_blocks_nobody() {
+        let trial = shell("head -c 9000000 /dev/zero; echo end >&2", &[], PATIENCE, false);
+        assert_eq!((trial.end, trial.stdout.len()), (End::Exited(0), 4 << 20));
+        assert_eq!(trial.stderr, "end\n");
+    }
+
+    #[test]
+    fn a_child_runs_where_it_is_told_to_and_this_thread_stays_where_it_was() {
+        let mask = || sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let before = mask();
+        let last = (0..CpuSet::count()).rfind(|&cpu| before.is_set(cpu).unwrap()).unwrap();
+        let script = "grep Cpus_allowed_list /proc/self/status";
+        let trial = shell(script, &[last], PATIENCE, false);
+        assert_eq!(trial.stdout, format!("Cpus_allowed_list:\t{last}\n"));
+        assert_eq!(mask(), before);
+    }
+
+    #[test]
+    fn memory_is_the_child_s_own() {
+        let usage = Usage { resident_bytes_max: 50, ..Usage::default() };
+        assert_eq!(memory_peak_bytes(&usage, Some(30), Some(40)), Some(50));
+        assert_eq!(memory_peak_bytes(&usage, Some(30), Some(50)), Some(30), "the parent's");
+        assert_eq!(memory_peak_bytes(&usage, None, None), None);
+    }
+}
