@@ -63,30 +63,17 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let mut contestants = contestants(&plan)?;
     let mut target = Target::of(&plan.run, &placement)?;
     let scratch = tempfile::tempdir().map_err(|error| format!("no temporary files: {error}"))?;
-    // The children inherit the limit.
+    let signals = Signals::catch()?;
+    let arena = Arena::new(&plan, &placement, &allowed, &signals, scratch.path());
+    // The children inherit the limit of descriptors.
     let facts = HostFacts { descriptors: descriptors::raise_limit(), ..HostFacts::default() };
     let host = Host::detect(&allowed, &facts);
-    let signals = Signals::catch()?;
-    let mut cpus = placement.workers.clone();
-    cpus.sort_unstable();
-    cpus.dedup();
-    let processors = if cpus.is_empty() { allowed.parallelism } else { cpus.len() } as u32;
-    let setup =
-        Setup::of(&plan, placement.threads, &cpus, placement.server.as_deref().unwrap_or_default());
-    let arena = Arena {
-        plan: &plan,
-        placement: &placement,
-        signals: &signals,
-        scratch: scratch.path(),
-        cpus,
-        processors,
-    };
     let (mut out, style): (Box<dyn Write>, Style) = match &plan.run.outputs.json {
         Some(JsonOutput::Stdout) => (Box::new(io::stderr()), Style::stderr()),
         _ => (Box::new(io::stdout()), Style::stdout()),
     };
     arena.find_out_who_can(&mut contestants, &target)?;
-    let rows = |contestants: &[Contestant]| contestants.iter().map(|one| one.row.clone()).collect();
+    let setup = arena.setup();
     listening(page::head(&setup, &rows(&contestants), plan.rounds, &mut out, style))?;
     let (begin, begun_at) = (Instant::now(), SystemTime::now());
     let notes = arena.rounds(&mut contestants, &mut target)?;
@@ -107,6 +94,10 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         None if !document.succeeded() => NOTHING_SUCCEEDED,
         None => 0,
     })
+}
+
+fn rows(contestants: &[Contestant]) -> Vec<Row> {
+    contestants.iter().map(|one| one.row.clone()).collect()
 }
 
 fn write(plan: &ComparePlan, document: &Document) -> io::Result<()> {
@@ -194,7 +185,26 @@ fn order(round: u32, of: usize) -> Vec<usize> {
     order
 }
 
-impl Arena<'_> {
+impl<'a> Arena<'a> {
+    fn new(
+        plan: &'a ComparePlan,
+        placement: &'a Placement,
+        allowed: &Cpus,
+        signals: &'a Signals,
+        scratch: &'a Path,
+    ) -> Arena<'a> {
+        let mut cpus = placement.workers.clone();
+        cpus.sort_unstable();
+        cpus.dedup();
+        let processors = if cpus.is_empty() { allowed.parallelism } else { cpus.len() };
+        Arena { plan, placement, signals, scratch, cpus, processors: processors as u32 }
+    }
+
+    fn setup(&self) -> Setup {
+        let server = self.placement.server.as_deref().unwrap_or_default();
+        Setup::of(self.plan, self.placement.threads, &self.cpus, server)
+    }
+
     /// Whether each tool can do this, before anything is started.
     fn find_out_who_can(
         &self,

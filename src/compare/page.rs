@@ -28,7 +28,7 @@ const BREAK: usize = 6;
 /// What is compared, and how.
 pub(super) fn head(
     setup: &Setup,
-    rows: &Vec<Row>,
+    rows: &[Row],
     rounds: u32,
     out: &mut dyn Write,
     style: Style,
@@ -139,13 +139,41 @@ pub(super) fn name(row: &Row) -> String {
 /// The table, what it comes to, and what its numbers contain.
 pub(super) fn summary(document: &Document, out: &mut dyn Write, style: Style) -> io::Result<()> {
     writeln!(out)?;
+    table(document, out, style)?;
+    let mut text = |text: &str, role: Role, indent: usize| {
+        for line in wrapped(text, style.width.saturating_sub(indent)) {
+            writeln!(out, "{:indent$}{}", "", style.paint(role, &line))?;
+        }
+        Ok::<(), io::Error>(())
+    };
+    for sentence in &document.verdict {
+        text(sentence, Role::Heading, 0)?;
+    }
+    for note in &document.notes {
+        text(note, Role::Warning, 0)?;
+    }
+    text("What the numbers contain:", Role::Heading, 0)?;
+    text(ABOUT, Role::Text, 2)?;
+    for row in document.tools.iter().filter(|row| row.medians.is_some()) {
+        text(&format!("{}: {}.", row.name, row.footnote), Role::Text, 2)?;
+    }
+    if document.interrupted {
+        text("Interrupted: this is what was done up to then.", Role::Warning, 0)?;
+    }
+    Ok(())
+}
+
+fn table(document: &Document, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let whole: usize = COLUMNS.iter().map(|(_, width)| width).sum();
-    let lines: &[std::ops::Range<usize>] =
-        if whole <= style.width { &[0..11] } else { &[0..BREAK, BREAK..11] };
-    let print = |cells: &[String], role: Role, out: &mut dyn Write| {
+    let columns: Vec<usize> = (1..COLUMNS.len()).collect();
+    let lines: Vec<&[usize]> = match whole <= style.width {
+        true => vec![&columns],
+        false => vec![&columns[..BREAK - 1], &columns[BREAK - 1..]],
+    };
+    let mut print = |cells: &[String], role: Role| {
         for (at, columns) in lines.iter().enumerate() {
             let mut line = format!("{:<8}", if at == 0 { cells[0].as_str() } else { "" });
-            for column in columns.clone().filter(|&column| column > 0) {
+            for &column in *columns {
                 line += &format!("{:>width$}", cells[column], width = COLUMNS[column].1);
             }
             writeln!(out, "{}", style.paint(role, &line))?;
@@ -153,44 +181,20 @@ pub(super) fn summary(document: &Document, out: &mut dyn Write, style: Style) ->
         Ok::<(), io::Error>(())
     };
     let names: Vec<String> = COLUMNS.iter().map(|(name, _)| (*name).into()).collect();
-    print(&names, Role::Heading, out)?;
-    for row in &document.tools {
-        match cells(row) {
-            Ok(cells) => {
-                let cells: Vec<String> = std::iter::once(name(row)).chain(cells).collect();
-                print(&cells, Role::Text, out)?;
-            }
-            Err(reason) => {
-                let lines = wrapped(&reason, style.width.saturating_sub(9));
-                for (at, line) in lines.iter().enumerate() {
-                    let name = if at == 0 { row.name } else { "" };
-                    writeln!(out, "{name:<8} {}", style.paint(Role::Aside, line))?;
-                }
-            }
+    print(&names, Role::Heading)?;
+    for row in document.tools.iter().filter(|row| cells(row).is_ok()) {
+        let numbers = cells(row).unwrap_or_default();
+        let cells: Vec<String> = std::iter::once(name(row)).chain(numbers).collect();
+        print(&cells, Role::Text)?;
+    }
+    // Without numbers, and so below those that have them.
+    for (row, reason) in document.tools.iter().filter_map(|row| Some((row, cells(row).err()?))) {
+        for (at, line) in wrapped(&reason, style.width.saturating_sub(9)).iter().enumerate() {
+            let name = if at == 0 { row.name } else { "" };
+            writeln!(out, "{name:<8} {}", style.paint(Role::Aside, line))?;
         }
     }
-    writeln!(out)?;
-    let text = |text: &str, role: Role, indent: usize, out: &mut dyn Write| {
-        for line in wrapped(text, style.width.saturating_sub(indent)) {
-            writeln!(out, "{:indent$}{}", "", style.paint(role, &line))?;
-        }
-        Ok::<(), io::Error>(())
-    };
-    for sentence in &document.verdict {
-        text(sentence, Role::Heading, 0, out)?;
-    }
-    for note in &document.notes {
-        text(note, Role::Warning, 0, out)?;
-    }
-    writeln!(out, "\n{}", style.paint(Role::Heading, "What the numbers contain"))?;
-    text(ABOUT, Role::Text, 2, out)?;
-    for row in document.tools.iter().filter(|row| row.medians.is_some()) {
-        text(&format!("{}: {}.", row.name, row.footnote), Role::Text, 2, out)?;
-    }
-    if document.interrupted {
-        writeln!(out, "\n{}", style.paint(Role::Warning, "Interrupted; this is what was done."))?;
-    }
-    Ok(())
+    writeln!(out)
 }
 
 /// What holds for all rows.
