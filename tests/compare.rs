@@ -3,7 +3,6 @@
 mod support;
 
 use serde_json::Value;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -221,7 +220,7 @@ fn flags_that_no_other_tool_knows_are_usage_errors() {
 
 /// The tools that are here.
 fn installed() -> Vec<&'static str> {
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let here = |tool: &&str| std::env::split_paths(&path).any(|at| at.join(tool).is_file());
     ["wrk", "ab", "hey", "oha", "h2load"].into_iter().filter(here).collect()
 }

@@ -3,49 +3,36 @@
 
 use super::document::{Document, Row};
 use super::page::{ABOUT, cells, how_often, name, what_runs};
-use crate::report::console::format::{bytes, counted, escape, seconds};
-use std::fmt::Write;
+use crate::report::console::format::seconds;
+use crate::report::markdown::setup;
+use crate::report::markdown::text::Align::{Left, Right};
+use crate::report::markdown::text::{self, block, plain, sentence, shell};
 
 /// The whole of it; all numbers are those of the document.
 pub fn markdown(document: &Document) -> String {
-    let mut text = String::new();
-    let names: Vec<&str> =
+    let measured: Vec<&str> =
         document.tools.iter().filter(|row| ran(row)).map(|row| row.name).collect();
-    let _ = writeln!(text, "# {}\n", names.join(", "));
-    let _ = writeln!(text, "{}\n", escaped(&document.verdict.join(" ")));
-    let _ = writeln!(text, "- Load: {}", escaped(&what_runs(&document.plan)));
-    let _ = writeln!(text, "- {}", how_often(&document.plan, document.rounds, names.len()));
-    let _ = writeln!(text, "- Host: {}", host(document));
-    let _ = writeln!(
-        text,
-        "- Begun at {}, took {}, ringshot {}{}\n",
-        document.begun_at,
-        seconds(document.took_s),
-        document.version,
-        if document.interrupted { "; **interrupted**" } else { "" }
-    );
-    let _ = writeln!(text, "To do it again:\n\n{}", code(&[shell(&document.command)]));
-    table(document, &mut text);
+    let mut text = format!("# {}\n\n", measured.join(", "));
+    text += &format!("{}\n\n", sentence(&document.verdict.join(" ")));
+    text += &block(&shell(&document.command));
+    text += &format!("\n## Setup\n\n{}", setup_table(document, measured.len()));
+    text += &format!("\n## Result\n\n{}\n{}\n", result_table(document), sentence(ABOUT));
+    for row in document.tools.iter().filter(|row| ran(row)) {
+        text += &format!("\n[^{}]: {}.\n", row.name, sentence(row.footnote));
+    }
     if !document.notes.is_empty() {
-        let _ = writeln!(text, "## Before you believe it\n");
-        for note in &document.notes {
-            let _ = writeln!(text, "- {}", escaped(note));
-        }
-        text.push('\n');
+        text += "\n## Before you believe it\n\n";
+        text.extend(document.notes.iter().map(|note| format!("- {}\n", sentence(note))));
     }
-    let commands: Vec<String> = document
-        .tools
-        .iter()
-        .filter(|row| !row.command.is_empty())
-        .map(|row| shell(&row.command))
-        .collect();
-    let _ = writeln!(text, "## The commands\n\n{}", code(&commands));
-    for script in document.tools.iter().filter_map(|row| row.script.as_deref()) {
-        let lines: Vec<String> = script.lines().map(String::from).collect();
-        let _ = writeln!(text, "The script:\n\n{}", code(&lines));
+    text += "\n## The commands\n\n";
+    for row in document.tools.iter().filter(|row| !row.command.is_empty()) {
+        text += &block(&shell(&row.command));
     }
-    let _ = writeln!(text, "## How it was measured\n\n{ABOUT}\n\n{METHOD}");
-    text
+    for (row, script) in document.tools.iter().filter_map(|row| Some((row, row.script.as_ref()?))) {
+        text += &format!("\nThe script for {}:\n\n", row.name);
+        text.extend(script.lines().map(block));
+    }
+    text + &format!("\n## How it was measured\n\n{METHOD}\n")
 }
 
 const METHOD: &str = "All tools ran on the same CPUs, one after the other, in every round in another \
@@ -60,73 +47,54 @@ fn ran(row: &Row) -> bool {
     row.medians.is_some()
 }
 
-fn host(document: &Document) -> String {
-    let host = &document.host;
-    let mut parts =
-        vec![escaped(&host.cpu_model), counted(host.cpus as u64, "CPU"), escaped(&host.kernel)];
-    parts.extend(host.governor.as_ref().map(|governor| format!("governor {}", escaped(governor))));
-    parts.extend(host.memory_bytes.map(bytes));
-    parts.join(", ")
-}
-
-fn table(document: &Document, text: &mut String) {
-    text.push_str(
-        "| tool | requests/s | CPU per request | of which user | ratio (min-max) | memory | p50 | p90 \
-         | p99 | max | errors |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-    );
-    for row in &document.tools {
-        let version = row.version.as_deref().map(|version| format!(" {}", escaped(version)));
-        let version = version.unwrap_or_default();
-        match cells(row) {
-            Ok(cells) => {
-                let label = format!("{}{version}[^{}]", name(row), row.name);
-                let _ = writeln!(text, "| {label} | {} |", cells.join(" | "));
-            }
-            Err(reason) => {
-                let rest = " | ".repeat(10);
-                let _ = writeln!(text, "| {}{version} | {}{rest}", row.name, escaped(&reason));
-            }
-        }
-    }
-    text.push('\n');
-    for row in document.tools.iter().filter(|row| ran(row)) {
-        let _ = writeln!(text, "[^{}]: {}.", row.name, row.footnote);
-    }
-    text.push('\n');
-}
-
-/// Lines that are shown as they are.
-fn code(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("    {}\n", escape(line))).collect()
-}
-
-/// Words as a shell takes them.
-fn shell(words: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    let word = |word: &String| match !word.is_empty() && word.chars().all(plain) {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
+fn setup_table(document: &Document, tools: usize) -> String {
+    let row = |name: &str, text: String| vec![name.to_owned(), text];
+    let took = match document.interrupted {
+        true => format!("{}, then **interrupted**", seconds(document.took_s)),
+        false => seconds(document.took_s),
     };
-    words.iter().map(word).collect::<Vec<_>>().join(" ")
+    let mut rows = vec![
+        row("load", plain(&what_runs(&document.plan))),
+        row("runs", plain(&how_often(&document.plan, document.rounds, tools))),
+    ];
+    rows.extend(setup::when(&document.begun_at).map(|when| row("time", when)));
+    rows.push(row("took", took));
+    rows.extend(setup::host(&document.host));
+    text::table(&[("", Left), ("", Left)], &rows)
 }
 
-/// Text that came from elsewhere, so that Markdown takes it as text.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in escape(text).chars() {
-        if matches!(c, '|' | '<' | '>' | '[' | ']' | '*' | '_' | '`' | '\\' | '#') {
-            safe.push('\\');
+fn result_table(document: &Document) -> String {
+    const NAMES: [&str; 10] = [
+        "requests/s",
+        "CPU/req",
+        "user",
+        "ratio (min-max)",
+        "memory",
+        "p50",
+        "p90",
+        "p99",
+        "max",
+        "errors",
+    ];
+    let mut columns = vec![("tool", Left)];
+    columns.extend(NAMES.map(|name| (name, Right)));
+    let row = |row: &Row| {
+        let version = row.version.as_deref().map(|version| format!(" {}", plain(version)));
+        let label = format!("{}{}", name(row), version.unwrap_or_default());
+        match cells(row) {
+            Ok(cells) => std::iter::once(format!("{label}[^{}]", row.name)).chain(cells).collect(),
+            Err(reason) => vec![label, plain(&reason)],
         }
-        safe.push(c);
-    }
-    safe
+    };
+    let rows: Vec<Vec<String>> = document.tools.iter().map(row).collect();
+    text::table(&columns, &rows)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::compare::document::tests::{document, rows};
-    use crate::report::console::format::{count, rate, time_us};
+    use crate::report::console::format::{bytes, count, rate, time_us};
     use serde_json::Value;
     use std::collections::HashSet;
 
@@ -150,7 +118,11 @@ mod tests {
             }
             Value::String(text) => words.extend(numbers(text)),
             Value::Array(items) => items.iter().for_each(|item| known(item, words)),
-            Value::Object(items) => items.values().for_each(|item| known(item, words)),
+            Value::Object(items) => {
+                // Settings have digits in their names.
+                words.extend(items.keys().flat_map(|key| numbers(key)));
+                items.values().for_each(|item| known(item, words));
+            }
             _ => {}
         }
     }
@@ -173,7 +145,7 @@ mod tests {
         let document = document(rows);
         let mut words = HashSet::new();
         known(&serde_json::to_value(&document).unwrap(), &mut words);
-        // Of fixed texts: the part of the medians, and how the method works.
+        // Of fixed texts: percentiles, protocols, and how the method works.
         words.extend(numbers(METHOD));
         words.extend(["50", "90", "99"].map(String::from));
         words.insert(document.tools.iter().filter(|row| ran(row)).count().to_string());
@@ -190,8 +162,8 @@ mod tests {
         for expected in [
             "# ringshot, wrk\n",
             "ringshot used the least CPU per request, 40.5 µs; wrk 60.8 µs (1.50 times that). ",
-            "    ringshot compare -d 1s\n",
-            "| wrk 4.1.0[^wrk] | 20,000 | 60.8 µs | 7.59 µs | 1.50 (1.50-1.50) | 8.00 MB | 1.00 ms |",
+            "\n    ringshot compare -d 1s\n",
+            "\n| wrk 4.1.0[^wrk] | 20,000 | 60.8 µs | 7.59 µs | 1.50 (1.50-1.50) | 8.00 MB | 1.00 ms |",
             "[^wrk]: what it is.\n",
             "    wrk -t 1 -H 'Connection: close' http://127.0.0.1:1/\n",
             "## How it was measured\n",
@@ -209,6 +181,5 @@ mod tests {
         rows[1].cannot = Some("a | b".into());
         let text = markdown(&document(rows));
         assert!(text.contains(r"| wrk 4\|\<b\> | a \| b |"), "{text}");
-        assert_eq!(shell(&["a b".into(), "it's".into(), "x=1".into()]), r"'a b' 'it'\''s' x=1");
     }
 }
