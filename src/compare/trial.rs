@@ -18,7 +18,8 @@ use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How soon the end of a child is noticed.
@@ -26,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// How many looks there are from one reading of its memory to the next.
 const LOOKS_PER_READING: u32 = 10;
+
+/// How long to wait for what is still in the pipes when the child and its group are gone.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// More than any tool prints; what comes after it is read and dropped.
 const OUTPUT_BYTES_MAX: u64 = 4 << 20;
@@ -85,14 +89,15 @@ pub fn run(
     let mut child = on_cpus(cpus, || command.spawn())?;
     let stdout = collect(child.stdout.take());
     let stderr = collect(child.stderr.take());
-    let (ended_by_us, polled_bytes) = watch(&child, begin, limit, stop)?;
+    let watched = watch(&child, begin, limit, stop);
     let wall = begin.elapsed();
     // Also what it may have left running: it would hold the pipes open, and the processors. Before
     // the child is reaped, as its number cannot be anybody else's until then.
     let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
     let (status, usage) = child::reap(child)?;
-    let text = |collector: JoinHandle<Vec<u8>>| {
-        String::from_utf8_lossy(&collector.join().unwrap_or_default()).into_owned()
+    let (ended_by_us, polled_bytes) = watched?;
+    let text = |pipe: Receiver<Vec<u8>>| {
+        String::from_utf8_lossy(&pipe.recv_timeout(LAST_WORDS).unwrap_or_default()).into_owned()
     };
     Ok(Trial {
         end: ended_by_us.unwrap_or_else(|| by_itself(status)),
@@ -174,15 +179,18 @@ fn on_cpus<T>(cpus: &[usize], action: impl FnOnce() -> io::Result<T>) -> io::Res
     done
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut kept = Vec::new();
         if let Some(mut pipe) = pipe {
             let _ = pipe.by_ref().take(OUTPUT_BYTES_MAX).read_to_end(&mut kept);
             let _ = io::copy(&mut pipe, &mut io::sink());
         }
-        kept
-    })
+        // Nobody waits any more: the pipe was held open by something that got away.
+        let _ = sender.send(kept);
+    });
+    receiver
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ impl Tool for Ab {
     }
 
     fn footnote(&self) -> &'static str {
-        "latency from opening the connection (kept: from handing over the request) to its end; max \
-         in whole milliseconds. It speaks HTTP/1.0, has one thread, and keeps every result in memory. \
+        "latency from opening the connection until the server has closed it (kept: from handing \
+         over the request to the last byte). It speaks HTTP/1.0, has one thread, and keeps every result in memory. \
          Requests that failed are among those that it calls complete, and are not counted here"
     }
 
