@@ -99,6 +99,17 @@ fn tools_that_misbehave_have_it_in_their_rows_and_the_others_stand() {
 }
 
 #[test]
+fn a_tool_that_hangs_is_killed_and_the_next_one_runs() {
+    let fakes = Fakes::new("hanging", &[("hey", "while :; do :; done"), ("wrk", &wrk_output(5))]);
+    // A run has its time, one timeout and ten seconds more.
+    let ran = fakes.compare("--with hey,wrk --rounds 1 -d 1s --timeout 1s -c 4 -t 1 --json -");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let document = ran.document();
+    assert_eq!(note(&document, "hey"), "killed after 12 s, as it did not end");
+    assert_eq!(row(&document, "wrk")["rounds"][0]["requests"], 5);
+}
+
+#[test]
 fn a_tool_that_says_more_than_the_server_has_seen_is_marked() {
     let fakes = Fakes::new("lying", &[("wrk", &wrk_output(5000))]);
     let ran = fakes.compare("--with wrk --rounds 2 -d 1s -c 4 -t 1 --json -");
@@ -144,7 +155,7 @@ fn a_comparison_that_is_interrupted_kills_the_tool_and_reports_what_was_done() {
     // One run for the table, then one that would take an hour.
     let script =
         format!("{}[ -e \"$0.ran\" ] && while :; do :; done; : >\"$0.ran\"", wrk_output(9));
-    let fakes = Fakes::new("hanging", &[("wrk", &script)]);
+    let fakes = Fakes::new("interrupted", &[("wrk", &script)]);
     let report = fakes.0.join("report.md");
     let arguments = format!("--with wrk -d 1s -c 4 -t 1 --json - --report {}", report.display());
     let mut child = fakes.command(&arguments);
