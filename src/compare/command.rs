@@ -5,14 +5,14 @@ use super::plan::{ComparePlan, Mode};
 use super::target::{Site, Target};
 use super::tools::{self, Invocation, Output, Reading, Tool};
 use super::trial::{self, End, Trial};
-use super::{judge, markdown, page};
+use super::{judge, page};
 use crate::cli::CompareArgs;
 use crate::plan::{JsonOutput, redact};
 use crate::preflight::cpus::{Cpus, Placement};
 use crate::preflight::descriptors;
 use crate::preflight::host::HostFacts;
 use crate::report::console::Style;
-use crate::report::{Host, file, json};
+use crate::report::{self, Host, json};
 use crate::signals::Signals;
 use std::error::Error;
 use std::io::{self, Write};
@@ -102,7 +102,7 @@ fn rows(contestants: &[Contestant]) -> Vec<Row> {
 
 fn write(plan: &ComparePlan, document: &Document) -> io::Result<()> {
     if let Some(path) = &plan.run.outputs.report {
-        file::write(&markdown(document), path)?;
+        report::command::write_comparison(path, document)?;
     }
     match &plan.run.outputs.json {
         Some(JsonOutput::Stdout) => json::write(document, "-"),
@@ -126,11 +126,11 @@ fn contestants(plan: &ComparePlan) -> Result<Vec<Contestant>, Box<dyn Error>> {
             missing.push(format!("{} is not installed: {}", tool.name(), tool.install()));
         }
         let row = Row {
-            name: tool.name(),
+            name: tool.name().into(),
             version: program.as_deref().and_then(|program| version(program, tool)),
             installed: program.is_some(),
-            install: tool.install(),
-            footnote: tool.footnote(),
+            install: tool.install().into(),
+            footnote: tool.footnote().into(),
             ..our_row()
         };
         all.push(Contestant { tool: Some(tool), program: program.unwrap_or_default(), row });
@@ -145,14 +145,14 @@ fn contestants(plan: &ComparePlan) -> Result<Vec<Contestant>, Box<dyn Error>> {
 
 fn our_row() -> Row {
     Row {
-        name: OURSELVES,
+        name: OURSELVES.into(),
         version: Some(env!("CARGO_PKG_VERSION").into()),
         command: Vec::new(),
         script: None,
         installed: true,
-        install: "",
+        install: "".into(),
         cannot: None,
-        footnote: tools::RINGSHOT_FOOTNOTE,
+        footnote: tools::RINGSHOT_FOOTNOTE.into(),
         rounds: Vec::new(),
         medians: None,
         noisy: false,
@@ -250,7 +250,7 @@ impl<'a> Arena<'a> {
                     notes.push(format!("{}, round {round}: it {note}.", one.row.name));
                 }
                 if let Some(done) = self.one_run(round, one, site)? {
-                    page::progress(round, self.plan.rounds, one.row.name, &done);
+                    page::progress(round, self.plan.rounds, &one.row.name, &done);
                     one.row.rounds.push(done);
                 }
             }
@@ -267,7 +267,7 @@ impl<'a> Arena<'a> {
     ) -> Result<Option<Round>, Box<dyn Error>> {
         let mode = Mode::of(&self.plan.run, &site.endpoint, self.placement.threads);
         let invocation = self.invocation(one, &mode)?;
-        one.row.command = std::iter::once(one.row.name.to_owned())
+        one.row.command = std::iter::once(one.row.name.to_string())
             .chain(invocation.arguments.iter().map(|word| self.shown(word)))
             .collect();
         one.row.script = invocation.script();

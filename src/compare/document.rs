@@ -5,8 +5,8 @@ use super::plan::{ComparePlan, Mode};
 use super::statistics::{Spread, median, rounded};
 use super::tools::{Latencies, Reading};
 use super::trial::Trial;
-use crate::report::Host;
-use serde::Serialize;
+use crate::report::{Host, Word};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The name and version of the document's shape.
@@ -16,12 +16,12 @@ pub const SCHEMA: &str = "ringshot.compare/1";
 pub const OURSELVES: &str = "ringshot";
 
 /// What a comparison has to say.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Document {
     /// The name and version of the document's shape.
-    pub schema: &'static str,
+    pub schema: Word,
     /// The version of ringshot.
-    pub version: &'static str,
+    pub version: Word,
     /// What was typed, without secrets.
     pub command: Vec<String>,
     /// When it began: this box's clock, UTC.
@@ -45,7 +45,7 @@ pub struct Document {
 }
 
 /// The load that all had in common.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
     /// The URL, without a password; null for the bundled server, which has a new port for each run.
     pub url: Option<String>,
@@ -62,7 +62,7 @@ pub struct Setup {
     /// Requests handed over at once.
     pub pipeline: u32,
     /// Who closes: `server`, `client` or `rst`.
-    pub close: &'static str,
+    pub close: Word,
     /// The request's method.
     pub method: String,
     /// The size of the request's body.
@@ -76,10 +76,10 @@ pub struct Setup {
 }
 
 /// One tool.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The name of its program.
-    pub name: &'static str,
+    pub name: Word,
     /// What it says that its version is; null when it does not.
     pub version: Option<String>,
     /// How it was started, without secrets; of the bundled server's ports, the last one.
@@ -89,11 +89,11 @@ pub struct Row {
     /// Whether it was found.
     pub installed: bool,
     /// A command that installs it.
-    pub install: &'static str,
+    pub install: Word,
     /// Why it cannot do this; null when it can.
     pub cannot: Option<String>,
     /// What its numbers contain.
-    pub footnote: &'static str,
+    pub footnote: Word,
     /// Every run, in order.
     pub rounds: Vec<Round>,
     /// The medians over the rounds that went well; null when there were none.
@@ -105,7 +105,7 @@ pub struct Row {
 }
 
 /// One run of one tool.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Round {
     /// Its number, from 1 on.
     pub round: u32,
@@ -146,11 +146,11 @@ pub struct Round {
 }
 
 /// What the other side saw of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Who says so: `server` (the bundled one), `stats` (a bench-server's) or `kernel` (connections
     /// that were begun in this network namespace, by whomever).
-    pub by: &'static str,
+    pub by: Word,
     /// Requests; null where nobody counts them.
     pub requests: Option<u64>,
     /// Connections.
@@ -158,7 +158,7 @@ pub struct Seen {
 }
 
 /// The medians over the rounds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Medians {
     /// Over so many rounds.
     pub rounds: usize,
@@ -196,7 +196,7 @@ impl Setup {
             requests: run.requests,
             requests_per_connection: run.policy.requests_per_connection,
             pipeline: run.policy.pipeline,
-            close: run.policy.close.name(),
+            close: run.policy.close.name().into(),
             method: run.method.clone(),
             body_bytes: run.body.len() as u64,
             timeout_s: run.policy.timeout_ns as f64 / 1e9,
@@ -277,8 +277,8 @@ impl Document {
         let mut notes = around.notes;
         notes.extend(judge::notes(&tools));
         Document {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION"),
+            schema: SCHEMA.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             command: around.plan.run.command.clone(),
             begun_at: around.begun_at,
             took_s: rounded(around.took.as_secs_f64(), 1),

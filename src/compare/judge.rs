@@ -105,7 +105,7 @@ fn differs(row: &Row) -> Option<String> {
 fn server_was_limit(tools: &[Row]) -> Option<String> {
     let idle: Vec<String> = tools
         .iter()
-        .filter_map(|row| Some((row.name, row.medians.as_ref()?)))
+        .filter_map(|row| Some((row.name.as_ref(), row.medians.as_ref()?)))
         .filter(|(_, medians)| medians.busy_ratio < BUSY_MIN)
         .map(|(name, medians)| format!("{name} {:.0}%", medians.busy_ratio * 100.0))
         .collect();
@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_count_may_differ_by_a_hundredth_and_what_is_under_way() {
-        let seen = |requests| Seen { by: "server", requests: Some(requests), connections: 9_000 };
+        let seen =
+            |requests| Seen { by: "server".into(), requests: Some(requests), connections: 9_000 };
         for (arguments, requests, errors, server, differs) in [
             ("-k -c 8 -d 1s", 10_000, 0, 10_108, false),
             ("-k -c 8 -d 1s", 10_000, 0, 10_109, true),
@@ -224,8 +225,9 @@ mod tests {
 
     #[test]
     fn connections_tell_whether_it_was_the_mode_that_was_asked_for() {
-        let kernel = |connections| Seen { by: "kernel", requests: None, connections };
-        let server = |connections| Seen { by: "server", requests: Some(10_000), connections };
+        let kernel = |connections| Seen { by: "kernel".into(), requests: None, connections };
+        let server =
+            |connections| Seen { by: "server".into(), requests: Some(10_000), connections };
         let text = found("-c 8 -d 1s", 10_000, 0, kernel(8)).unwrap();
         assert!(text.starts_with("the kernel saw 8 connections for 10,000 requests"), "{text}");
         assert_eq!(found("-c 8 -d 1s", 10_000, 0, kernel(10_008)), None);

@@ -8,17 +8,19 @@ use crate::report::markdown::setup;
 use crate::report::markdown::text::Align::{Left, Right};
 use crate::report::markdown::text::{self, block, plain, sentence, shell};
 
-/// The whole of it; all numbers are those of the document.
-pub fn markdown(document: &Document) -> String {
+/// The whole of it; all numbers are those of the document. `image` gives the Markdown of a plot,
+/// empty where there is none.
+pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
     let measured: Vec<&str> =
-        document.tools.iter().filter(|row| ran(row)).map(|row| row.name).collect();
+        document.tools.iter().filter(|row| ran(row)).map(|row| row.name.as_ref()).collect();
     let mut text = format!("# {}\n\n", measured.join(", "));
     text += &format!("{}\n\n", sentence(&document.verdict.join(" ")));
     text += &block(&shell(&document.command));
     text += &format!("\n## Setup\n\n{}", setup_table(document, measured.len()));
     text += &format!("\n## Result\n\n{}\n{}\n", result_table(document), sentence(ABOUT));
+    text += &image("cpu");
     for row in document.tools.iter().filter(|row| ran(row)) {
-        text += &format!("\n[^{}]: {}.\n", row.name, sentence(row.footnote));
+        text += &format!("\n[^{}]: {}.\n", row.name, sentence(&row.footnote));
     }
     if !document.notes.is_empty() {
         text += "\n## Before you believe it\n\n";
@@ -139,7 +141,11 @@ mod tests {
     fn every_number_is_in_the_document() {
         let mut rows = rows();
         rows[0].rounds[1].cpu_us_per_request = Some(43.21);
-        rows.push(Row { name: "ab", cannot: Some("it cannot pipeline".into()), ..rows[1].clone() });
+        rows.push(Row {
+            name: "ab".into(),
+            cannot: Some("it cannot pipeline".into()),
+            ..rows[1].clone()
+        });
         rows[2].rounds.clear();
         rows[1].script = Some("for i = 1, 16 do".into());
         let document = document(rows);
@@ -149,7 +155,7 @@ mod tests {
         words.extend(numbers(METHOD));
         words.extend(["50", "90", "99"].map(String::from));
         words.insert(document.tools.iter().filter(|row| ran(row)).count().to_string());
-        let text = markdown(&document);
+        let text = markdown(&document, &|_| String::new());
         let strangers: Vec<String> =
             numbers(&text).into_iter().filter(|word| !words.contains(word)).collect();
         assert!(strangers.is_empty(), "{strangers:?} in\n{text}");
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_report_says_what_came_out_and_how_to_do_it_again() {
-        let text = markdown(&document(rows()));
+        let text = markdown(&document(rows()), &|_| String::new());
         for expected in [
             "# ringshot, wrk\n",
             "ringshot used the least CPU per request, 40.5 µs; wrk 60.8 µs (1.50 times that). ",
@@ -179,7 +185,7 @@ mod tests {
         rows[1].version = Some("4|<b>".into());
         rows[1].rounds.clear();
         rows[1].cannot = Some("a | b".into());
-        let text = markdown(&document(rows));
+        let text = markdown(&document(rows), &|_| String::new());
         assert!(text.contains(r"| wrk 4\|\<b\> | a \| b |"), "{text}");
     }
 }

@@ -32,6 +32,6 @@ mod target;
 pub mod tools;
 mod trial;
 
-pub use document::{Document, Medians, Round, Row, Seen};
+pub use document::{Document, Medians, Round, Row, SCHEMA, Seen};
 pub use markdown::markdown;
 pub use plan::{ComparePlan, Mode, Stop};

@@ -34,7 +34,7 @@ pub(super) fn head(
     style: Style,
 ) -> io::Result<()> {
     let able = rows.iter().filter(|row| row.installed && row.cannot.is_none());
-    let names: Vec<&str> = able.map(|row| row.name).collect();
+    let names: Vec<&str> = able.map(|row| row.name.as_ref()).collect();
     let what = format!("Comparing {} on {}", names.join(", "), what_runs(setup));
     for line in wrapped(&what, style.width) {
         writeln!(out, "{}", style.paint(Role::Heading, &line))?;
@@ -190,7 +190,7 @@ fn table(document: &Document, out: &mut dyn Write, style: Style) -> io::Result<(
     // Without numbers, and so below those that have them.
     for (row, reason) in document.tools.iter().filter_map(|row| Some((row, cells(row).err()?))) {
         for (at, line) in wrapped(&reason, style.width.saturating_sub(9)).iter().enumerate() {
-            let name = if at == 0 { row.name } else { "" };
+            let name = if at == 0 { row.name.as_ref() } else { "" };
             writeln!(out, "{name:<8} {}", style.paint(Role::Aside, line))?;
         }
     }
@@ -218,13 +218,13 @@ mod tests {
     fn the_table_is_broken_where_the_terminal_ends() {
         let mut rows = rows();
         rows.push(Row {
-            name: "ab",
+            name: "ab".into(),
             installed: false,
-            install: "apt install ab",
+            install: "apt install ab".into(),
             ..rows[1].clone()
         });
         rows.push(Row {
-            name: "hey",
+            name: "hey".into(),
             cannot: Some("it cannot pipeline".into()),
             ..rows[1].clone()
         });

@@ -123,19 +123,19 @@ impl Site {
         match self.witness {
             Witness::Bundled(server) => {
                 let stats = server.stats();
-                Some(seen("server", stats.requests, stats.connections))
+                Some(seen("server".into(), stats.requests, stats.connections))
             }
             Witness::Stats { endpoint, address, before } => {
                 let after = counts(&endpoint, address).ok()?;
                 // A server that was started anew in between has lost its counts.
                 let requests = after.requests.checked_sub(before.requests)?;
                 let connections = after.connections.checked_sub(before.connections)?;
-                Some(seen("stats", requests, connections))
+                Some(seen("stats".into(), requests, connections))
             }
             Witness::Kernel(before) => {
                 let Counters(grown) = Snapshot::take().since(&before);
                 let connections = *grown.get("TcpActiveOpens")?;
-                Some(Seen { by: "kernel", requests: None, connections })
+                Some(Seen { by: "kernel".into(), requests: None, connections })
             }
         }
     }

@@ -6,6 +6,7 @@
 //!   the hypervisor took a part of the CPUs                   ──► box
 //!   a thread of ringshot, of the server, or of each is busy  ──► generator, server, both
 //!   the CPUs are, with something else                        ──► box
+//!   the server waits for a CPU for longer than it runs       ──► box
 //!   nobody was busy and connections x latency is the rate    ──► connections
 //!   nobody was busy that one can see                         ──► unseen
 //! ```
@@ -43,6 +44,10 @@ const HUNGRY_RATIO: f64 = 0.25;
 /// Whoever is busier than this has not much left; below it somebody else is the limit.
 const NEARLY_RATIO: f64 = 0.80;
 
+/// A server that waits for a CPU for longer than it runs is not let to work.
+const WAITED_RATIO_MIN: f64 = 0.05;
+const WAITED_TO_RAN_RATIO: f64 = 1.0;
+
 /// What connections come to by Little's law is the rate, but for closing, retries and the ends.
 const EXPLAINED_RATIO: f64 = 0.70;
 
@@ -54,7 +59,18 @@ pub fn limited_by(report: &Report) -> Option<LimitedBy> {
     if report.requests.ok == 0 {
         return None;
     }
-    let rules = [shortage, ended, schedule, steal, busy, crowded, nearly_busy, connections, unseen];
+    let rules = [
+        shortage,
+        ended,
+        schedule,
+        steal,
+        busy,
+        crowded,
+        nearly_busy,
+        starved,
+        connections,
+        unseen,
+    ];
     let (who, evidence) = rules.iter().find_map(|rule| rule(report))?;
     Some(LimitedBy { who: who.into(), evidence })
 }
@@ -141,6 +157,24 @@ fn nearly_busy(report: &Report) -> Verdict {
     server(report)?;
     let who = at_least(report, NEARLY_RATIO)?;
     Some((who, format!("{}.", who_was_busy(report))))
+}
+
+/// Answers were late because nobody could work on them.
+fn starved(report: &Report) -> Verdict {
+    let server = server(report)?;
+    let busy = report.watch.as_ref()?.cpu_busy_ratio.filter(|&busy| busy >= OFTEN_BUSY_RATIO)?;
+    // A little waiting is nobody's fault: a wake-up is never at once.
+    let starved = server.cpu_wait_ratio >= WAITED_RATIO_MIN
+        && server.cpu_wait_ratio >= server.cpu_ratio * WAITED_TO_RAN_RATIO;
+    let text = format!(
+        "the server's threads waited for a CPU for {} of the time and ran for {}, while the CPUs \
+         together were {} busy; ringshot's busiest thread was {} busy.",
+        share(server.cpu_wait_ratio),
+        share(server.cpu_ratio),
+        share(busy),
+        share(report.generator.busy_ratio),
+    );
+    starved.then_some(("box", text))
 }
 
 /// Who of the two was that busy.

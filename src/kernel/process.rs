@@ -31,6 +31,9 @@ pub struct Usage {
     pub cpu_ns: BTreeMap<i32, u64>,
     /// CPU time of each thread in nanoseconds; empty when it was not looked at.
     pub threads_ns: ThreadTimes,
+    /// How long these threads could have run and had no CPU, in nanoseconds, all together; 0 where
+    /// the kernel does not tell.
+    pub waited_ns: u64,
     /// How many threads there are.
     pub threads: u32,
     /// Resident memory.
@@ -126,7 +129,7 @@ impl Group {
         }
         if thoroughly || usage.threads as usize <= THREADS_MAX {
             let tasks = self.processes.iter().filter_map(|process| process.tasks().ok());
-            usage.threads_ns = times_of(tasks.flatten().flatten());
+            (usage.threads_ns, usage.waited_ns) = times_of(tasks.flatten().flatten());
         }
         Some(usage)
     }
@@ -152,18 +155,23 @@ impl Threads {
 
     /// The CPU time of each; `None` when one of them has ended.
     pub fn times(&self) -> Option<ThreadTimes> {
-        let times = times_of(self.tasks().into_iter());
-        (times.len() == self.0.len()).then_some(times)
+        self.times_and_waits().map(|(times, _)| times)
+    }
+
+    fn times_and_waits(&self) -> Option<(ThreadTimes, u64)> {
+        let (times, waited_ns) = times_of(self.tasks().into_iter());
+        (times.len() == self.0.len()).then_some((times, waited_ns))
     }
 
     /// What they have used; memory and descriptors are those of the whole process.
     pub fn usage(&self) -> Option<Usage> {
-        let (times, own) = (self.times()?, Process::myself().ok()?);
+        let ((times, waited_ns), own) = (self.times_and_waits()?, Process::myself().ok()?);
         let stat = own.stat().ok()?;
         Some(Usage {
             cpu_ns: [(own.pid(), times.values().sum())].into(),
             threads: times.len() as u32,
             threads_ns: times,
+            waited_ns,
             memory_bytes: stat.rss.saturating_mul(procfs::page_size()),
             descriptors: own.fd_count().ok().map(|count| count as u64),
         })
@@ -193,17 +201,20 @@ fn process_clock_ns(pid: i32) -> Option<u64> {
     u64::try_from(Duration::from(time).as_nanos()).ok()
 }
 
-fn times_of(tasks: impl Iterator<Item = Task>) -> ThreadTimes {
-    tasks.filter_map(|task| Some((task.tid, thread_ns(&task)?))).collect()
-}
-
-fn thread_ns(task: &Task) -> Option<u64> {
-    // A kernel that keeps no statistics of this kind has zeros there, or no such file.
-    let precise = task.schedstat().ok().map(|times| times.sum_exec_runtime).filter(|&ns| ns > 0);
-    precise.or_else(|| {
-        let stat = task.stat().ok()?;
-        Some(ticks_ns(stat.utime.saturating_add(stat.stime)))
-    })
+/// The CPU time of each, and how long all of them waited for a CPU.
+fn times_of(tasks: impl Iterator<Item = Task>) -> (ThreadTimes, u64) {
+    let (mut times, mut waited_ns) = (ThreadTimes::new(), 0u64);
+    for task in tasks {
+        // A kernel that keeps no statistics of this kind has zeros there, or no such file.
+        let precise = task.schedstat().ok().filter(|times| times.sum_exec_runtime > 0);
+        let ticks = || task.stat().ok().map(|stat| stat.utime.saturating_add(stat.stime));
+        let ran_ns = precise.as_ref().map(|times| times.sum_exec_runtime);
+        if let Some(ns) = ran_ns.or_else(|| ticks().map(ticks_ns)) {
+            times.insert(task.tid, ns);
+        }
+        waited_ns = waited_ns.saturating_add(precise.map_or(0, |times| times.run_delay));
+    }
+    (times, waited_ns)
 }
 
 fn ticks_ns(ticks: u64) -> u64 {

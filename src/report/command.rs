@@ -6,7 +6,7 @@ use super::read::{Saved, read};
 use super::{Report, csv, file, hdr, hgrm, json, markdown, merge, plots, side_by_side};
 use crate::cli::ReportArgs;
 use crate::plan::{JsonOutput, Outputs, UsageError};
-use crate::search;
+use crate::{compare, search};
 use std::error::Error;
 use std::path::Path;
 
@@ -18,20 +18,27 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let outputs = Outputs::new(&args.output)?;
     let saved = args.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     outputs.check()?;
-    if let [Saved::Search(document)] = saved.as_slice() {
-        outputs.only(&["--report"], "report SEARCH.json")?;
-        return page(&outputs, &plots::of_search(document), |image| {
-            search::markdown(document, image)
-        });
+    match saved.as_slice() {
+        [Saved::Search(document)] if !args.merge => {
+            outputs.only(&["--report"], "report SEARCH.json")?;
+            return page(&outputs, &plots::of_search(document), |image| {
+                search::markdown(document, image)
+            });
+        }
+        [Saved::Comparison(document)] if !args.merge => {
+            outputs.only(&["--report"], "report COMPARISON.json")?;
+            return page(&outputs, &plots::of_comparison(document), |image| {
+                compare::markdown(document, image)
+            });
+        }
+        _ => {}
     }
     let mut runs = Vec::new();
     for (path, saved) in args.files.iter().zip(saved) {
         let name = path.to_string_lossy().into_owned();
         match saved {
             Saved::Run(report) => runs.push((name, *report)),
-            Saved::Search(_) => {
-                return Err(format!("{name} is of a search, which is rendered alone").into());
-            }
+            _ => return Err(format!("{name} is not of a run: give it alone").into()),
         }
     }
     match runs.as_slice() {
@@ -104,6 +111,14 @@ pub fn write(path: &Path, report: &Report) -> std::io::Result<()> {
 /// A file that cannot be written.
 pub fn write_search(path: &Path, document: &search::Document) -> std::io::Result<()> {
     beside::write(path, &plots::of_search(document), |image| search::markdown(document, image))
+}
+
+/// Writes the report of a comparison with its plot.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_comparison(path: &Path, document: &compare::Document) -> std::io::Result<()> {
+    beside::write(path, &plots::of_comparison(document), |image| compare::markdown(document, image))
 }
 
 /// To a file with its plots, or to standard output without.

@@ -3,7 +3,7 @@
 
 use super::console::format::escape;
 use super::{Report, SCHEMA};
-use crate::search;
+use crate::{compare, search};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fs::File;
@@ -20,6 +20,8 @@ pub enum Saved {
     Run(Box<Report>),
     /// Of a search.
     Search(Box<search::Document>),
+    /// Of a comparison with other tools.
+    Comparison(Box<compare::Document>),
 }
 
 /// Reads a document.
@@ -46,10 +48,14 @@ fn parse(path: &Path) -> Result<Saved, String> {
     match value.get("schema").and_then(Value::as_str) {
         Some(SCHEMA) => document(value).map(|run| Saved::Run(Box::new(run))),
         Some(search::SCHEMA) => document(value).map(|found| Saved::Search(Box::new(found))),
+        Some(compare::SCHEMA) => {
+            document(value).map(|compared| Saved::Comparison(Box::new(compared)))
+        }
         Some(schema) => Err(format!(
-            "has the schema \"{}\"; this version reads \"{SCHEMA}\" and \"{}\"",
+            "has the schema \"{}\"; this version reads \"{SCHEMA}\", \"{}\" and \"{}\"",
             escape(schema),
-            search::SCHEMA
+            search::SCHEMA,
+            compare::SCHEMA
         )),
         None => Err(format!(
             "is no result document of ringshot: it has no \"schema\" such as \"{SCHEMA}\""

@@ -110,6 +110,10 @@ pub struct ServerLoad {
     pub cpu_ratio: f64,
     /// CPU time over wall time of its busiest thread.
     pub busiest_thread_ratio: f64,
+    /// For how long its threads could have run and had no CPU, over wall time: 1 is one thread all
+    /// the time.
+    #[serde(default)]
+    pub cpu_wait_ratio: f64,
     /// Its CPU time per request that ended in the run.
     pub cpu_us_per_request: f64,
     /// Its most resident memory at the end of a second; of the bundled server that of this process.

@@ -41,6 +41,7 @@ struct ServerSums {
     /// Between how far apart readings it was there.
     watched_ns: u64,
     cpu_ns: u64,
+    waited_ns: u64,
     /// The latest times of all threads that there were, and the first of those of the begin.
     threads_ns: ThreadTimes,
     threads_begin_ns: ThreadTimes,
@@ -152,6 +153,8 @@ impl ServerSums {
         let of = |(pid, to): (&i32, &u64)| Some(to.saturating_sub(*before.cpu_ns.get(pid)?));
         let cpu_ns = now.cpu_ns.iter().filter_map(of).sum();
         self.cpu_ns += cpu_ns;
+        // Threads that have ended take their waiting with them.
+        self.waited_ns += now.waited_ns.saturating_sub(before.waited_ns);
         self.watched_ns += apart_ns;
         self.look_at(now);
         ServerSecond {
@@ -188,6 +191,7 @@ impl ServerSums {
             cpu_s: (self.cpu_ns as f64 / 1e3).round() / 1e6,
             cpu_ratio: ratio(self.cpu_ns, self.watched_ns),
             busiest_thread_ratio: ratio(busiest_ns, self.watched_ns),
+            cpu_wait_ratio: ratio(self.waited_ns, self.watched_ns),
             cpu_us_per_request: (per_request * 1e3).round() / 1e3,
             memory_peak_bytes: self.memory_peak_bytes,
             descriptors_peak: self.descriptors_peak,

@@ -13,6 +13,7 @@ fn usage(cpus_ns: &[(i32, u64)], threads_ns: &[(i32, u64)]) -> Usage {
     Usage {
         cpu_ns: cpus_ns.iter().copied().collect(),
         threads_ns: threads_ns.iter().copied().collect(),
+        waited_ns: 0,
         threads: threads_ns.len() as u32,
         memory_bytes: 1 << 20,
         descriptors: Some(8),

@@ -24,16 +24,16 @@ fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> Row {
         ..Round::default()
     };
     Row {
-        name,
+        name: name.into(),
         version: Some(version.into()),
         command: ["wrk", "-t", "1", "-H", "Connection: close", "http://127.0.0.1:1/"]
             .map(String::from)
             .into(),
         script: None,
         installed: true,
-        install: "apt install it",
+        install: "apt install it".into(),
         cannot: None,
-        footnote: "what it is",
+        footnote: "what it is".into(),
         rounds: [1, 2, 3].map(round).into(),
         medians: None,
         noisy: false,
@@ -87,7 +87,7 @@ fn a_round_has_the_kernel_s_numbers_and_the_tool_s() {
         duration_s: 1.8,
         latency: Latencies::default(),
     };
-    let seen = Seen { by: "server", requests: Some(90_010), connections: 90_010 };
+    let seen = Seen { by: "server".into(), requests: Some(90_010), connections: 90_010 };
     let round = Round::of(1, &trial(), 1).with(&reading, Some(seen), &mode("-d 2s"));
     assert_eq!(round.requests_per_s, Some(50_000.0));
     assert_eq!(round.cpu_us_per_request, Some(20.0));

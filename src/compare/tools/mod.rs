@@ -21,7 +21,7 @@ use super::plan::{Mode, Stop};
 use crate::connection::CloseMode;
 pub use ringshot::arguments as ringshot_arguments;
 pub use ringshot::{FOOTNOTE as RINGSHOT_FOOTNOTE, read as read_ringshot};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ pub struct Reading {
 }
 
 /// Latencies, of which a tool may not report all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latencies {
     /// The median.
     pub p50_us: Option<f64>,

@@ -119,6 +119,12 @@ fn the_box_is_the_limit_when_its_cpus_are_somebody_elses() {
         let found = who(&busy(cpus, generator, server));
         assert_eq!(found.as_deref(), Some(expected), "{cpus} {generator} {server}");
     }
+    // Others are busy, and in the server's way.
+    let starved = changed(busy(0.98, 0.05, 0.06), |report| {
+        let server = report.watch.as_mut().and_then(|watch| watch.server.as_mut());
+        server.expect("one").cpu_wait_ratio = 0.4;
+    });
+    assert_eq!(who(&starved).as_deref(), Some("box"));
     // A server that is not seen is not taken for somebody else.
     assert_eq!(who(&unwatched(busy(0.85, 0.5, 0.0))).as_deref(), Some("unseen"));
     let stolen = changed(run(0.97, 0.97), |report| {

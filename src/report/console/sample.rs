@@ -60,6 +60,7 @@ fn watch() -> Watch {
             cpu_s: 9.004,
             cpu_ratio: 0.9,
             busiest_thread_ratio: 0.88,
+            cpu_wait_ratio: 0.02,
             cpu_us_per_request: 38.398,
             memory_peak_bytes: 21_300_000,
             descriptors_peak: Some(97),

@@ -180,6 +180,7 @@ const KEYS: &[&str] = &[
     "watch.server.cpu_s",
     "watch.server.cpu_ratio",
     "watch.server.busiest_thread_ratio",
+    "watch.server.cpu_wait_ratio",
     "watch.server.cpu_us_per_request",
     "watch.server.memory_peak_bytes",
     "watch.server.descriptors_peak",
