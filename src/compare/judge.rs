@@ -1,7 +1,7 @@
 //! What the numbers are worth: do the tools say what the server has seen, did the box hold still,
 //! and what is it that can be compared at all.
 
-use super::document::{OURSELVES, Round, Row, Seen};
+use super::document::{Medians, OURSELVES, Round, Row, Seen};
 use super::plan::Mode;
 use super::statistics::Spread;
 use super::tools::Reading;
@@ -69,15 +69,8 @@ pub(super) fn notes(tools: &[Row]) -> Vec<String> {
     for row in tools {
         notes.extend(went_wrong(row));
         notes.extend(differs(row));
-        if let (true, Some(spread)) = (row.noisy, spread(&row.rounds)) {
-            notes.push(format!(
-                "{}: too noisy: its ratio lay between {:.2} and {:.2} in single rounds, more than \
-                 12% from the median of {:.2}. More --rounds, a longer --duration or a quieter box \
-                 would tell.",
-                row.name, spread.min, spread.max, spread.median
-            ));
-        }
     }
+    notes.extend(too_noisy(tools));
     notes.extend(server_was_limit(tools));
     let mut others = tools.iter().filter(|row| row.name != OURSELVES);
     if others.all(|row| !row.installed || row.cannot.is_some()) {
@@ -101,6 +94,22 @@ fn differs(row: &Row) -> Option<String> {
     Some(format!("{} (!): round {}: {what}.", row.name, round.round))
 }
 
+fn too_noisy(tools: &[Row]) -> Option<String> {
+    let noisy: Vec<String> = tools
+        .iter()
+        .filter(|row| row.noisy)
+        .filter_map(|row| Some((row.name, spread(&row.rounds)?)))
+        .map(|(name, found)| format!("{name} ({:.2} to {:.2})", found.min, found.max))
+        .collect();
+    (!noisy.is_empty()).then(|| {
+        format!(
+            "The box was too noisy for {}: the ratio of a round lay more than 12% from the median. \
+             More --rounds, a longer --duration or a quieter box would tell.",
+            listed(&noisy)
+        )
+    })
+}
+
 /// A server that was the limit makes all rates alike, and says nothing about who asked.
 fn server_was_limit(tools: &[Row]) -> Option<String> {
     let idle: Vec<String> = tools
@@ -119,57 +128,55 @@ fn server_was_limit(tools: &[Row]) -> Option<String> {
     })
 }
 
-/// What it comes to, in two sentences.
+/// What it comes to, in two sentences: by the ratios within a round, as medians over rounds of two
+/// tools may have been made at different times.
 pub(super) fn verdict(tools: &[Row]) -> Vec<String> {
-    let measured = |row: &Row| {
-        let medians = row.medians.as_ref()?;
-        Some((medians.cpu_us_per_request?, medians.requests_per_s))
+    let measured = |row: &&Row| {
+        row.medians.as_ref().is_some_and(|medians| medians.cpu_us_per_request.is_some())
     };
-    let Some((own_us, own_per_s)) =
-        tools.iter().find(|row| row.name == OURSELVES).and_then(measured)
-    else {
+    let Some(ours) = tools.iter().find(|row| row.name == OURSELVES && measured(row)) else {
         return vec!["ringshot had no answer, so nothing can be compared with it.".into()];
     };
     // A tool that contradicts the server is no measure of anything.
-    let others = tools.iter().filter(|row| row.name != OURSELVES && !row.differs);
-    let mut others: Vec<(&Row, f64, f64)> =
-        others.filter_map(|row| measured(row).map(|(us, per_s)| (row, us, per_s))).collect();
-    others.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let times: Vec<String> = others
-        .iter()
-        .map(|(row, us, _)| {
-            let ratio = row.medians.as_ref().and_then(|medians| medians.ratio).unwrap_or(1.0);
-            format!("{} {} ({ratio:.2} times that)", row.name, time_us(*us))
-        })
+    let others = tools.iter().filter(|row| row.name != OURSELVES && !row.differs && measured(row));
+    let mut others: Vec<(&str, &Medians, f64)> = others
+        .filter_map(|row| Some((row.name, row.medians.as_ref()?)))
+        .filter_map(|(name, medians)| Some((name, medians, medians.ratio?)))
         .collect();
-    let Some(fastest) = others.iter().max_by(|a, b| a.2.total_cmp(&b.2)) else {
+    others.sort_by(|one, other| one.2.total_cmp(&other.2));
+    let own = ours.medians.as_ref();
+    let own_per_s = own.map_or(0.0, |medians| medians.requests_per_s);
+    let by_rate = |one: &&(&str, &Medians, f64), other: &&(&str, &Medians, f64)| {
+        one.1.requests_per_s.total_cmp(&other.1.requests_per_s)
+    };
+    let Some((fastest, theirs, _)) = others.iter().max_by(by_rate) else {
+        let own_us = own.and_then(|medians| medians.cpu_us_per_request).unwrap_or_default();
         return vec![format!("ringshot used {} of CPU per request.", time_us(own_us))];
     };
-    let second = match fastest {
-        (_, _, per_s) if *per_s <= own_per_s => format!(
-            "ringshot also had the most answers, {}/s; then comes {} with {}/s.",
-            rate(own_per_s),
-            fastest.0.name,
-            rate(*per_s)
-        ),
-        (row, _, per_s) => format!(
-            "{} had the most answers, {}/s; ringshot had {}/s.",
-            row.name,
-            rate(*per_s),
-            rate(own_per_s)
-        ),
-    };
-    let least = if others[0].1 < own_us { "" } else { " the least" };
-    let second = match least {
-        "" => second.replace("ringshot also had", "ringshot had"),
-        _ => second,
-    };
-    let first = match least {
-        "" => format!("Per request ringshot used {} of CPU; {}.", time_us(own_us), listed(&times)),
-        _ => format!(
-            "ringshot used the least CPU per request, {}; {}.",
-            time_us(own_us),
+    let times: Vec<String> =
+        others.iter().map(|(name, _, ratio)| format!("{name} {ratio:.2} times")).collect();
+    let in_every_round = others.iter().all(|(_, medians, _)| medians.ratio_min > Some(1.0));
+    let first = match in_every_round {
+        true => format!(
+            "In every round ringshot used the least CPU per request: {} as much in the median.",
             listed(&times)
+        ),
+        false => format!(
+            "CPU per request over that of ringshot in the same round, in the median: {}.",
+            listed(&times)
+        ),
+    };
+    let per_s = theirs.requests_per_s;
+    let second = match per_s <= own_per_s {
+        true => format!(
+            "ringshot had the most answers, {}/s; then comes {fastest} with {}/s.",
+            rate(own_per_s),
+            rate(per_s)
+        ),
+        false => format!(
+            "{fastest} had the most answers, {}/s; ringshot had {}/s.",
+            rate(per_s),
+            rate(own_per_s)
         ),
     };
     vec![first, second]
@@ -242,18 +249,20 @@ mod tests {
         assert_eq!(
             told,
             [
-                "ringshot used the least CPU per request, 40.5 µs; wrk 60.8 µs (1.50 times that).",
-                "ringshot also had the most answers, 25,000/s; then comes wrk with 20,000/s."
+                "In every round ringshot used the least CPU per request: wrk 1.50 times as much in the \
+                 median.",
+                "ringshot had the most answers, 25,000/s; then comes wrk with 20,000/s."
             ]
         );
         let mut behind = document(rows()).tools;
         let medians = behind[1].medians.as_mut().unwrap();
-        (medians.cpu_us_per_request, medians.ratio) = (Some(30.25), Some(0.75));
+        (medians.ratio, medians.ratio_min) = (Some(0.75), Some(0.7));
         medians.requests_per_s = 30_000.0;
         assert_eq!(
             verdict(&behind),
             [
-                "Per request ringshot used 40.5 µs of CPU; wrk 30.2 µs (0.75 times that).",
+                "CPU per request over that of ringshot in the same round, in the median: wrk 0.75 \
+                 times.",
                 "wrk had the most answers, 30,000/s; ringshot had 25,000/s."
             ]
         );
@@ -265,7 +274,7 @@ mod tests {
         let mut noisy = rows();
         noisy[1].rounds[0].cpu_us_per_request = Some(100.0);
         let notes = document(noisy).notes.join("\n");
-        assert!(notes.contains("wrk: too noisy: its ratio lay between 1.50 and 2.47"), "{notes}");
+        assert!(notes.contains("The box was too noisy for wrk (1.50 to 2.47): "), "{notes}");
 
         let mut idle = rows();
         idle[0].rounds.iter_mut().for_each(|round| round.busy_ratio = 0.62);

@@ -167,7 +167,7 @@ mod tests {
         let text = markdown(&document(rows()), &|_| String::new());
         for expected in [
             "# ringshot, wrk\n",
-            "ringshot used the least CPU per request, 40.5 µs; wrk 60.8 µs (1.50 times that). ",
+            "In every round ringshot used the least CPU per request: wrk 1.50 times as much in the ",
             "\n    ringshot compare -d 1s\n",
             "\n| wrk 4.1.0[^wrk] | 20,000 | 60.8 µs | 7.59 µs | 1.50 (1.50-1.50) | 8.00 MB | 1.00 ms |",
             "[^wrk]: what it is.\n",
