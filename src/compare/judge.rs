@@ -98,7 +98,7 @@ fn too_noisy(tools: &[Row]) -> Option<String> {
     let noisy: Vec<String> = tools
         .iter()
         .filter(|row| row.noisy)
-        .filter_map(|row| Some((row.name, spread(&row.rounds)?)))
+        .filter_map(|row| Some((row.name.as_ref(), spread(&row.rounds)?)))
         .map(|(name, found)| format!("{name} ({:.2} to {:.2})", found.min, found.max))
         .collect();
     (!noisy.is_empty()).then(|| {
@@ -140,7 +140,7 @@ pub(super) fn verdict(tools: &[Row]) -> Vec<String> {
     // A tool that contradicts the server is no measure of anything.
     let others = tools.iter().filter(|row| row.name != OURSELVES && !row.differs && measured(row));
     let mut others: Vec<(&str, &Medians, f64)> = others
-        .filter_map(|row| Some((row.name, row.medians.as_ref()?)))
+        .filter_map(|row| Some((row.name.as_ref(), row.medians.as_ref()?)))
         .filter_map(|(name, medians)| Some((name, medians, medians.ratio?)))
         .collect();
     others.sort_by(|one, other| one.2.total_cmp(&other.2));
