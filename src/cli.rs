@@ -58,8 +58,9 @@ pub enum Command {
 
     /// Saved results as Markdown: one as a report, several side by side or as one
     ///
-    /// Files that differ only in a number at the end (a-1.json, a-2.json) are runs of one thing: the
-    /// spread between them is what a difference has to exceed to be called a change.
+    /// Without --report it goes to standard output, without plots. Files that differ only in a number
+    /// at the end (a-1.json, a-2.json) are runs of one thing: the spread between them is what a
+    /// difference has to exceed to be called a change.
     #[command(max_term_width = 100)]
     Report(ReportArgs),
 
@@ -71,8 +72,8 @@ pub enum Command {
 
     /// The manual page, on standard output: of ringshot, or of one of its commands
     Man {
-        /// search, doctor, ...
-        command: Option<String>,
+        /// search, doctor, tune show, ...
+        command: Vec<String>,
     },
 
     /// The kernel settings that matter to such loads: show, apply or revert them
@@ -92,8 +93,6 @@ pub struct ReportArgs {
     pub merge: bool,
 
     /// Where the report goes
-    ///
-    /// Without --report it goes to standard output, without plots.
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -2,8 +2,10 @@
 //! `--help` is in them.
 
 use crate::cli::Cli;
+use crate::connection::CloseMode;
+use crate::pace::schedule::Arrivals;
 use crate::plan::UsageError;
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use std::io;
 
@@ -13,28 +15,44 @@ const NAME: &str = "ringshot";
 /// The completions for a shell.
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    clap_complete::generate(shell, &mut with_values(), NAME, &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The manual page of the program, or of one of its commands, as roff.
+/// The flags, with the values of those that take one of a few words: they arrive as text, and are
+/// judged by the plan, but a shell can offer them.
+fn with_values() -> Command {
+    let modes = [CloseMode::Server, CloseMode::Client, CloseMode::Rst].map(CloseMode::name);
+    let arrivals = [Arrivals::Constant, Arrivals::Poisson].map(Arrivals::name);
+    let offer = |command: Command| {
+        command
+            .mut_arg("close", |argument| argument.value_parser(modes))
+            .mut_arg("arrivals", |argument| argument.value_parser(arrivals))
+    };
+    ["search", "doctor", "compare"]
+        .into_iter()
+        .fold(offer(Cli::command()), |all, name| all.mut_subcommand(name, offer))
+}
+
+/// The manual page of the program, or of one of its commands (`tune show`), as roff.
 ///
 /// # Errors
 /// A command that there is not.
-pub fn manual(command: Option<&str>) -> Result<String, UsageError> {
+pub fn manual(command: &[String]) -> Result<String, UsageError> {
     let mut all = Cli::command();
     // Gives the commands their full names.
     all.build();
-    let page = match command {
-        None => all,
-        Some(name) => all.find_subcommand(name).cloned().ok_or_else(|| {
-            let names: Vec<&str> = all.get_subcommands().map(|known| known.get_name()).collect();
-            let (name, names) = (name.escape_debug(), names.join(", "));
+    let mut page = &all;
+    for name in command {
+        page = page.find_subcommand(name).ok_or_else(|| {
+            let names: Vec<&str> = page.get_subcommands().map(|known| known.get_name()).collect();
+            let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+            let name = name.escape_debug();
             UsageError(format!("man {name}: there is no such command; there are {names}"))
-        })?,
-    };
+        })?;
+    }
     let mut roff = Vec::new();
-    clap_mangen::Man::new(page)
+    clap_mangen::Man::new(page.clone())
         .render(&mut roff)
         .map_err(|error| UsageError(format!("man: {error}")))?;
     Ok(String::from_utf8_lossy(&roff).into_owned())
@@ -51,7 +69,6 @@ pub fn print(text: &str) -> io::Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Command;
 
     /// Every flag of a command that is not hidden, without its dashes.
     fn flags(command: &Command) -> Vec<String> {
@@ -64,23 +81,26 @@ mod tests {
         let mut all = Cli::command();
         all.build();
         let plain = |page: &str| page.replace("\\-", "-");
-        let page = plain(&manual(None).unwrap());
+        let page = plain(&manual(&[]).unwrap());
         for flag in flags(&all) {
             assert!(page.contains(&format!("--{flag}")), "{flag}");
         }
         for command in all.get_subcommands() {
-            let page = plain(&manual(Some(command.get_name())).unwrap());
+            let page = plain(&manual(&[command.get_name().to_owned()]).unwrap());
             assert!(page.starts_with(".ie"), "{page}");
             for flag in flags(command) {
                 assert!(page.contains(&format!("--{flag}")), "{} {flag}", command.get_name());
             }
         }
-        assert!(manual(Some("no\x1bthing")).unwrap_err().0.contains("doctor"));
+        let nested = manual(&["tune".to_owned(), "show".to_owned()]).unwrap();
+        assert!(nested.contains("ringshot\\-tune\\-show"), "{nested}");
+        assert!(manual(&["no\x1bthing".to_owned()]).unwrap_err().0.contains("doctor"));
     }
 
     #[test]
     fn every_flag_and_command_is_completed() {
         let all = Cli::command();
+        assert!(completions(Shell::Bash).contains("server client rst"));
         for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
             let script = completions(shell);
             for flag in flags(&all) {

@@ -44,4 +44,6 @@ pub mod search;
 
 pub mod compare;
 
+pub mod render;
+
 pub mod documentation;

@@ -5,8 +5,9 @@ use ringshot::cli::{Cli, Command, RunArgs};
 use ringshot::compare;
 use ringshot::experiment::Experiment;
 use ringshot::plan::{JsonOutput, Plan, UsageError};
+use ringshot::render;
 use ringshot::report::console::{self, Progress, Style};
-use ringshot::report::{self, Report, json};
+use ringshot::report::{Report, json};
 use ringshot::search;
 use ringshot::signals::Signals;
 use ringshot::tuning::command as tune;
@@ -33,11 +34,11 @@ fn main() -> ExitCode {
         Some(Command::Doctor(args)) => plan(args).and_then(|plan| doctor::run(&plan)),
         Some(Command::Search(args)) => search::command::run(args, &words),
         Some(Command::Compare(args)) => compare::command::run(args, &words),
-        Some(Command::Report(args)) => report::command::run(args, &words),
+        Some(Command::Report(args)) => render::run(args, &words),
         Some(Command::Completions { shell }) => {
             documentation::print(&documentation::completions(*shell)).map_err(Into::into)
         }
-        Some(Command::Man { command }) => documentation::manual(command.as_deref())
+        Some(Command::Man { command }) => documentation::manual(command)
             .map_err(Into::into)
             .and_then(|page| documentation::print(&page).map_err(Into::into)),
         Some(Command::Tune(args)) => Ok(tune::run(args, &mut io::stdout(), &mut io::stderr())),
@@ -100,9 +101,9 @@ fn write(plan: &Plan, report: &Report) -> Result<(), Box<dyn Error>> {
         Some(JsonOutput::File(path)) => json::write(report, path)?,
         None => {}
     }
-    report::command::side_files(&plan.outputs, report)?;
+    render::side_files(&plan.outputs, report)?;
     if let Some(path) = &plan.outputs.report {
-        report::command::write(path, report)?;
+        render::write(path, report)?;
     }
     Ok(())
 }

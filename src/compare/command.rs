@@ -5,14 +5,15 @@ use super::plan::{ComparePlan, Mode};
 use super::target::{Site, Target};
 use super::tools::{self, Invocation, Output, Reading, Tool};
 use super::trial::{self, End, Trial};
-use super::{judge, page};
+use super::{judge, markdown, page, plots};
 use crate::cli::CompareArgs;
 use crate::plan::{JsonOutput, redact};
 use crate::preflight::cpus::{Cpus, Placement};
 use crate::preflight::descriptors;
 use crate::preflight::host::HostFacts;
 use crate::report::console::Style;
-use crate::report::{self, Host, json};
+use crate::report::markdown::beside;
+use crate::report::{Host, json};
 use crate::signals::Signals;
 use std::error::Error;
 use std::io::{self, Write};
@@ -102,7 +103,7 @@ fn rows(contestants: &[Contestant]) -> Vec<Row> {
 
 fn write(plan: &ComparePlan, document: &Document) -> io::Result<()> {
     if let Some(path) = &plan.run.outputs.report {
-        report::command::write_comparison(path, document)?;
+        beside::write(path, &plots(document), |image| markdown(document, image))?;
     }
     match &plan.run.outputs.json {
         Some(JsonOutput::Stdout) => json::write(document, "-"),

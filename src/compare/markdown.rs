@@ -4,9 +4,11 @@
 use super::document::{Document, Row};
 use super::page::{ABOUT, cells, how_often, name, what_runs};
 use crate::report::console::format::seconds;
+use crate::report::markdown::beside::Plot;
 use crate::report::markdown::setup;
 use crate::report::markdown::text::Align::{Left, Right};
 use crate::report::markdown::text::{self, block, plain, sentence, shell};
+use crate::report::plot::{self, BarRow};
 
 /// The whole of it; all numbers are those of the document. `image` gives the Markdown of a plot,
 /// empty where there is none.
@@ -35,6 +37,21 @@ pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
         text.extend(script.lines().map(block));
     }
     text + &format!("\n## How it was measured\n\n{METHOD}\n")
+}
+
+/// Its plots, which the report refers to by their names.
+pub fn plots(document: &Document) -> Vec<Plot> {
+    let bar = |row: &Row| {
+        let median_us = row.medians.as_ref()?.cpu_us_per_request?;
+        let rounds = row.rounds.iter().filter_map(|round| round.cpu_us_per_request);
+        let (low, high) =
+            rounds.fold((median_us, median_us), |(low, high), us| (low.min(us), high.max(us)));
+        Some(BarRow { label: row.name.to_string(), median: median_us, low, high })
+    };
+    let rows: Vec<BarRow> = document.tools.iter().filter_map(bar).collect();
+    let title = "CPU per request";
+    let svg = plot::bars(title, "µs of CPU per request", &rows);
+    svg.into_iter().map(|svg| Plot { name: "cpu", title: title.into(), svg }).collect()
 }
 
 const METHOD: &str = "All tools ran on the same CPUs, one after the other, in every round in another \

@@ -33,5 +33,5 @@ pub mod tools;
 mod trial;
 
 pub use document::{Document, Medians, Round, Row, SCHEMA, Seen};
-pub use markdown::markdown;
+pub use markdown::{markdown, plots};
 pub use plan::{ComparePlan, Mode, Stop};

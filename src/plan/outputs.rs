@@ -2,7 +2,9 @@
 
 use super::UsageError;
 use crate::cli::OutputArgs;
+use crate::report::console::format::escape;
 use crate::report::file;
+use crate::report::markdown::beside;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -49,14 +51,30 @@ impl Outputs {
             hdr: file("--hdr", &args.hdr)?,
             csv: file("--csv", &args.csv)?,
         };
-        let files = outputs.files();
+        let files: Vec<_> = outputs.all_files();
         for (at, (flag, path)) in files.iter().enumerate() {
-            if let Some((other, _)) = files[..at].iter().find(|(_, earlier)| earlier == path) {
-                let path = path.display();
+            let same = |(_, earlier): &&(&str, PathBuf)| file::is_same(earlier, path);
+            if let Some((other, _)) = files[..at].iter().find(same) {
+                let path = escape(&path.to_string_lossy());
                 return Err(UsageError(format!("{flag} {path}: {other} already goes there")));
             }
         }
         Ok(outputs)
+    }
+
+    /// Refuses to write over what is read.
+    ///
+    /// # Errors
+    /// The first output, plots included, that is one of these files.
+    pub fn leave(&self, inputs: &[PathBuf]) -> Result<(), UsageError> {
+        let over = |(_, path): &&(&str, PathBuf)| inputs.iter().any(|one| file::is_same(one, path));
+        match self.all_files().iter().find(over) {
+            Some((flag, path)) => {
+                let path = escape(&path.to_string_lossy());
+                Err(UsageError(format!("{flag} {path}: that is one of the files to be read")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Refuses what a command beside the run does not write.
@@ -64,8 +82,10 @@ impl Outputs {
     /// # Errors
     /// The first output that was asked for and is not among `written`.
     pub fn only(&self, written: &[&str], command: &str) -> Result<(), UsageError> {
-        match self.files().iter().find(|(flag, _)| !written.contains(flag)) {
-            Some((flag, _)) => Err(UsageError(format!(
+        let stdout = (self.json == Some(JsonOutput::Stdout)).then_some("--json");
+        let mut flags = self.files().into_iter().map(|(flag, _)| flag).chain(stdout);
+        match flags.find(|flag| !written.contains(flag)) {
+            Some(flag) => Err(UsageError(format!(
                 "{flag}: `ringshot {command}` writes only {}",
                 written.join(" and ")
             ))),
@@ -78,7 +98,14 @@ impl Outputs {
     /// # Errors
     /// The first that cannot be written, and why.
     pub fn check(&self) -> io::Result<()> {
-        self.files().iter().try_for_each(|(_, path)| file::check(path))
+        self.all_files().iter().try_for_each(|(_, path)| file::check(path))
+    }
+
+    /// All files, with the plots of a report, each once.
+    fn all_files(&self) -> Vec<(&'static str, PathBuf)> {
+        let files = self.files().into_iter().map(|(flag, path)| (flag, path.to_owned()));
+        let plots = self.report.iter().flat_map(|path| beside::all(path));
+        files.chain(plots.map(|path| ("--report", path))).collect()
     }
 
     fn files(&self) -> Vec<(&'static str, &Path)> {
@@ -119,7 +146,19 @@ mod tests {
 
     #[test]
     fn no_file_takes_two_outputs() {
-        assert!(outputs("a", "a").unwrap_err().0.contains("--json already goes there"));
+        for (json, report) in [("a", "a"), ("./a", "a"), ("a.cpu.svg", "a.md")] {
+            let error = outputs(json, report).unwrap_err().0;
+            assert!(error.contains("--json already goes there"), "{json} {report}: {error}");
+        }
+        outputs("a.v1.svg", "a.v2").unwrap();
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_over() {
+        let outputs = outputs("a.json", "b.md").unwrap();
+        let leave = |input: &str| outputs.leave(&[PathBuf::from(input)]);
+        assert!(leave("./a.json").is_err() && leave("b.rate.svg").is_err());
+        assert_eq!(leave("b.json"), Ok(()));
     }
 
     #[test]
@@ -128,5 +167,7 @@ mod tests {
         assert_eq!(outputs.only(&["--json", "--report"], "search"), Ok(()));
         let error = outputs.only(&["--json"], "doctor").unwrap_err().0;
         assert_eq!(error, "--report: `ringshot doctor` writes only --json");
+        let stdout = Outputs { json: Some(JsonOutput::Stdout), ..Outputs::default() };
+        assert!(stdout.only(&["--report"], "report A B").is_err());
     }
 }

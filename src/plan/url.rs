@@ -83,27 +83,38 @@ fn authorization(url: &url::Url) -> Option<String> {
     Some(format!("Basic {encoded}"))
 }
 
-/// Headers whose values are secrets.
-const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+/// What is in the names of headers whose values are secrets.
+const SECRET_NAMES: [&str; 5] = ["auth", "cookie", "token", "secret", "key"];
 
-/// An argument of the command line as it may be shown: without the password of a URL, and without
-/// the value of a header that carries credentials.
+/// An argument of the command line as it may be shown: without the credentials of a URL, and
+/// without the value of a header that carries some.
 pub fn redact(argument: &str) -> String {
-    if let Some((name, _)) = argument.split_once(':') {
-        // Also as it looks in `-HName: value` and `--header=Name: value`.
-        let name = name.trim_start_matches("--header=").trim_start_matches("-H").trim();
-        if SECRET_HEADERS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
-            let kept = argument.find(':').unwrap_or(0);
-            return format!("{}: ***", &argument[..kept]);
-        }
+    if let Some(colon) = argument.find(':')
+        && is_secret_header(&argument[..colon])
+    {
+        return format!("{}: ***", &argument[..colon]);
     }
     let authority_at = argument.find("://").map_or(0, |at| at + 3);
     let authority = &argument[authority_at..];
     let authority = &authority[..authority.find(['/', '?', '#']).unwrap_or(authority.len())];
     let Some(user_len) = authority.rfind('@') else { return argument.to_owned() };
-    let Some(name_len) = authority[..user_len].find(':') else { return argument.to_owned() };
-    let (before, after) = (authority_at + name_len + 1, authority_at + user_len);
+    // A name without a password is the whole of the credentials, as with many a token.
+    let name_len = authority[..user_len].find(':').map_or(0, |at| at + 1);
+    let (before, after) = (authority_at + name_len, authority_at + user_len);
     format!("{}***{}", &argument[..before], &argument[after..])
+}
+
+/// Whether this begins a header that carries credentials, also as it looks in `-HName`, `-kHName`,
+/// `-H=Name` and `--header=Name`. A URL is none.
+fn is_secret_header(before_colon: &str) -> bool {
+    let long = before_colon.strip_prefix("--header=");
+    let short = || match before_colon.strip_prefix('-') {
+        Some(flags) => flags.split_once('H').map(|(_, name)| name.trim_start_matches('=')),
+        None => None,
+    };
+    let name = long.or_else(short).unwrap_or(before_colon).trim().to_ascii_lowercase();
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    is_name && SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
 #[cfg(test)]
@@ -163,11 +174,16 @@ mod tests {
         let cases = [
             ("http://me:secret@host/a@b", "http://me:***@host/a@b"),
             ("me:secret@host", "me:***@host"),
-            ("http://me@host/", "http://me@host/"),
+            ("http://token@host/", "http://***@host/"),
+            ("http://key.example:80/a", "http://key.example:80/a"),
+            ("http://api-key:80/a", "http://api-key:80/a"),
             ("http://host/a:b@c", "http://host/a:b@c"),
             ("Authorization: Bearer x", "Authorization: ***"),
             ("-Hauthorization:Bearer x", "-Hauthorization: ***"),
             ("--header=Cookie: a=b", "--header=Cookie: ***"),
+            ("-H=Authorization: Bearer x", "-H=Authorization: ***"),
+            ("-kHX-Auth-Token:x", "-kHX-Auth-Token: ***"),
+            ("X-Amz-Security-Token: x", "X-Amz-Security-Token: ***"),
             ("X-Other: a", "X-Other: a"),
             ("--connections", "--connections"),
         ];

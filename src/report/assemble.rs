@@ -318,7 +318,7 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
             .stages
             .iter()
             .map(|&Stage { duration_s, from_per_s, to_per_s }| StageSummary {
-                duration_s,
+                duration_s: Some(duration_s).filter(|s| s.is_finite()),
                 from_per_s,
                 to_per_s,
             })

@@ -1,20 +1,21 @@
 //! The numbers of every second as comma-separated values, for a spreadsheet or a plotting script.
 //! All cells are numbers or empty, so that nothing has to be quoted; the names are those of the
-//! document's `series`.
+//! document's `series`, with `server_` before those of the server, and `cpu_N_busy_ratio` for the
+//! CPU of that number.
 
-use super::{HostSecond, Second, ServerSecond};
+use super::{HostSecond, Report, Second, ServerSecond};
 use std::fmt::Write;
 
 /// A column's name, and its cell.
 type Column = (String, Box<dyn Fn(&Second) -> Option<String>>);
 
 /// One row a second, below a row of names.
-pub fn series(series: &[Second]) -> String {
-    let cpus = series.iter().filter_map(|row| row.host.as_ref());
-    let columns = columns(cpus.map(|host| host.cpu_busy_ratio.len()).max().unwrap_or(0));
+pub fn series(report: &Report) -> String {
+    let cpus = report.watch.iter().flat_map(|watch| &watch.cpus).map(|cpu| cpu.cpu);
+    let columns = columns(&cpus.collect::<Vec<_>>());
     let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
     let mut text = names.join(",") + "\n";
-    for row in series {
+    for row in &report.series {
         for (at, (_, cell)) in columns.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
             let _ = write!(text, "{comma}{}", cell(row).unwrap_or_default());
@@ -24,7 +25,7 @@ pub fn series(series: &[Second]) -> String {
     text
 }
 
-fn columns(cpus: usize) -> Vec<Column> {
+fn columns(cpus: &[usize]) -> Vec<Column> {
     let always = |name: &str, value: fn(&Second) -> String| -> Column {
         (name.into(), Box::new(move |row| Some(value(row))))
     };
@@ -66,8 +67,8 @@ fn columns(cpus: usize) -> Vec<Column> {
         of_server("descriptors", |server| server.descriptors.map(|count| count.to_string())),
     ]);
     // Last, as their number differs from box to box.
-    columns.extend((0..cpus).map(|cpu| -> Column {
-        let busy = move |row: &Second| row.host.as_ref()?.cpu_busy_ratio.get(cpu).copied();
+    columns.extend(cpus.iter().enumerate().map(|(at, cpu)| -> Column {
+        let busy = move |row: &Second| row.host.as_ref()?.cpu_busy_ratio.get(at).copied();
         let cell = move |row: &Second| busy(row).map(|ratio| ratio.to_string());
         (format!("cpu_{cpu}_busy_ratio"), Box::new(cell))
     }));
@@ -78,16 +79,22 @@ fn columns(cpus: usize) -> Vec<Column> {
 mod tests {
     use super::*;
     use crate::report::console::sample;
+    use crate::report::watch::CpuLoad;
 
     #[test]
     fn every_row_has_a_cell_for_every_name() {
-        let mut rows = vec![sample::clean().series[0].clone(), Second::default()];
-        rows[0].host = None;
-        rows[1].host = Some(HostSecond { cpu_busy_ratio: vec![0.25, 1.0], ..Default::default() });
-        let text = series(&rows);
+        let mut report = sample::clean();
+        report.series.push(Second::default());
+        report.series[0].host = None;
+        report.series[1].host =
+            Some(HostSecond { cpu_busy_ratio: vec![0.25, 1.0], ..Default::default() });
+        // CPU 1 is offline.
+        let cpu = |cpu| CpuLoad { cpu, ..CpuLoad::default() };
+        report.watch.as_mut().unwrap().cpus = vec![cpu(0), cpu(2)];
+        let text = series(&report);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
         assert!(lines.iter().all(|cells| cells.len() == lines[0].len()), "{text}");
-        assert_eq!(lines[0].last(), Some(&"cpu_1_busy_ratio"));
+        assert_eq!(lines[0].last(), Some(&"cpu_2_busy_ratio"));
         assert_eq!(lines[2].last(), Some(&"1"));
         assert_eq!(lines[1].last(), Some(&""), "what is not known is empty, not 0");
         assert_eq!(lines[1][..3], ["1", "23450", "23450"]);
@@ -101,7 +108,7 @@ mod tests {
             ..Second::default()
         };
         let document = serde_json::to_value(row).unwrap();
-        let names = series(&[]);
+        let names = series(&sample::clean());
         for (key, value) in document.as_object().unwrap() {
             let prefix = if key == "server" { "server_" } else { "" };
             match value.as_object() {

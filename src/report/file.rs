@@ -43,6 +43,21 @@ pub fn write(text: &str, destination: impl AsRef<Path>) -> io::Result<()> {
     .map_err(|error| reworded(path, error.kind(), &error.to_string()))
 }
 
+/// Whether it is no file, but a pipe or a device that is written to as it is, or standard output.
+pub fn is_stream(destination: &Path) -> bool {
+    matches!(Destination::of(destination), Ok(Destination::InPlace | Destination::Stdout))
+}
+
+/// Whether two names are those of one file, which need not be there yet.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        let directory = path.parent().filter(|parent| *parent != Path::new(""));
+        let directory = directory.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(directory.join(path.file_name()?))
+    };
+    one == other || whole(one).is_some_and(|one| whole(other) == Some(one))
+}
+
 /// Whether [`write()`] stands a chance: better asked before a run of minutes than after it.
 ///
 /// # Errors

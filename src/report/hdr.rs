@@ -18,6 +18,9 @@ const DIGITS_MAX: u32 = 3;
 /// Those counts, nine bytes each at most, and the head are half of it.
 const INNER_BYTES_MAX: u64 = 1 << 20;
 
+/// No histogram of a document has more than this part of what can be counted.
+const COUNTED_PART: u64 = 1 << 16;
+
 /// The histogram as text.
 pub fn encode(histogram: &Histogram<u64>) -> String {
     let mut bytes = Vec::new();
@@ -51,9 +54,15 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
     if inner[INNER_HEAD_BYTES..].windows(9).any(|bytes| bytes == [0xff; 9]) {
         return Err("it has a count beyond all numbers".into());
     }
-    Deserializer::new()
+    let histogram: Histogram<u64> = Deserializer::new()
         .deserialize(&mut &inner[..])
-        .map_err(|error| format!("no histogram ({error})"))
+        .map_err(|error| format!("no histogram ({error})"))?;
+    // Or sums of two of them, and percentiles, would overflow.
+    let counts = histogram.iter_recorded().map(|step| u128::from(step.count_at_value()));
+    match counts.sum::<u128>() > u128::from(u64::MAX / COUNTED_PART) {
+        true => Err("it has more samples than anybody can count".into()),
+        false => Ok(histogram),
+    }
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@ pub fn table(histogram: &Histogram<u64>) -> String {
         "{:>12} {:>14} {:>10} {:>14}\n\n",
         "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
     );
-    let mut seen = 0;
+    let mut seen = 0u64;
     for step in histogram.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
-        seen += step.count_since_last_iteration();
+        seen = seen.saturating_add(step.count_since_last_iteration());
         let quantile = step.quantile_iterated_to();
         let _ = writeln!(
             text,

@@ -4,7 +4,6 @@
 //! A key is never renamed, only added. Units come last in a name.
 
 pub mod assemble;
-pub mod command;
 pub mod console;
 pub mod csv;
 pub mod file;
@@ -15,8 +14,7 @@ pub mod json;
 pub mod markdown;
 pub mod merge;
 pub mod plot;
-mod plots;
-pub mod read;
+pub mod plots;
 pub mod side_by_side;
 pub mod watch;
 
@@ -107,6 +105,15 @@ pub struct Report {
     pub series: Vec<Second>,
 }
 
+impl Report {
+    /// Works out again what documents of earlier versions do not have.
+    pub(crate) fn fill_in_shares(&mut self) {
+        let Connections { opened, failed, .. } = self.connections;
+        let per_s = [self.rate.requests_per_s, self.rate.connections_per_s];
+        self.rate = Rate::of(&self.requests, opened, failed, per_s);
+    }
+}
+
 /// What was measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Target {
@@ -176,7 +183,7 @@ pub struct PlanSummary {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct StageSummary {
     /// How long; null for as long as the run.
-    pub duration_s: f64,
+    pub duration_s: Option<f64>,
     /// Requests per second at its begin.
     pub from_per_s: f64,
     /// Requests per second at its end.
@@ -328,7 +335,7 @@ impl Rate {
     fn of(requests: &Requests, opened: u64, failed: u64, per_s: [f64; 2]) -> Rate {
         let share = |part: u64, rest: u64| match part {
             0 => 0.0,
-            part => assemble::rounded(part as f64 / (part + rest) as f64, 6),
+            part => assemble::rounded(part as f64 / part.saturating_add(rest) as f64, 6),
         };
         Rate {
             requests_per_s: assemble::rounded(per_s[0], 2),

@@ -1,11 +1,15 @@
 //! `ringshot search`: one step after the other, until the answer is known or the budget is spent.
 
-use super::{Circumstances, Document, Next, Purpose, SearchPlan, Step, Verdict, curve, next, page};
+use super::{
+    Circumstances, Document, Generator, Next, Purpose, SearchPlan, Step, Verdict, curve, markdown,
+    next, page, plots,
+};
 use crate::cli::SearchArgs;
 use crate::experiment::Experiment;
 use crate::plan::JsonOutput;
 use crate::report::console::{Progress, Style};
-use crate::report::{self, json};
+use crate::report::json;
+use crate::report::markdown::beside;
 use crate::signals::Signals;
 use std::error::Error;
 use std::io::{self, Write};
@@ -41,9 +45,14 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         listening(page::resumed(steps.len(), &mut out, style))?;
     }
     let begin = Instant::now();
-    let mut circumstances =
-        Circumstances { begun_at: SystemTime::now(), took: Duration::ZERO, host: None };
-    let mut errors = Vec::new();
+    let mut circumstances = Circumstances {
+        begun_at: SystemTime::now(),
+        took: Duration::ZERO,
+        host: None,
+        generator: None,
+        resumed_steps: steps.len(),
+        errors: Vec::new(),
+    };
     while let Some((rate_per_s, purpose)) = next_rate(&steps, &plan) {
         // A point of the curve that breaks the limits has to be looked at again, twice.
         let room = if purpose == Purpose::Curve { 3 } else { 1 };
@@ -57,7 +66,9 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
             break;
         }
         let step = Step::of(rate_per_s, purpose, &report);
-        (circumstances.took, circumstances.host) = (begin.elapsed(), Some(report.host));
+        circumstances.took = begin.elapsed();
+        circumstances.generator = Some(Generator::of(&report));
+        (circumstances.host, circumstances.errors) = (Some(report.host), report.errors);
         listening(page::row(steps.len() + 1, &step, &mut out, style))?;
         let aftermath = step.aftermath();
         steps.push(step);
@@ -65,7 +76,6 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
             json::write(&Document::new(&plan, &steps, &circumstances, false), path)?;
         }
         if steps.iter().all(|step| step.ok == 0) {
-            errors = report.errors;
             break;
         }
         // What one step left to the server is not to break the next one.
@@ -74,9 +84,9 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let interrupted = signals.exit_code().is_some();
     circumstances.took = begin.elapsed();
     let document = Document::new(&plan, &steps, &circumstances, interrupted);
-    let nothing_succeeded = !steps.is_empty() && steps.iter().all(|step| step.ok == 0);
+    let nothing_succeeded = document.nothing_succeeded();
     listening(match nothing_succeeded {
-        true => page::nothing_succeeded(&errors, &mut out, style),
+        true => page::nothing_succeeded(&document.errors, &mut out, style),
         false => page::summary(&document, &plan.bounds, &mut out, style),
     })?;
     match &plan.step.outputs.json {
@@ -85,7 +95,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         None => {}
     }
     if let Some(path) = &plan.step.outputs.report {
-        report::command::write_search(path, &document)?;
+        beside::write(path, &plots(&document), |image| markdown(&document, image))?;
     }
     Ok(match signals.exit_code() {
         Some(code) => code,

@@ -1,7 +1,7 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
 use super::{Bounds, Next, SearchPlan, Step, Trial, decide, generator_was_limit, knee};
-use crate::report::{Host, Word};
+use crate::report::{Error, Host, Report, Word};
 use crate::statistics::enough_samples;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +33,12 @@ pub struct Document {
     /// The box, once a step has been made.
     #[serde(default)]
     pub host: Option<Host>,
+    /// What the steps were made with, once there is one; after a resumption, the later ones.
+    #[serde(default)]
+    pub generator: Option<Generator>,
+    /// How many of the steps came from an earlier search.
+    #[serde(default)]
+    pub resumed_steps: usize,
     /// How long it took, without what it was resumed from.
     pub took_s: f64,
     /// Whether a signal ended it.
@@ -41,8 +47,39 @@ pub struct Document {
     pub result: Outcome,
     /// Where more load begins to cost more latency than before; null where there is no bend.
     pub knee: Option<Knee>,
+    /// What failed, of the last step of a search in which nothing succeeded.
+    #[serde(default)]
+    pub errors: Vec<Error>,
     /// Every step, in the order in which they were made.
     pub steps: Vec<Step>,
+}
+
+/// What the steps were made with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generator {
+    /// The address that accepted, `ip:port`.
+    pub address: String,
+    /// The driver's name.
+    pub engine: Word,
+    /// The set of ring features in use.
+    pub ring_tier: Word,
+    /// Worker threads.
+    pub threads: u32,
+    /// The CPU of each thread; empty when they were not pinned.
+    pub cpus: Vec<usize>,
+}
+
+impl Generator {
+    /// What a step was made with.
+    pub fn of(report: &Report) -> Generator {
+        Generator {
+            address: report.target.address.clone(),
+            engine: report.engine.clone(),
+            ring_tier: report.ring_tier.clone(),
+            threads: report.plan.threads,
+            cpus: report.plan.cpus.clone(),
+        }
+    }
 }
 
 /// What every step has in common.
@@ -136,9 +173,20 @@ pub struct Circumstances {
     pub took: Duration,
     /// The box, once a step has been made.
     pub host: Option<Host>,
+    /// What it was made with, likewise.
+    pub generator: Option<Generator>,
+    /// How many steps came from an earlier search.
+    pub resumed_steps: usize,
+    /// What failed in the last step.
+    pub errors: Vec<Error>,
 }
 
 impl Document {
+    /// Whether there were steps, and none had an answer.
+    pub fn nothing_succeeded(&self) -> bool {
+        !self.steps.is_empty() && self.steps.iter().all(|step| step.ok == 0)
+    }
+
     /// What the steps come to.
     pub fn new(
         plan: &SearchPlan,
@@ -159,10 +207,16 @@ impl Document {
             },
             begun_at: humantime::format_rfc3339_millis(circumstances.begun_at).to_string(),
             host: circumstances.host.clone(),
+            generator: circumstances.generator.clone(),
+            resumed_steps: circumstances.resumed_steps,
             took_s: (circumstances.took.as_secs_f64() * 1e3).round() / 1e3,
             interrupted,
             result: Outcome::of(steps, &plan.bounds),
             knee: bend(steps, &plan.bounds),
+            errors: match steps.iter().all(|step| step.ok == 0) {
+                true => circumstances.errors.clone(),
+                false => Vec::new(),
+            },
             steps: steps.to_vec(),
         }
     }

@@ -1,11 +1,14 @@
 //! The report of a search: the answer first, then how it was found.
 
 use super::document::{Document, Point, points};
-use super::{Step, page};
-use crate::report::console::format::{NOTHING, count, counted, rate, seconds, time_us};
-use crate::report::markdown::setup;
+use super::{Generator, Step, page};
+use crate::report::console::format::{NOTHING, bytes, count, counted, rate, seconds, time_us};
+use crate::report::console::headline;
+use crate::report::markdown::beside::Plot;
 use crate::report::markdown::text::Align::{Left, Right};
 use crate::report::markdown::text::{block, code, plain, sentence, shell, table};
+use crate::report::markdown::{errors, setup};
+use crate::report::plot::{self, LoadPoint};
 use crate::statistics::enough_samples;
 
 /// The report; `image` gives the Markdown of a plot, empty where there is none.
@@ -16,14 +19,37 @@ pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
         None => "no rate found".into(),
     };
     let mut text = format!("# {}: {found} with {}\n\n", target(document), limits.join(" and "));
-    let answer: Vec<String> = page::answer(document).iter().map(|line| sentence(line)).collect();
+    let answer = match document.nothing_succeeded() {
+        true => vec!["Nothing succeeded.".to_owned()],
+        false => page::answer(document).iter().map(|line| sentence(line)).collect(),
+    };
     text += &format!("{}\n\n{}", answer.join(" "), block(&shell(&document.command)));
     text += &format!("\n## Setup\n\n{}", setup_of(document));
-    text += &format!("\n## Latency over the load\n\n{}", over_load(document));
+    text += &errors(&document.errors);
+    let points = points(document);
+    if !points.is_empty() {
+        text += &format!("\n## Latency over the load\n\n{}", over_load(document, &points));
+    }
     text += &image("curve");
     text += &format!("\n## Steps\n\n{}\n", steps(&document.steps));
     text + "Latencies are of `total`: from when a request was due to the last byte of its answer, \
             all waiting included. A percentile without ten samples beyond it is left out.\n"
+}
+
+/// Its plots, which the report refers to by their names.
+pub fn plots(document: &Document) -> Vec<Plot> {
+    let points: Vec<LoadPoint> = points(document)
+        .iter()
+        .map(|point| LoadPoint {
+            rate_per_s: point.rate_per_s,
+            p50_us: point.p50_us,
+            p90_us: point.p90_us,
+        })
+        .collect();
+    let knee_per_s = document.knee.map(|knee| knee.rate_per_s);
+    let svg = plot::curve(&points, knee_per_s, document.result.rate_per_s);
+    let plot = |svg| Plot { name: "curve", title: "Latency over load".into(), svg };
+    svg.into_iter().map(plot).collect()
 }
 
 fn target(document: &Document) -> String {
@@ -48,6 +74,11 @@ fn setup_of(document: &Document) -> String {
         load.push(format!("--close {}", plan.close));
     }
     load.push(format!("open loop, {} arrivals", plan.arrivals));
+    load.push(format!("{} for each", seconds(plan.timeout_s)));
+    if plan.body_bytes > 0 {
+        load.push(format!("{} of body", bytes(plan.body_bytes)));
+    }
+    load.extend(plan.connect_rate.map(|most| format!("at most {}/s are opened", rate(most))));
     let row = |name: &str, text: &str| vec![name.to_owned(), plain(text)];
     let from = rate(bounds.first_per_s);
     let search = format!(
@@ -57,11 +88,21 @@ fn setup_of(document: &Document) -> String {
         (bounds.precision_ratio * 1e5).round() / 1e3,
         seconds(bounds.budget_s),
     );
-    let mut rows = vec![
-        row("load", &load.join(", ")),
-        row("search", &search),
-        row("generator", &format!("ringshot {}", document.version)),
-    ];
+    let mut rows = vec![row("load", &load.join(", ")), row("search", &search)];
+    if let Some(generator) = &document.generator {
+        let threads = headline::threads(generator.threads, &generator.cpus);
+        let Generator { engine, ring_tier, address, .. } = generator;
+        rows.push(vec!["target".into(), code(address)]);
+        let version = &document.version;
+        let text = format!("ringshot {version}, {threads}, {engine} ({ring_tier})");
+        rows.push(row("generator", &text));
+    }
+    if document.resumed_steps > 0 {
+        let steps = counted(document.resumed_steps as u64, "step");
+        let text =
+            format!("the first {steps} are of an earlier search, maybe of another time or box");
+        rows.push(row("resumed", &text));
+    }
     rows.extend(setup::when(&document.begun_at).map(|when| vec!["time".into(), when]));
     if let Some(host) = &document.host {
         rows.extend(setup::host(host));
@@ -69,7 +110,7 @@ fn setup_of(document: &Document) -> String {
     table(&[("", Left), ("", Left)], &rows)
 }
 
-fn over_load(document: &Document) -> String {
+fn over_load(document: &Document, points: &[Point]) -> String {
     let row = |point: &Point| {
         let knee = document.knee.is_some_and(|knee| knee.rate_per_s == point.rate_per_s);
         let p99 = point.p99_us.map_or(NOTHING.into(), |us| time_us(us as f64));
@@ -81,7 +122,6 @@ fn over_load(document: &Document) -> String {
             if knee { "knee".into() } else { String::new() },
         ]
     };
-    let points = points(document);
     let columns = [("rate/s", Right), ("p50", Right), ("p90", Right), ("p99", Right), ("", Left)];
     table(&columns, &points.iter().map(row).collect::<Vec<_>>())
 }

@@ -25,8 +25,8 @@ mod plan;
 mod step;
 
 pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next, so_far};
-pub use document::{Circumstances, Document, Knee, LimitedBy, Outcome, Point, SCHEMA, points};
+pub use document::{Circumstances, Document, Generator, Knee, LimitedBy, Outcome, SCHEMA};
 pub use knee::knee;
-pub use markdown::markdown;
+pub use markdown::{markdown, plots};
 pub use plan::SearchPlan;
 pub use step::Step;

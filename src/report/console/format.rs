@@ -85,7 +85,7 @@ pub fn cpu_list(cpus: &[usize]) -> String {
     sorted.sort_unstable();
     sorted.dedup();
     sorted
-        .chunk_by(|a, b| a + 1 == *b)
+        .chunk_by(|a, b| a.checked_add(1) == Some(*b))
         .map(|run| match run {
             [one] => one.to_string(),
             [first, second] => format!("{first},{second}"),

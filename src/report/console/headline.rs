@@ -31,7 +31,11 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
     }
     let connections = [vec![counted(plan.connections.into(), "connection")], mode(plan)].concat();
     let engine = format!("{} ({})", escape(&report.engine), escape(&report.ring_tier));
-    for pieces in [connections, vec![threads(plan), engine, limits(report)], load_model(plan)] {
+    for pieces in [
+        connections,
+        vec![threads(plan.threads, &plan.cpus), engine, limits(report)],
+        load_model(plan),
+    ] {
         let pieces: Vec<_> = pieces.into_iter().map(|piece| (Role::Text, piece)).collect();
         for line in style.flow(&pieces, ", ", style.width.saturating_sub(INDENT)) {
             writeln!(out, "{:INDENT$}{line}", "")?;
@@ -60,12 +64,12 @@ pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
     let (requests, connections) = (&report.requests, &report.connections);
     let of_requests = vec![
         (Role::Text, format!("{} ok", count(requests.ok))),
-        failed(requests.failed, requests.ok + requests.failed),
+        failed(requests.failed, requests.ok.saturating_add(requests.failed)),
         (Role::Text, format!("{} in flight", count(requests.in_flight))),
     ];
     let of_connections = vec![
         (Role::Text, format!("{} opened", count(connections.opened))),
-        failed(connections.failed, connections.opened + connections.failed),
+        failed(connections.failed, connections.opened.saturating_add(connections.failed)),
         (Role::Text, time_wait(&connections.time_wait_owner)),
     ];
     let request_rate = rate(report.rate.requests_per_s);
@@ -137,11 +141,10 @@ pub(in crate::report) fn load_model(plan: &PlanSummary) -> Vec<String> {
 
 fn stage(stage: &StageSummary) -> String {
     let StageSummary { duration_s, from_per_s, to_per_s } = *stage;
+    let time = duration_s.map_or_else(String::new, |s| format!("{} ", seconds(s)));
     match from_per_s == to_per_s {
-        true => format!("{} at {}/s", seconds(duration_s), rate(to_per_s)),
-        false => {
-            format!("{} from {}/s to {}/s", seconds(duration_s), rate(from_per_s), rate(to_per_s))
-        }
+        true => format!("{time}at {}/s", rate(to_per_s)),
+        false => format!("{time}from {}/s to {}/s", rate(from_per_s), rate(to_per_s)),
     }
 }
 
@@ -220,10 +223,10 @@ pub(in crate::report) fn source_ports(ports: &PortsSummary, asked: &[String]) ->
     }
 }
 
-pub(in crate::report) fn threads(plan: &PlanSummary) -> String {
-    let threads = counted(plan.threads.into(), "thread");
-    let cpus = cpu_list(&plan.cpus);
-    match plan.cpus.iter().all(|cpu| *cpu == plan.cpus[0]) {
+pub(crate) fn threads(threads: u32, pinned: &[usize]) -> String {
+    let threads = counted(threads.into(), "thread");
+    let cpus = cpu_list(pinned);
+    match pinned.iter().all(|cpu| *cpu == pinned[0]) {
         true if cpus.is_empty() => format!("{threads}, not pinned"),
         true => format!("{threads} on CPU {cpus}"),
         false => format!("{threads} on CPUs {cpus}"),
@@ -246,7 +249,11 @@ pub(in crate::report) fn limits(report: &Report) -> String {
 pub(in crate::report) fn failed(failed: u64, of: u64) -> (Role, String) {
     match failed {
         0 => (Role::Text, "0 failed".into()),
-        n => (Role::Bad, format!("{} failed ({})", count(n), percent(n as f64 / of as f64))),
+        // A document may say anything.
+        n => {
+            let share = n as f64 / of.max(1) as f64;
+            (Role::Bad, format!("{} failed ({})", count(n), percent(share)))
+        }
     }
 }
 
@@ -270,7 +277,7 @@ pub(in crate::report) fn time_wait(owner: &str) -> String {
 
 pub(in crate::report) fn generator(report: &Report) -> [(Role, String); 2] {
     let generator = &report.generator;
-    let cost = match report.requests.ok + report.requests.failed {
+    let cost = match report.requests.ok.saturating_add(report.requests.failed) {
         0 => "no request ended".into(),
         _ => format!("{} CPU per request", time_us(generator.cpu_us_per_request)),
     };
@@ -340,8 +347,11 @@ mod tests {
     fn the_load_model_is_said_in_words() {
         let plan = sample::clean().plan;
         assert_eq!(load_model(&plan), [""; 0]);
-        let stage =
-            |duration_s, from_per_s, to_per_s| StageSummary { duration_s, from_per_s, to_per_s };
+        let stage = |s: f64, from_per_s, to_per_s| StageSummary {
+            duration_s: Some(s),
+            from_per_s,
+            to_per_s,
+        };
         let constant = PlanSummary {
             rate: Some(1000.0),
             arrivals: Some("constant".into()),
@@ -389,14 +399,10 @@ mod tests {
 
     #[test]
     fn threads_are_named_with_their_cpus() {
-        let plan = |threads, cpus: &[usize]| PlanSummary {
-            threads,
-            cpus: cpus.to_vec(),
-            ..sample::clean().plan
-        };
-        assert_eq!(threads(&plan(1, &[1])), "1 thread on CPU 1");
-        assert_eq!(threads(&plan(3, &[0, 2, 3])), "3 threads on CPUs 0,2,3");
-        assert_eq!(threads(&plan(2, &[])), "2 threads, not pinned");
+        assert_eq!(threads(1, &[1]), "1 thread on CPU 1");
+        assert_eq!(threads(2, &[1, 1]), "2 threads on CPU 1");
+        assert_eq!(threads(3, &[0, 2, 3]), "3 threads on CPUs 0,2,3");
+        assert_eq!(threads(2, &[]), "2 threads, not pinned");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub mod format;
 pub mod progress;
 pub mod style;
 
-pub(super) mod headline;
+pub(crate) mod headline;
 pub(super) mod latency;
 pub(super) mod trouble;
 pub(super) mod trust;

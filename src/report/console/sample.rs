@@ -230,7 +230,7 @@ pub fn clean() -> Report {
 pub fn paced() -> Report {
     let mut report = clean();
     report.plan.rate = Some(1000.0);
-    let (duration_s, from_per_s, to_per_s) = (10.0, 1000.0, 1000.0);
+    let (duration_s, from_per_s, to_per_s) = (Some(10.0), 1000.0, 1000.0);
     report.plan.stages = vec![StageSummary { duration_s, from_per_s, to_per_s }];
     report.plan.arrivals = Some("constant".into());
     report.plan.backlog = Some(1_000_000);

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// What a link may contain as it is.
 const LINK: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
 
+/// The names of all plots.
+const NAMES: [&str; 5] = ["latency", "rate", "connections", "cpu", "curve"];
+
 /// A plot of a report.
 #[derive(Clone, Debug)]
 pub struct Plot {
@@ -32,6 +35,10 @@ pub fn write(
     plots: &[Plot],
     render: impl Fn(&dyn Fn(&str) -> String) -> String,
 ) -> io::Result<()> {
+    if file::is_stream(path) {
+        // There is nothing beside a pipe.
+        return file::write(&render(&|_| String::new()), path);
+    }
     for plot in plots {
         file::write(&plot.svg, beside(path, plot.name))?;
     }
@@ -42,9 +49,19 @@ pub fn write(
     file::write(&render(&image), path)
 }
 
-/// Where the plot of that name goes.
+/// The plots that there may be beside a report.
+pub fn all(path: &Path) -> Vec<PathBuf> {
+    match file::is_stream(path) {
+        true => Vec::new(),
+        false => NAMES.map(|name| beside(path, name)).to_vec(),
+    }
+}
+
+/// Where the plot of that name goes: `run.md` and `run.v2` are two reports.
 fn beside(path: &Path, name: &str) -> PathBuf {
-    let mut file = OsString::from(path.file_stem().unwrap_or_default());
+    let is_markdown = path.extension().is_some_and(|end| end == "md" || end == "markdown");
+    let stem = if is_markdown { path.file_stem() } else { path.file_name() };
+    let mut file = OsString::from(stem.unwrap_or_default());
     file.push(format!(".{name}.svg"));
     path.with_file_name(file)
 }

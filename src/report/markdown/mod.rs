@@ -18,14 +18,14 @@ pub mod text;
 pub(crate) mod setup;
 mod verdict;
 
-use super::console::format::{NOTHING, count, counted, rate, seconds, time_us};
+use super::console::format::{NOTHING, bytes, count, counted, rate, seconds, time_us};
 use super::console::headline;
 use super::console::latency::{COLUMNS, Row, cell, definition_of, is_left_out, rows};
 use super::console::style::Role;
 use super::console::{trouble, trust, watched};
 
 use super::merge::{self, MergedResult};
-use super::{Error, LatencySet, Report};
+use super::{Bytes, Error, LatencySet, Report};
 use crate::findings::{Finding, Severity};
 use crate::slo::Outcome;
 use text::Align::{Left, Right};
@@ -48,7 +48,7 @@ pub fn run(report: &Report, image: &dyn Fn(&str) -> String) -> String {
     text += &trusted(report);
     text += &limits(&report.slo);
     text += &statuses(report);
-    text += &errors(report);
+    text += &errors(&report.errors);
     text += &findings(&report.kernel.findings);
     text
 }
@@ -71,7 +71,7 @@ fn numbers(report: &Report) -> String {
             format!("**{}**", rate(report.rate.requests_per_s)),
             cell_of(&[
                 words(format!("{} ok", count(requests.ok))),
-                headline::failed(requests.failed, requests.ok + requests.failed),
+                headline::failed(requests.failed, requests.ok.saturating_add(requests.failed)),
                 words(format!("{} in flight", count(requests.in_flight))),
             ]),
         ],
@@ -80,7 +80,10 @@ fn numbers(report: &Report) -> String {
             format!("**{}**", rate(report.rate.connections_per_s)),
             cell_of(&[
                 words(format!("{} opened", count(connections.opened))),
-                headline::failed(connections.failed, connections.opened + connections.failed),
+                headline::failed(
+                    connections.failed,
+                    connections.opened.saturating_add(connections.failed),
+                ),
                 words(headline::time_wait(&connections.time_wait_owner)),
             ]),
         ],
@@ -97,6 +100,12 @@ fn numbers(report: &Report) -> String {
         rows.extend(server);
         rows.push(vec!["box".into(), String::new(), cell_of(&watched::of_box(watch))]);
     }
+    if let Some(limit) = &report.limited_by {
+        rows.push(vec!["limit".into(), String::new(), sentence(&watched::sentence(limit))]);
+    }
+    let Bytes { read, written } = report.bytes;
+    let transfer = format!("{} received, {} sent", bytes(read), bytes(written));
+    rows.push(vec!["transfer".into(), String::new(), plain(&transfer)]);
     table(&[("", Left), ("per second", Right), ("", Left)], &rows)
 }
 
@@ -198,8 +207,9 @@ fn statuses(report: &Report) -> String {
     format!("\n### Status\n\n{}", table(&[("status", Right), ("responses", Right)], &rows))
 }
 
-fn errors(report: &Report) -> String {
-    if report.errors.is_empty() {
+/// What failed, and what to do about it.
+pub(crate) fn errors(errors: &[Error]) -> String {
+    if errors.is_empty() {
         return String::new();
     }
     let row = |error: &Error| {
@@ -210,7 +220,7 @@ fn errors(report: &Report) -> String {
             sentence(&error.advice),
         ]
     };
-    let rows: Vec<_> = report.errors.iter().map(row).collect();
+    let rows: Vec<_> = errors.iter().map(row).collect();
     let columns = [("error", Left), ("requests", Right), ("when", Left), ("what to do", Left)];
     format!("\n## Errors\n\n{}", table(&columns, &rows))
 }

@@ -3,9 +3,12 @@
 
 use super::text::Align::Left;
 use super::text::{self, code, plain};
-use crate::report::console::format::{bytes, count, counted};
+use crate::report::console::format::{bytes, count, counted, shortened};
 use crate::report::console::headline;
 use crate::report::{Host, Report, Target};
+
+/// A longer one is in the command.
+const REQUEST_CHARACTERS_MAX: usize = 200;
 
 pub(super) fn table(report: &Report) -> String {
     let plan = &report.plan;
@@ -20,7 +23,7 @@ pub(super) fn table(report: &Report) -> String {
     ];
     let engine = format!("{} ({})", report.engine, report.ring_tier);
     let mut rows = vec![
-        row("request", code(&request)),
+        row("request", code(&shortened(&request, REQUEST_CHARACTERS_MAX))),
         row("target", target(&report.target)),
         row("load", plain(&connections.concat().join(", "))),
     ];
@@ -32,7 +35,7 @@ pub(super) fn table(report: &Report) -> String {
         rows.push(row("warm-up", plain(&headline::warmed_up(warmup))));
     }
     let version = format!("ringshot {}", report.version);
-    let generator = [version, headline::threads(plan), engine].join(", ");
+    let generator = [version, headline::threads(plan.threads, &plan.cpus), engine].join(", ");
     rows.push(row("generator", plain(&generator)));
     let ports = headline::source_ports(&report.ports, &plan.source_ip);
     rows.push(row("source ports", plain(ports.strip_prefix("source ports: ").unwrap_or(&ports))));

@@ -1,5 +1,6 @@
 //! Pieces of Markdown. What came from a user or a server is either in a code span, where nothing
-//! is markup, or escaped; it cannot start a link, an image or a tag.
+//! is markup, or escaped; it cannot start a link, an image or a tag. (A name behind an `@` is made a
+//! mention by GitHub wherever it stands but in code.)
 
 use crate::report::console::format;
 
@@ -14,7 +15,10 @@ pub fn plain(text: &str) -> String {
         let is_word = |at: usize| text.get(at).is_some_and(|c| c.is_alphanumeric());
         // Within a word it is none: io_uring stays legible.
         let within_a_word = c == '_' && is_word(at.wrapping_sub(1)) && is_word(at + 1);
-        if MARKUP.contains(c) && !within_a_word {
+        // `http://` and `www.` become links by themselves.
+        let link = (c == ':' && text[at..].starts_with(&[':', '/', '/']))
+            || (c == '.' && text[..at].ends_with(&['w', 'w', 'w']));
+        if (MARKUP.contains(c) && !within_a_word) || link {
             escaped.push('\\');
         }
         escaped.push(c);
@@ -32,15 +36,14 @@ pub fn sentence(text: &str) -> String {
     parts.map(|(at, part)| if at % 2 == 1 { code(part) } else { plain(part) }).collect()
 }
 
-/// A code span, also in a cell of a table.
+/// A code span.
 pub fn code(text: &str) -> String {
     let text = format::escape(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     // A span must not begin or end with its own fence's character.
     let space = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
-    // GitHub splits cells before it looks for code.
-    format!("{fence}{space}{}{space}{fence}", text.replace('|', r"\|"))
+    format!("{fence}{space}{text}{space}{fence}")
 }
 
 /// A block of code, such as a command; `text` is of one line.
@@ -51,14 +54,37 @@ pub fn block(text: &str) -> String {
 /// A command line as a shell reads it; the program without its directory, which is another one
 /// for the reader.
 pub fn shell(words: &[String]) -> String {
-    let quoted = |word: &String| match shlex::try_quote(word) {
-        Ok(quoted) => quoted.into_owned(),
-        // Only a zero byte cannot be quoted, and no argument has one.
-        Err(_) => word.escape_debug().to_string(),
+    let quoted = |word: &String| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+        match shlex::try_quote(word) {
+            _ if !word.is_empty() && word.chars().all(is_plain) => word.clone(),
+            // What would not be seen, or not survive being copied.
+            Ok(_) if word.chars().any(format::steers) => ansi_c(word),
+            Ok(quoted) => quoted.into_owned(),
+            // Only a zero byte cannot be quoted, and no argument has one.
+            Err(_) => word.escape_debug().to_string(),
+        }
     };
     let program = words.first().map(|word| word.rsplit('/').next().unwrap_or(word).to_owned());
     let words: Vec<String> = program.into_iter().chain(words.iter().skip(1).cloned()).collect();
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as bash, zsh and ksh read it in `$'...'`, with names for what cannot be seen.
+fn ansi_c(word: &str) -> String {
+    let mut quoted = "$'".to_owned();
+    for c in word.chars() {
+        match c {
+            '\n' => quoted += "\\n",
+            '\t' => quoted += "\\t",
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            c if format::steers(c) && c.is_ascii() => quoted += &format!("\\x{:02x}", c as u32),
+            c if format::steers(c) => quoted += &format!("\\U{:08x}", c as u32),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('\'');
+    quoted
 }
 
 /// How a column is set.
@@ -73,7 +99,7 @@ pub enum Align {
 /// A table; cells are Markdown, and a row that is too short ends in empty ones.
 pub fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let line = |cells: &mut dyn Iterator<Item = String>| {
-        let cells: Vec<String> = cells.collect();
+        let cells: Vec<String> = cells.map(|cell| without_bars(&cell)).collect();
         format!("| {} |\n", cells.join(" | "))
     };
     let mut text = line(&mut columns.iter().map(|(name, _)| (*name).to_owned()));
@@ -88,6 +114,20 @@ pub fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// GitHub splits a row into cells before it looks for code, and takes the backslash away again.
+fn without_bars(cell: &str) -> String {
+    let mut safe = String::with_capacity(cell.len());
+    let mut before = ' ';
+    for c in cell.chars() {
+        if c == '|' && before != '\\' {
+            safe.push('\\');
+        }
+        safe.push(c);
+        before = c;
+    }
+    safe
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +137,8 @@ mod tests {
         for (text, escaped) in [
             ("a|b", r"a\|b"),
             ("<img src=x>", r"\<img src=x\>"),
-            ("![x](http://y)", r"!\[x\](http://y)"),
+            ("![x](http://y)", r"!\[x\](http\://y)"),
+            ("www.evil.example", r"www\.evil.example"),
             ("*a* _b_ `c` d_e", r"\*a\* \_b\_ \`c\` d_e"),
             ("a\u{1b}[2J\nb", r"a\\x1b\[2J\\x0ab"),
         ] {
@@ -108,7 +149,9 @@ mod tests {
     #[test]
     fn code_keeps_its_backticks_and_stays_in_its_cell() {
         assert_eq!(code("a b"), "`a b`");
-        assert_eq!(code("a|b"), r"`a\|b`");
+        assert_eq!(code("a|b"), "`a|b`");
+        let table = table(&[("x", Align::Left)], &[vec![code("a|b")], vec![plain("a|b")]]);
+        assert!(table.ends_with("| `a\\|b` |\n| a\\|b |\n"), "{table}");
         assert_eq!(code("a `` b"), "```a `` b```");
         assert_eq!(code("`a`"), "`` `a` ``");
     }
@@ -125,6 +168,9 @@ mod tests {
         let mut typed = words.map(String::from);
         typed[0] = "target/release/ringshot".into();
         assert_eq!(shlex::split(&shell(&typed)).unwrap(), words);
+        let line = |word: &str| shell(&["x".to_owned(), word.to_owned()]);
+        assert_eq!(line("--close=server"), "x --close=server");
+        assert_eq!(line("a\nb'\u{202e}"), r"x $'a\nb\'\U0000202e'");
     }
 
     #[test]

@@ -2,16 +2,22 @@
 
 use super::of_findings;
 use super::text::{code, plain, sentence};
-use crate::report::console::format::{count, counted, rate, seconds, time_us};
-use crate::report::console::{headline, trust};
-use crate::report::{LimitedBy, Report};
+use crate::report::Report;
+use crate::report::console::format::{count, counted, rate, seconds, shortened, time_us};
+use crate::report::console::{headline, trust, watched};
 use crate::statistics::enough_samples;
+
+/// A longer URL pushes everything else out of sight; it is in the command.
+const URL_CHARACTERS_MAX: usize = 80;
 
 /// What was asked for, and what came of it.
 pub(super) fn title(report: &Report) -> String {
     let what = match report.target.bundled {
         true => "The bundled server".to_owned(),
-        false => code(&format!("{} {}", report.plan.method, report.target.url)),
+        false => {
+            let request = format!("{} {}", report.plan.method, report.target.url);
+            code(&shortened(&request, URL_CHARACTERS_MAX))
+        }
     };
     match report.requests.ok {
         0 => format!("{what}: no request succeeded"),
@@ -20,8 +26,8 @@ pub(super) fn title(report: &Report) -> String {
 }
 
 /// How much at what latency; and what to think of it.
-pub(super) fn sentences(report: &Report) -> Vec<String> {
-    vec![how_much(report), what_of_it(report)]
+pub(super) fn sentences(report: &Report) -> [String; 2] {
+    [how_much(report), what_of_it(report)]
 }
 
 fn how_much(report: &Report) -> String {
@@ -36,17 +42,27 @@ fn how_much(report: &Report) -> String {
             "On {connections}, {failed} failed in {time}{stopped}, and none succeeded."
         );
     }
-    let total = &report.latency.total;
-    let p99 = match enough_samples(total.count, 99.0) {
-        true => format!("a p99 of {}", time_us(total.p99_us as f64)),
-        false => format!("a maximum of {}", time_us(total.max_us as f64)),
-    };
+    let asked = plan.rate.map(|due| format!(" of {}/s that were due", rate(due)));
     format!(
-        "On {connections}, **{} requests per second** succeeded over {time}{stopped}, with a p50 \
-         of {} and {p99} (`total`).",
+        "On {connections}, **{} requests per second** succeeded{} over {time}{stopped}, with {} \
+         (`total`, of all complete responses).",
         rate(report.rate.requests_per_s),
-        time_us(total.p50_us as f64),
+        asked.unwrap_or_default(),
+        latency(report),
     )
+}
+
+/// As far as there are samples for it.
+fn latency(report: &Report) -> String {
+    let total = &report.latency.total;
+    let enough = |percentile| enough_samples(total.count, percentile);
+    let max = format!("a maximum of {}", time_us(total.max_us as f64));
+    let p50 = format!("a p50 of {}", time_us(total.p50_us as f64));
+    match (enough(50.0), enough(99.0)) {
+        (_, true) => format!("{p50} and a p99 of {}", time_us(total.p99_us as f64)),
+        (true, _) => format!("{p50} and {max}"),
+        _ => max,
+    }
 }
 
 fn what_of_it(report: &Report) -> String {
@@ -54,14 +70,15 @@ fn what_of_it(report: &Report) -> String {
     let broken: Vec<_> = report.slo.iter().filter(|outcome| !outcome.pass).collect();
     match broken.as_slice() {
         [] if report.slo.is_empty() => {}
-        [] => clauses.push("All limits were kept".to_owned()),
+        [] => clauses.push("all limits were kept".to_owned()),
         broken => {
             let broken = broken.iter().map(|outcome| {
                 format!("{} ({})", code(&outcome.limit), plain(&trust::measured(outcome)))
             });
-            clauses.push(format!("**Broken:** {}", broken.collect::<Vec<_>>().join(", ")));
+            clauses.push(format!("**broken:** {}", broken.collect::<Vec<_>>().join(", ")));
         }
     }
+    clauses.extend(left_out(report));
     match report.requests.failed {
         0 if report.requests.ok > 0 => clauses.push("no request failed".into()),
         0 => {}
@@ -72,34 +89,32 @@ fn what_of_it(report: &Report) -> String {
             clauses.push(format!("**{} failed**{most}", count(failed)));
         }
     }
-    if let Some(findings) = of_findings(&report.kernel.findings) {
-        clauses.push(format!("there is more to know ({findings} below)"));
-    }
-    let mut text = capitalized(&clauses.join("; "));
-    if let Some(LimitedBy { who, evidence }) = &report.limited_by {
-        if !text.is_empty() {
-            text += ". ";
-        }
-        text += &format!("{}: {}", limit(who), sentence(evidence));
-    }
+    clauses.extend(of_findings(&report.kernel.findings).map(|n| format!("see {n} below")));
+    let limit = report.limited_by.as_ref().map(watched::sentence);
+    clauses.extend(limit.map(|limit| format!("the limit was {}", sentence(&limit))));
+    let text = clauses.join("; ");
     let end = if text.ends_with('.') || text.is_empty() { "" } else { "." };
-    text + end
+    capitalized(&text) + end
 }
 
-/// Who kept the numbers from being higher, as the begin of a sentence.
-fn limit(who: &str) -> &'static str {
-    match who {
-        "generator" => "ringshot itself was the limit",
-        "server" => "The server was the limit",
-        "both" => "Server and ringshot were both at their limit",
-        "box" => "The box was the limit",
-        "connections" => "The number of connections was the limit",
-        "schedule" => "The schedule was the limit",
-        _ => "What was the limit cannot be seen from here",
+/// What an open loop should have done and has not.
+fn left_out(report: &Report) -> Option<String> {
+    let schedule = report.schedule.as_ref()?;
+    match (schedule.dropped, schedule.kept_up) {
+        (0, true) => None,
+        (0, false) => Some(format!(
+            "**the rate was not kept**, {} were unanswered at the end",
+            counted(schedule.unanswered_after, "request")
+        )),
+        (dropped, _) => Some(format!("**{} were dropped**", counted(dropped, "due request"))),
     }
 }
 
+/// With a capital letter at its begin, also behind the mark of bold type.
 fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    let at = text.find(|c: char| c != '*').unwrap_or(0);
+    let (marks, words) = text.split_at(at);
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    marks.to_owned() + &first.unwrap_or_default() + letters.as_str()
 }

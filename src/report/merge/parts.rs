@@ -188,7 +188,7 @@ fn plan(reports: &[&Report]) -> PlanSummary {
     let sum = |part: fn(&PlanSummary) -> Option<f64>| plans().map(part).sum::<Option<f64>>();
     let first = &reports[0].plan;
     let alike = plans().all(|plan| {
-        let times = |plan: &PlanSummary| -> Vec<f64> {
+        let times = |plan: &PlanSummary| -> Vec<Option<f64>> {
             plan.stages.iter().map(|stage| stage.duration_s).collect()
         };
         times(plan) == times(first)

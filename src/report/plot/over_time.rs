@@ -19,7 +19,7 @@ pub fn over_time(report: &Report) -> Option<String> {
     let chart = Chart {
         title: "Rate and latency over time".into(),
         note: note(&columns, failed),
-        summary: summary(report, failed),
+        summary: summary(report, &columns, failed),
         x,
         x_name: format!("{unit} since the start"),
         panes: panes.into_iter().flatten().collect(),
@@ -38,16 +38,17 @@ fn note(columns: &[Column<'_>], failed: u64) -> String {
     }
 }
 
-fn summary(report: &Report, failed: u64) -> String {
-    let rates = report.series.iter().map(|row| row.ok);
-    let (low, high) = (rates.clone().min().unwrap_or(0), rates.max().unwrap_or(0));
+fn summary(report: &Report, columns: &[Column<'_>], failed: u64) -> String {
+    let rates = || columns.iter().map(|column| column.rates(|row| row.ok));
+    let low = rates().map(|rates| rates.low).reduce(f64::min).unwrap_or(0.0);
+    let high = rates().map(|rates| rates.high).fold(0.0, f64::max);
     let slowest = report.series.iter().map(|row| row.p99_us).max().unwrap_or(0);
     format!(
         "{} requests/s on average, between {} and {} in a second; highest p99 of a second {}; {} \
          failed",
         rate(report.rate.requests_per_s),
-        count(low),
-        count(high),
+        rate(low),
+        rate(high),
         time_us(slowest as f64),
         count(failed),
     )

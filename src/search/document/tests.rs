@@ -6,7 +6,14 @@ use std::path::PathBuf;
 
 /// When and where.
 fn after_21_s() -> Circumstances {
-    Circumstances { begun_at: SystemTime::UNIX_EPOCH, took: Duration::from_secs(21), host: None }
+    Circumstances {
+        begun_at: SystemTime::UNIX_EPOCH,
+        took: Duration::from_secs(21),
+        host: None,
+        generator: None,
+        resumed_steps: 0,
+        errors: Vec::new(),
+    }
 }
 
 /// A step in which everything but the limit is as it should be.

@@ -1,14 +1,18 @@
 //! `ringshot report`: saved results as Markdown. One as the report of its run, several beside each
 //! other or, with `--merge`, as one. All documents are read before anything is written.
 
-use super::markdown::beside::{self, Plot};
-use super::read::{Saved, read};
-use super::{Report, csv, file, hdr, hgrm, json, markdown, merge, plots, side_by_side};
+mod read;
+
 use crate::cli::ReportArgs;
 use crate::plan::{JsonOutput, Outputs, UsageError};
+use crate::report::console::format::escape;
+use crate::report::markdown::beside::{self, Plot};
+use crate::report::{Report, csv, file, hdr, hgrm, json, markdown, merge, plots, side_by_side};
 use crate::{compare, search};
 use std::error::Error;
 use std::path::Path;
+
+pub use read::{Saved, read};
 
 /// Writes what was asked for, and returns the exit code.
 ///
@@ -16,18 +20,19 @@ use std::path::Path;
 /// A document that is not ours, or not of what was asked for; a file that cannot be written.
 pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let outputs = Outputs::new(&args.output)?;
+    outputs.leave(&args.files)?;
     let saved = args.files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     outputs.check()?;
     match saved.as_slice() {
         [Saved::Search(document)] if !args.merge => {
             outputs.only(&["--report"], "report SEARCH.json")?;
-            return page(&outputs, &plots::of_search(document), |image| {
+            return page(&outputs, &search::plots(document), |image| {
                 search::markdown(document, image)
             });
         }
         [Saved::Comparison(document)] if !args.merge => {
             outputs.only(&["--report"], "report COMPARISON.json")?;
-            return page(&outputs, &plots::of_comparison(document), |image| {
+            return page(&outputs, &compare::plots(document), |image| {
                 compare::markdown(document, image)
             });
         }
@@ -38,7 +43,7 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         let name = path.to_string_lossy().into_owned();
         match saved {
             Saved::Run(report) => runs.push((name, *report)),
-            _ => return Err(format!("{name} is not of a run: give it alone").into()),
+            _ => return Err(format!("{} is not of a run: give it alone", escape(&name)).into()),
         }
     }
     match runs.as_slice() {
@@ -52,7 +57,7 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
                 return usage(&format!(
                     "all files are runs of one thing, {}: there is nothing to compare them with \
                      (--merge makes one result of several boxes')",
-                    variants[0].name
+                    escape(&variants[0].name)
                 ));
             }
             page(&outputs, &plots::of_variants(&variants), |image| {
@@ -92,7 +97,7 @@ pub fn side_files(outputs: &Outputs, report: &Report) -> Result<(), Box<dyn Erro
         file::write(&hgrm::table(&total), path)?;
     }
     if let Some(path) = &outputs.csv {
-        file::write(&csv::series(&report.series), path)?;
+        file::write(&csv::series(report), path)?;
     }
     Ok(())
 }
@@ -103,22 +108,6 @@ pub fn side_files(outputs: &Outputs, report: &Report) -> Result<(), Box<dyn Erro
 /// A file that cannot be written.
 pub fn write(path: &Path, report: &Report) -> std::io::Result<()> {
     beside::write(path, &plots::of_run(report), |image| markdown::run(report, image))
-}
-
-/// Writes the report of a search with its plot.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write_search(path: &Path, document: &search::Document) -> std::io::Result<()> {
-    beside::write(path, &plots::of_search(document), |image| search::markdown(document, image))
-}
-
-/// Writes the report of a comparison with its plot.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write_comparison(path: &Path, document: &compare::Document) -> std::io::Result<()> {
-    beside::write(path, &plots::of_comparison(document), |image| compare::markdown(document, image))
 }
 
 /// To a file with its plots, or to standard output without.
