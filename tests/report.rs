@@ -62,6 +62,8 @@ fn every_number_of_a_report_is_in_its_document() {
         "-d 1500ms -c 8",
         "-d 1500ms -c 8 -k --slo p99<1us --slo errors<1%",
         "-d 1s -R 500 -w 300ms -c 4 --slo p99<10s",
+        // Its stage has no end.
+        "-n 300 -R 1000 -c 4",
         "-n 200 -c 4 -t 1 --timeout 300ms http://127.0.0.1:1/nobody-listens",
     ] {
         let ran = ringshot(&format!("{flags} --json {json} --report {report}"));
@@ -70,6 +72,7 @@ fn every_number_of_a_report_is_in_its_document() {
         assert_consistent(&document);
         let missing = unexplained(&text, &document);
         assert!(missing.is_empty(), "{flags}: {missing:?} are not in the document of\n{text}");
+        assert_in_their_cells(&text, &document);
         // Rendered again from the document it is the same report.
         let again = ringshot(&format!("report {json}"));
         assert_eq!(again.code, Some(0), "{}", again.stderr);
@@ -83,6 +86,34 @@ fn every_number_of_a_report_is_in_its_document() {
         let missing: Vec<_> =
             again.iter().filter(|line| !lines(&without_images).contains(line)).collect();
         assert!(missing.is_empty(), "{flags}: {missing:?}");
+    }
+}
+
+/// The numbers that matter most stand where their names say.
+fn assert_in_their_cells(text: &str, document: &Value) {
+    let row = |name: &str| -> Vec<String> {
+        let start = format!("| {name} |");
+        let line = text.lines().find(|line| line.starts_with(&start));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let of = |pointer: &str| document.pointer(pointer).expect(pointer).clone();
+    let is = |cell: &str, pointer: &str| {
+        let alone = serde_json::json!([of(pointer)]);
+        assert!(unexplained(cell, &alone).is_empty(), "{cell} is not {pointer}: {alone}");
+    };
+    let requests = row("requests");
+    is(&requests[1].replace('*', ""), "/rate/requests_per_s");
+    let counts: Vec<&str> = requests[2].split(", ").collect();
+    is(counts[0], "/requests/ok");
+    is(counts[1].split(" (").next().expect("a count").trim_matches('*'), "/requests/failed");
+    let total = row("`total`");
+    is(&total[1], "/latency/total/count");
+    let columns = ["p50", "p90", "p99", "p99_9", "max", "mean", "stdev"];
+    for (cell, column) in total[2..].iter().zip(columns) {
+        if cell != "-" {
+            is(cell, &format!("/latency/total/{column}_us"));
+        }
     }
 }
 
@@ -263,6 +294,8 @@ fn outputs_that_make_no_sense_are_refused() {
         ("doctor --report x.md".to_owned(), 2, "--report: `ringshot doctor` writes only --json"),
         ("-d 1s --report /nowhere/x.md".to_owned(), 1, "there is no directory /nowhere"),
         ("report".to_owned(), 2, "FILE.json"),
+        (format!("report {json} -o {json}"), 2, "that is one of the files to be read"),
+        (format!("report {json} --json {json}"), 2, "that is one of the files to be read"),
         (format!("report --merge {json}"), 2, "--merge: give the results of at least two"),
         ("man nonsense".to_owned(), 2, "there is no such command"),
         ("completions tcsh".to_owned(), 2, "tcsh"),

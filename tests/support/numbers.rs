@@ -60,7 +60,8 @@ impl Leaves {
     }
 
     fn take_words(&mut self, text: &str) {
-        for (number, _) in numbers(text) {
+        // The hour of a time stands behind a letter: `2026-01-31T12:00:00.000Z`.
+        for (number, _) in numbers(&text.replace('T', " ")) {
             self.words.extend(number.split(['.', ',']).map(String::from));
             self.words.push(number);
         }
