@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::numbers::unexplained;
-use support::{assert_consistent, command, ringshot, run_command};
+use support::{assert_consistent, command, ringshot, run_command, server};
 
 /// A directory of one test.
 struct Directory(PathBuf);
@@ -208,7 +208,10 @@ fn runs_stand_beside_each_other() {
 #[test]
 fn results_of_several_boxes_become_one() {
     let directory = Directory::new("merge");
-    let [one, other] = ["one.json", "other.json"].map(|name| directory.run(name, "-n 500 -c 4"));
+    // One server for all: two of their own would not be one test.
+    let server = server();
+    let flags = format!("-n 500 -c 4 http://{}/", server.addr());
+    let [one, other] = ["one.json", "other.json"].map(|name| directory.run(name, &flags));
     let [a, b] = ["one.json", "other.json"].map(|name| directory.path(name));
     let (json, md) = (directory.path("both.json"), directory.path("both.md"));
     let ran = ringshot(&format!("report --merge {a} {b} --json {json} -o {md}"));
@@ -229,6 +232,15 @@ fn results_of_several_boxes_become_one() {
     let ran = ringshot(&format!("report --merge {a} {a}"));
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("are the same result"), "{}", ran.stderr);
+
+    directory.run("bundled.json", "-n 500 -c 4");
+    for (file, says) in
+        [("both.json", "is a merged result itself"), ("bundled.json", "is of the bundled server")]
+    {
+        let ran = ringshot(&format!("report --merge {a} {}", directory.path(file)));
+        assert_eq!(ran.code, Some(1), "{file}: {}", ran.stdout);
+        assert!(ran.stderr.contains(says), "{file}: {}", ran.stderr);
+    }
 }
 
 #[test]

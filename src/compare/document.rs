@@ -2,10 +2,11 @@
 
 use super::judge;
 use super::plan::{ComparePlan, Mode};
-use super::statistics::{Spread, median, rounded};
+use super::statistics::Spread;
 use super::tools::{Latencies, Reading};
 use super::trial::Trial;
 use crate::report::{Host, Word};
+use crate::statistics::{median, rounded};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

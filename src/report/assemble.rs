@@ -10,7 +10,7 @@ use crate::ports::PortChoice;
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
 use crate::run::{Load, Measured};
-use crate::statistics;
+use crate::statistics::{self, rounded};
 use crate::tally::{Tally, percentile_us};
 use hdrhistogram::Histogram;
 
@@ -395,12 +395,6 @@ impl Latency {
             hdr: hdr::encode(histogram),
         }
     }
-}
-
-/// Cut to so many decimals: digits beyond those that were measured only look precise.
-pub(super) fn rounded(value: f64, decimals: i32) -> f64 {
-    let factor = 10f64.powi(decimals);
-    (value * factor).round() / factor
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub mod watch;
 
 use crate::kernel;
 use crate::slo;
-use crate::statistics::{Confidence, Steadiness};
+use crate::statistics::{Confidence, Steadiness, rounded};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -335,11 +335,11 @@ impl Rate {
     fn of(requests: &Requests, opened: u64, failed: u64, per_s: [f64; 2]) -> Rate {
         let share = |part: u64, rest: u64| match part {
             0 => 0.0,
-            part => assemble::rounded(part as f64 / part.saturating_add(rest) as f64, 6),
+            part => rounded(part as f64 / (part as f64 + rest as f64), 6),
         };
         Rate {
-            requests_per_s: assemble::rounded(per_s[0], 2),
-            connections_per_s: assemble::rounded(per_s[1], 2),
+            requests_per_s: rounded(per_s[0], 2),
+            connections_per_s: rounded(per_s[1], 2),
             failed_ratio: share(requests.failed, requests.ok),
             connections_failed_ratio: share(failed, opened),
         }

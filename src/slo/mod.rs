@@ -166,7 +166,9 @@ impl Quantity {
     /// The value in this quantity's unit, and the number of samples behind it.
     fn measure(self, numbers: &Numbers<'_>) -> (Option<f64>, Option<u64>) {
         let Numbers { ok, failed, dropped, unanswered, connections, .. } = *numbers;
-        let ended = ok + failed + dropped + unanswered;
+        // Saturating, since counts of a saved document can be any.
+        let lost = failed.saturating_add(dropped).saturating_add(unanswered);
+        let ended = ok.saturating_add(lost);
         // Of a run in which nothing ended, 0 errors are no merit and 0 per second no measurement.
         let ratio = |part: u64, whole: f64| (ended > 0 && whole > 0.0).then(|| part as f64 / whole);
         match self {
@@ -175,7 +177,7 @@ impl Quantity {
                 let missing = if latency.starts_when_due() { unanswered } else { 0 };
                 (statistic.of(histogram, missing), Some(histogram.len()))
             }
-            Quantity::Errors => (ratio(failed + dropped + unanswered, ended as f64), Some(ended)),
+            Quantity::Errors => (ratio(lost, ended as f64), Some(ended)),
             Quantity::Rate => (ratio(ok, numbers.duration_s), None),
             Quantity::Connections => (ratio(connections, numbers.duration_s), None),
         }
@@ -212,7 +214,8 @@ impl Statistic {
             Statistic::Mean => Some(histogram.mean()),
             Statistic::Max => Some(histogram.max() as f64),
             Statistic::Percentile(percentile) => {
-                let all = (histogram.len() + missing) as f64 / histogram.len() as f64;
+                let measured = histogram.len() as f64;
+                let all = (measured + missing as f64) / measured;
                 let among_measured = percentile * all;
                 (missing == 0 || among_measured <= 100.0)
                     .then(|| percentile_us(histogram, among_measured.min(100.0)) as f64)

@@ -25,10 +25,12 @@
 
 mod batches;
 mod confidence;
+mod numbers;
 mod trend;
 
 pub use batches::Batches;
 pub use confidence::{Confidence, Range};
+pub(crate) use numbers::{median, rounded};
 pub use trend::{Steadiness, Trend, Verdict};
 
 #[cfg(test)]

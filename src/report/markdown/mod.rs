@@ -116,6 +116,10 @@ fn merged(report: &Report) -> String {
         vec![
             code(&result.file),
             plain(&result.host),
+            // Documents of versions that did not tell have none.
+            Some(&result.target)
+                .filter(|url| !url.is_empty())
+                .map_or(NOTHING.into(), |url| code(url)),
             setup::when(&result.begun_at).unwrap_or_default(),
             seconds(result.duration_s),
             rate(result.requests_per_s),
@@ -128,6 +132,7 @@ fn merged(report: &Report) -> String {
     let columns = [
         ("result", Left),
         ("box", Left),
+        ("target", Left),
         ("begun", Left),
         ("took", Right),
         ("requests/s", Right),

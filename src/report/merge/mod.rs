@@ -8,13 +8,18 @@
 //! ```
 
 mod boxes;
+mod histograms;
 mod parts;
+mod ports;
+mod same_test;
+mod series;
 #[cfg(test)]
 mod tests;
 
 use super::console::format::{escape, rate, seconds};
 use super::{Report, SCHEMA, Word};
 use crate::findings::{Finding, Severity};
+use crate::statistics::rounded;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -39,6 +44,9 @@ pub struct MergedResult {
     pub file: String,
     /// What was typed, without secrets.
     pub command: Vec<String>,
+    /// The URL that it asked, without a password: the server's name may differ from box to box.
+    #[serde(default)]
+    pub target: String,
     /// The box's name for itself.
     pub host: String,
     /// When its measurement began.
@@ -60,26 +68,14 @@ pub struct MergedResult {
 /// Merges results; each comes with the name of its file.
 ///
 /// # Errors
-/// Results that are not of one test, or that are the same: the files and the reason.
+/// Results that are not of one test, that are the same, or that are merged or of the bundled server:
+/// the files and the reason.
 pub fn merge(results: &[(String, Report)], command: &[String]) -> Result<Report, String> {
-    let Some(((first_file, first), rest)) = results.split_first() else {
+    if results.is_empty() {
         return Err("there is nothing to merge".into());
-    };
-    for (file, report) in rest {
-        if let Some(what) = parts::difference(first, report) {
-            let [one, other] = [first_file, file].map(|file| escape(file));
-            return Err(format!("{one} and {other} are not of one test: {what}"));
-        }
     }
-    for (at, (file, report)) in results.iter().enumerate() {
-        let same = |(_, other): &&(String, Report)| {
-            (&other.host.name, &other.begun_at, &other.command, &other.requests)
-                == (&report.host.name, &report.begun_at, &report.command, &report.requests)
-        };
-        if let Some((other, _)) = results[..at].iter().find(same) {
-            let [one, other] = [other, file].map(|file| escape(file));
-            return Err(format!("{one} and {other} are the same result: it would count twice"));
-        }
+    if let Some(why) = same_test::refusal(results) {
+        return Err(why);
     }
     let reports: Vec<&Report> = results.iter().map(|(_, report)| report).collect();
     let mut merged =
@@ -104,6 +100,7 @@ impl MergedResult {
         MergedResult {
             file: file.to_owned(),
             command: report.command.clone(),
+            target: report.target.url.clone(),
             host: report.host.name.clone(),
             begun_at: report.begun_at.clone(),
             duration_s: report.duration_s,
@@ -131,8 +128,7 @@ fn times(reports: &[&Report]) -> Option<(f64, f64)> {
     let longest_s = reports.iter().map(|report| report.duration_s).fold(0.0, f64::max);
     let common_s = (first_end_s - last_s).max(0.0);
     let common_ratio = if longest_s > 0.0 { common_s / longest_s } else { 0.0 };
-    let rounded = |value: f64| (value * 1e3).round() / 1e3;
-    Some((rounded(last_s - first_s), rounded(common_ratio)))
+    Some((rounded(last_s - first_s, 3), rounded(common_ratio, 3)))
 }
 
 /// The finding that rates were added of runs that did not load the server together.
@@ -174,7 +170,7 @@ pub fn clocks(about: &Merged) -> String {
 fn each(reports: &[&Report]) -> String {
     let one = |report: &&Report| {
         let who = report.limited_by.as_ref().map_or("unknown", |limit| &limit.who);
-        format!("{} {}/s ({who})", report.host.name, rate(report.rate.requests_per_s))
+        format!("{} {}/s ({who})", boxes::name(report), rate(report.rate.requests_per_s))
     };
     reports.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -2,61 +2,43 @@
 
 use super::boxes::{self, kernel};
 use super::each;
-use crate::report::assemble::rounded;
+use super::histograms::{Histograms, Unusable};
+use super::ports::ports;
+use super::series::series;
 use crate::report::*;
 use crate::slo::{Limit, Numbers, Outcome};
-use hdrhistogram::Histogram;
+use crate::statistics::rounded;
 
-/// Which result, and what is wrong with it.
-type Unusable = (usize, String);
+/// The sum of counts, which in a document from elsewhere can be any: beyond all numbers it is the
+/// highest there is.
+pub(super) fn add(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
+}
 
-/// In what two results are not of one test, if they are not.
-pub(super) fn difference(one: &Report, other: &Report) -> Option<String> {
-    let of_plan = |report: &Report| {
-        let plan = &report.plan;
-        [
-            ("method", plan.method.clone()),
-            ("path", path(&report.target.url)),
-            ("body", format!("{} bytes", plan.body_bytes)),
-            ("requests per connection", format!("{:?}", plan.requests_per_connection)),
-            ("pipeline", plan.pipeline.to_string()),
-            ("close", plan.close.to_string()),
-            (
-                "load model",
-                if plan.arrivals.is_some() { "open loop" } else { "closed loop" }.into(),
-            ),
-            ("limits", limits(report)),
-        ]
-    };
-    of_plan(one).into_iter().zip(of_plan(other)).find_map(|((name, one), (_, other))| {
-        (one != other).then(|| {
-            format!(
-                "{name}: {} and {}",
-                console::format::escape(&one),
-                console::format::escape(&other)
-            )
-        })
+/// See [`add`].
+pub(super) fn add_small(counts: impl Iterator<Item = u32>) -> u32 {
+    counts.fold(0, u32::saturating_add)
+}
+
+/// Those that are not the same as one before, in their order.
+pub(super) fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    all.fold(Vec::new(), |mut distinct, one| {
+        if !distinct.contains(&one) {
+            distinct.push(one);
+        }
+        distinct
     })
-}
-
-/// The host may have another name from each box.
-fn path(url: &str) -> String {
-    url::Url::parse(url).map_or_else(|_| url.to_owned(), |url| url.path().to_owned())
-}
-
-fn limits(report: &Report) -> String {
-    report.slo.iter().map(|outcome| outcome.limit.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// All results as one, but for what names it.
 pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
     let first = reports[0];
     let histograms = Histograms::of(reports)?;
-    let add = |count: fn(&Report) -> u64| reports.iter().map(|report| count(report)).sum::<u64>();
+    let count = |of: fn(&Report) -> u64| add(reports.iter().map(|report| of(report)));
     let requests = add_requests(reports.iter().map(|report| report.requests));
     let connections = Connections {
-        opened: add(|report| report.connections.opened),
-        failed: add(|report| report.connections.failed),
+        opened: count(|report| report.connections.opened),
+        failed: count(|report| report.connections.failed),
         time_wait_owner: first.connections.time_wait_owner.clone(),
     };
     let duration_s = reports.iter().map(|report| report.duration_s).fold(0.0, f64::max);
@@ -78,8 +60,8 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
         warmup: warmup(reports),
         ports: ports(reports),
         bytes: Bytes {
-            read: add(|report| report.bytes.read),
-            written: add(|report| report.bytes.written),
+            read: count(|report| report.bytes.read),
+            written: count(|report| report.bytes.written),
         },
         rate: Rate::of(
             &requests,
@@ -109,108 +91,44 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
     })
 }
 
-/// The latencies of all results together.
-struct Histograms {
-    connect: Histogram<u64>,
-    first_byte: Histogram<u64>,
-    service: Histogram<u64>,
-    total: Histogram<u64>,
-    uncorrected: Option<Histogram<u64>>,
-    slip: Option<Histogram<u64>>,
-}
-
-impl Histograms {
-    fn of(reports: &[&Report]) -> Result<Histograms, Unusable> {
-        let all = |name, of: fn(&Report) -> Option<&Latency>| together(reports, name, of);
-        let some = |merged: Option<Histogram<u64>>| merged.ok_or((0, "has no latencies".into()));
-        Ok(Histograms {
-            connect: some(all("connect", |report| Some(&report.latency.connect))?)?,
-            first_byte: some(all("first_byte", |report| Some(&report.latency.first_byte))?)?,
-            service: some(all("service", |report| Some(&report.latency.service))?)?,
-            total: some(all("total", |report| Some(&report.latency.total))?)?,
-            uncorrected: all("uncorrected", |report| report.latency.uncorrected.as_ref())?,
-            slip: all("slip", |report| report.schedule.as_ref().map(|kept| &kept.slip))?,
-        })
-    }
-
-    fn latencies(&self) -> LatencySet {
-        LatencySet {
-            connect: Latency::of(&self.connect),
-            first_byte: Latency::of(&self.first_byte),
-            service: Latency::of(&self.service),
-            total: Latency::of(&self.total),
-            uncorrected: self.uncorrected.as_ref().map(Latency::of),
-        }
-    }
-}
-
-/// One latency of all results; `None` where the first has none.
-fn together(
-    reports: &[&Report],
-    name: &str,
-    of: fn(&Report) -> Option<&Latency>,
-) -> Result<Option<Histogram<u64>>, Unusable> {
-    let mut merged: Option<Histogram<u64>> = None;
-    for (at, report) in reports.iter().enumerate() {
-        let Some(latency) = of(report) else { continue };
-        let wrong = |why: &str| (at, format!("its histogram of {name}: {why}"));
-        let histogram = hdr::decode(&latency.hdr).map_err(|why| wrong(&why))?;
-        if histogram.len() != latency.count {
-            return Err(wrong("it has not as many samples as its count says"));
-        }
-        merged = Some(match merged {
-            None => histogram,
-            // With other buckets the sum would be an estimate.
-            Some(sum) if (sum.low(), sum.sigfig()) != (histogram.low(), histogram.sigfig()) => {
-                return Err(wrong("it is of another precision than the first"));
-            }
-            Some(mut sum) => {
-                sum.auto(true);
-                sum.add(&histogram).map_err(|error| wrong(&error.to_string()))?;
-                sum
-            }
-        });
-    }
-    Ok(merged)
-}
-
 fn add_requests(all: impl Iterator<Item = Requests>) -> Requests {
     all.fold(Requests::default(), |sum, more| Requests {
-        started: sum.started + more.started,
-        ok: sum.ok + more.ok,
-        failed: sum.failed + more.failed,
-        in_flight: sum.in_flight + more.in_flight,
+        started: sum.started.saturating_add(more.started),
+        ok: sum.ok.saturating_add(more.ok),
+        failed: sum.failed.saturating_add(more.failed),
+        in_flight: sum.in_flight.saturating_add(more.in_flight),
     })
 }
 
 fn plan(reports: &[&Report]) -> PlanSummary {
     let plans = || reports.iter().map(|report| &report.plan);
     let sum = |part: fn(&PlanSummary) -> Option<f64>| plans().map(part).sum::<Option<f64>>();
+    let counts = |part: fn(&PlanSummary) -> Option<u64>| {
+        plans().map(part).collect::<Option<Vec<u64>>>().map(|all| add(all.into_iter()))
+    };
     let first = &reports[0].plan;
-    let alike = plans().all(|plan| {
-        let times = |plan: &PlanSummary| -> Vec<Option<f64>> {
-            plan.stages.iter().map(|stage| stage.duration_s).collect()
-        };
-        times(plan) == times(first)
-    });
-    let mut stages = if alike { first.stages.clone() } else { Vec::new() };
+    // Each has as many, of the same lengths: others are not of one test.
+    let mut stages = first.stages.clone();
     for plan in plans().skip(1) {
         for (stage, more) in stages.iter_mut().zip(&plan.stages) {
             stage.from_per_s += more.from_per_s;
             stage.to_per_s += more.to_per_s;
         }
     }
+    // Of threads of which some are pinned and some are not, a list would be read as that of all.
+    let pinned = plans().all(|plan| !plan.cpus.is_empty());
     PlanSummary {
-        connections: plans().map(|plan| plan.connections).sum(),
-        threads: plans().map(|plan| plan.threads).sum(),
+        connections: add_small(plans().map(|plan| plan.connections)),
+        threads: add_small(plans().map(|plan| plan.threads)),
         duration_s: plans().map(|plan| plan.duration_s).fold(None, |a, b| a.max_of(b)),
-        requests: plans().map(|plan| plan.requests).sum(),
-        cpus: plans().flat_map(|plan| plan.cpus.clone()).collect(),
-        source_ip: plans().flat_map(|plan| plan.source_ip.clone()).collect(),
+        requests: counts(|plan| plan.requests),
+        cpus: plans().filter(|_| pinned).flat_map(|plan| plan.cpus.clone()).collect(),
+        source_ip: distinct(plans().flat_map(|plan| plan.source_ip.clone())),
         rate: sum(|plan| plan.rate),
         stages,
         seed: None,
-        backlog: plans().map(|plan| plan.backlog).sum(),
+        watch_pid: None,
+        backlog: counts(|plan| plan.backlog),
         connect_rate: sum(|plan| plan.connect_rate),
         ..first.clone()
     }
@@ -234,9 +152,8 @@ fn host(reports: &[&Report]) -> Host {
     let hosts = || reports.iter().map(|report| &report.host);
     let first = &reports[0].host;
     let names = |name: fn(&Host) -> &String| {
-        let mut names: Vec<&str> = hosts().map(|host| name(host).as_str()).collect();
-        names.dedup();
-        names.join(", ")
+        let known = |name: &&str| !name.is_empty();
+        distinct(hosts().map(|host| name(host).as_str()).filter(known)).join(", ")
     };
     let common = |(name, value): &(&String, &String)| {
         hosts().all(|host| host.sysctls.get(*name) == Some(*value))
@@ -246,7 +163,7 @@ fn host(reports: &[&Report]) -> Host {
         name: names(|host| &host.name),
         kernel: names(|host| &host.kernel),
         cpu_model: names(|host| &host.cpu_model),
-        cpus: boxes::over(reports, |report| Some(report.host.cpus as u64)).unwrap_or(0) as usize,
+        cpus: boxes::at_least(reports, |report| report.host.cpus as u64) as usize,
         governor: first.governor.clone().filter(|_| hosts().all(|h| h.governor == first.governor)),
         memory_bytes: boxes::over(reports, |report| report.host.memory_bytes),
         descriptors: hosts().map(|host| host.descriptors).min().flatten(),
@@ -255,7 +172,7 @@ fn host(reports: &[&Report]) -> Host {
 }
 
 /// A word that is the same everywhere, or all of them.
-fn either(reports: &[&Report], word: fn(&Report) -> &Word) -> Word {
+pub(super) fn either(reports: &[&Report], word: fn(&Report) -> &Word) -> Word {
     let mut words: Vec<&str> = reports.iter().map(|report| word(report).as_ref()).collect();
     words.sort_unstable();
     words.dedup();
@@ -268,7 +185,7 @@ fn warmup(reports: &[&Report]) -> Option<Warmup> {
     (!all.is_empty()).then(|| Warmup {
         duration_s: all.iter().map(|warmup| warmup.duration_s).fold(0.0, f64::max),
         requests: add_requests(all.iter().map(|warmup| warmup.requests)),
-        connections_opened: all.iter().map(|warmup| warmup.connections_opened).sum(),
+        connections_opened: add(all.iter().map(|warmup| warmup.connections_opened)),
         // Their histograms are not in the documents: none of the boxes had more than this.
         p50_us: highest(|warmup| warmup.p50_us),
         p99_us: highest(|warmup| warmup.p99_us),
@@ -279,31 +196,17 @@ fn warmup(reports: &[&Report]) -> Option<Warmup> {
 fn schedule(reports: &[&Report], histograms: &Histograms) -> Option<ScheduleSummary> {
     let all: Vec<&ScheduleSummary> =
         reports.iter().filter_map(|report| report.schedule.as_ref()).collect();
-    let add = |count: fn(&ScheduleSummary) -> u64| all.iter().map(|kept| count(kept)).sum();
+    let sum = |count: fn(&ScheduleSummary) -> u64| add(all.iter().map(|kept| count(kept)));
     Some(ScheduleSummary {
-        due: add(|kept| kept.due),
-        dropped: add(|kept| kept.dropped),
-        waiting: add(|kept| kept.waiting),
-        waited: add(|kept| kept.waited),
-        unanswered_before: add(|kept| kept.unanswered_before),
-        unanswered_after: add(|kept| kept.unanswered_after),
+        due: sum(|kept| kept.due),
+        dropped: sum(|kept| kept.dropped),
+        waiting: sum(|kept| kept.waiting),
+        waited: sum(|kept| kept.waited),
+        unanswered_before: sum(|kept| kept.unanswered_before),
+        unanswered_after: sum(|kept| kept.unanswered_after),
         kept_up: all.iter().all(|kept| kept.kept_up),
         slip: Latency::of(histograms.slip.as_ref()?),
     })
-}
-
-fn ports(reports: &[&Report]) -> PortsSummary {
-    let all = || reports.iter().map(|report| &report.ports);
-    PortsSummary {
-        method: either(reports, |report| &report.ports.method),
-        sources: all().flat_map(|ports| ports.sources.clone()).collect(),
-        usable: all().map(|ports| ports.usable).sum(),
-        left_to_others: all().map(|ports| ports.left_to_others).sum(),
-        skipped_reserved: all().map(|ports| ports.skipped_reserved).sum(),
-        skipped_in_use: all().map(|ports| ports.skipped_in_use).sum(),
-        skipped_closing: all().map(|ports| ports.skipped_closing).sum(),
-        ..reports[0].ports.clone()
-    }
 }
 
 /// The limits anew, against the numbers of all.
@@ -327,7 +230,7 @@ fn check(
         unanswered: behind.map_or(0, |schedule| {
             schedule.unanswered_after.saturating_sub(schedule.unanswered_before)
         }),
-        connections: reports.iter().map(|report| report.connections.opened).sum(),
+        connections: add(reports.iter().map(|report| report.connections.opened)),
         // So that limits of rates are checked against the sum of the rates.
         duration_s: if per_s > 0.0 { requests.ok as f64 / per_s } else { 0.0 },
     };
@@ -337,9 +240,10 @@ fn check(
 }
 
 fn statuses(reports: &[&Report]) -> BTreeMap<u16, u64> {
-    let mut sum = BTreeMap::new();
+    let mut sum: BTreeMap<u16, u64> = BTreeMap::new();
     for (code, count) in reports.iter().flat_map(|report| &report.status) {
-        *sum.entry(*code).or_default() += count;
+        let all = sum.entry(*code).or_default();
+        *all = all.saturating_add(*count);
     }
     sum
 }
@@ -351,7 +255,7 @@ fn errors(reports: &[&Report]) -> Vec<Error> {
         let same = |known: &&mut Error| (&known.phase, &known.kind) == (&error.phase, &error.kind);
         match sum.iter_mut().find(same) {
             Some(known) => {
-                known.count += error.count;
+                known.count = known.count.saturating_add(error.count);
                 known.first_s = known.first_s.min(error.first_s);
                 known.last_s = known.last_s.max(error.last_s);
             }
@@ -365,10 +269,10 @@ fn errors(reports: &[&Report]) -> Vec<Error> {
 fn generator(reports: &[&Report], requests: &Requests) -> Generator {
     let all = || reports.iter().map(|report| report.generator);
     let (user_s, sys_s) = (all().map(|g| g.cpu_user_s).sum(), all().map(|g| g.cpu_sys_s).sum());
-    let ended = requests.ok + requests.failed;
+    let ended = requests.ok.saturating_add(requests.failed);
     let per_request = if ended > 0 { (user_s + sys_s) * 1e6 / ended as f64 } else { 0.0 };
     Generator {
-        threads: all().map(|generator| generator.threads).sum(),
+        threads: add_small(all().map(|generator| generator.threads)),
         cpu_user_s: rounded(user_s, 6),
         cpu_sys_s: rounded(sys_s, 6),
         cpu_us_per_request: rounded(per_request, 3),
@@ -387,37 +291,4 @@ fn limited_by(reports: &[&Report]) -> Option<LimitedBy> {
         who: who.clone(),
         evidence: format!("each box says so: {}", each(reports)),
     })
-}
-
-/// Second by second after each one's begin. A percentile of one second cannot be merged without its
-/// histogram: it is the highest of the boxes', which that of all does not exceed.
-fn series(reports: &[&Report]) -> Vec<Second> {
-    let mut rows: BTreeMap<u64, Second> = BTreeMap::new();
-    let boxes_differ = boxes::are_all_different(reports);
-    for (at, report) in reports.iter().enumerate() {
-        for row in &report.series {
-            // The last one may be shorter than a second.
-            let sum =
-                rows.entry((row.t_s - 0.05).ceil().max(0.0) as u64).or_insert_with(|| Second {
-                    time_wait: Some(0).filter(|_| at == 0 && boxes_differ),
-                    ..Second::default()
-                });
-            let opening_us =
-                |row: &Second| row.connect_mean_us.unwrap_or(0.0) * row.connections as f64;
-            let opened = sum.connections + row.connections;
-            let opening_us = opening_us(sum) + opening_us(row);
-            sum.connect_mean_us = (opened > 0).then(|| rounded(opening_us / opened as f64, 1));
-            sum.t_s = sum.t_s.max(row.t_s);
-            sum.requests += row.requests;
-            sum.ok += row.ok;
-            sum.failed += row.failed;
-            sum.connections = opened;
-            sum.p50_us = sum.p50_us.max(row.p50_us);
-            sum.p99_us = sum.p99_us.max(row.p99_us);
-            sum.max_us = sum.max_us.max(row.max_us);
-            sum.in_flight += row.in_flight;
-            sum.time_wait = sum.time_wait.zip(row.time_wait).map(|(sum, more)| sum + more);
-        }
-    }
-    rows.into_values().collect()
 }
