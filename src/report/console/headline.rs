@@ -258,7 +258,7 @@ pub(in crate::report) fn failed(failed: u64, of: u64) -> (Role, String) {
 }
 
 /// A share, never rounded to none or to all.
-fn percent(share: f64) -> String {
+pub(in crate::report) fn percent(share: f64) -> String {
     match share * 100.0 {
         p if p < 0.1 => "< 0.1%".into(),
         p if p < 10.0 => format!("{p:.1}%"),
