@@ -22,7 +22,7 @@ use crate::run::{self, Event, Load};
 use crate::session::http1::{Http1, RequestBlock, Shared};
 use crate::signals::Signals;
 use crate::tally::Part;
-use crate::watch::{WatchedServer, Watcher};
+use crate::watch::{Search, WatchedServer, Watcher};
 use std::error::Error;
 use std::io;
 use std::net::Ipv4Addr;
@@ -33,7 +33,7 @@ pub struct Experiment {
     endpoint: Endpoint,
     load: Load,
     host: HostFacts,
-    watched: Option<WatchedServer>,
+    watched: Search,
     /// Stops when it is dropped.
     _server: Option<bench_server::Server>,
 }
@@ -58,10 +58,11 @@ impl Experiment {
         let load = ground.load(plan, &endpoint)?;
         let host = HostFacts::detect(ground.descriptors, &load.addresses, &load.ports);
         warn(&ground.examine(plan, &load, &host))?;
-        let watched = asked.or_else(|| match &server {
-            Some(_) => WatchedServer::bundled(),
-            None => WatchedServer::listening(&load.addresses),
-        });
+        let watched = match (asked, &server) {
+            (Some(asked), _) => Some(asked).into(),
+            (None, Some(_)) => WatchedServer::bundled().into(),
+            (None, None) => WatchedServer::listening(&load.addresses),
+        };
         Ok(Experiment { ground, endpoint, load, host, watched, _server: server })
     }
 
@@ -90,7 +91,7 @@ impl Experiment {
         let block = RequestBlock::new(&plan.request(&self.endpoint), plan.reuse());
         let shared = || Shared::new(block.clone());
         let before = Moment::now(&load.addresses);
-        let mut watcher = Watcher::new(self.watched.as_ref());
+        let mut watcher = Watcher::new(&self.watched);
         let measured = run::run::<Http1>(&load, shared, &signals.stop, |event| match event {
             Event::Begin => watcher.begin(),
             Event::Row(part, second, counters) => {

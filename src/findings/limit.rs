@@ -2,10 +2,13 @@
 //!
 //! ```text
 //!   a finding says that the box ran out of something         ──► box
+//!   the server ended, and requests failed after that         ──► server
 //!   the rate of the plan was kept                            ──► schedule
-//!   the hypervisor took a part of the CPUs                   ──► box
 //!   a thread of ringshot, of the server, or of each is busy  ──► generator, server, both
+//!   the hypervisor took a part of the CPUs                   ──► box
+//!   a CPU is busy, and most of that with delivering packets  ──► box
 //!   the CPUs are, with something else                        ──► box
+//!   a thread of one of them is nearly busy                   ──► generator, server, both
 //!   the server waits for a CPU for longer than it runs       ──► box
 //!   nobody was busy and connections x latency is the rate    ──► connections
 //!   nobody was busy that one can see                         ──► unseen
@@ -15,9 +18,9 @@
 //! the sentence is one of the document's.
 
 use super::generator::SATURATED_RATIO;
-use crate::report::console::format::{count, cpus_used, rate, share, time_us};
+use crate::report::console::format::{count, cpus_used, rate, seconds, share, time_us};
 use crate::report::watch::ServerLoad;
-use crate::report::{LimitedBy, Report};
+use crate::report::{LimitedBy, Report, Watch};
 
 /// Findings that say that the box ran out of something.
 const OF_THE_BOX: [&str; 5] = [
@@ -28,11 +31,17 @@ const OF_THE_BOX: [&str; 5] = [
     "descriptors_exhausted",
 ];
 
+/// In shorter runs the kernel's ticks of 10 ms are too coarse to tell how busy CPUs were.
+const TICKS_S_MIN: f64 = 0.9;
+
 /// From this on the hypervisor decides how fast anything is.
 const STEAL_RATIO: f64 = 0.10;
 
 /// From this on no CPU has time for more.
 const ALL_BUSY_RATIO: f64 = 0.95;
+
+/// A CPU that does more of this than anything else has no time for more packets.
+const SOFTIRQ_RATIO_MIN: f64 = 0.50;
 
 /// From this on a CPU is often not free for who wants it, if something else takes so much of all.
 const OFTEN_BUSY_RATIO: f64 = 0.80;
@@ -63,8 +72,9 @@ pub fn limited_by(report: &Report) -> Option<LimitedBy> {
         shortage,
         ended,
         schedule,
-        steal,
         busy,
+        steal,
+        packets,
         crowded,
         nearly_busy,
         starved,
@@ -85,15 +95,17 @@ fn shortage(report: &Report) -> Verdict {
     Some(("box", found.text.clone()))
 }
 
-/// A server that is not there any more, and is missed.
+/// A server that is not there any more, and is missed: one may also end after the load did.
 fn ended(report: &Report) -> Verdict {
-    let server = server(report).filter(|server| server.ended && report.requests.failed > 0)?;
+    let server = server(report).filter(|server| server.ended)?;
+    let last_s = report.errors.iter().map(|error| error.last_s).reduce(f64::max)?;
     let lived = time_us(server.watched_s * 1e6);
     let failed = count(report.requests.failed);
-    Some((
-        "server",
-        format!("its process ended after about {lived}, and {failed} requests failed."),
-    ))
+    let text = format!(
+        "its process ended after about {lived}, and {failed} requests failed, the last at {}.",
+        seconds(last_s)
+    );
+    (last_s >= server.watched_s).then_some(("server", text))
 }
 
 /// As much as the plan asks for.
@@ -120,7 +132,7 @@ fn schedule(report: &Report) -> Verdict {
 
 /// The hypervisor ran somebody else.
 fn steal(report: &Report) -> Verdict {
-    let steal = report.watch.as_ref()?.cpu_steal_ratio.filter(|&steal| steal >= STEAL_RATIO)?;
+    let steal = watch_by_ticks(report)?.cpu_steal_ratio.filter(|&steal| steal >= STEAL_RATIO)?;
     let busy = who_was_busy(report);
     Some(("box", format!("the hypervisor took {} of the CPU time; {busy}.", share(steal))))
 }
@@ -131,18 +143,36 @@ fn busy(report: &Report) -> Verdict {
     Some((who, format!("{}.", who_was_busy(report))))
 }
 
+/// A CPU had no time left for packets.
+fn packets(report: &Report) -> Verdict {
+    let full = watch_by_ticks(report)?.cpus.iter().filter(|cpu| {
+        cpu.busy_ratio >= ALL_BUSY_RATIO && cpu.softirq_ratio > cpu.busy_ratio * SOFTIRQ_RATIO_MIN
+    });
+    let fullest = full.max_by(|a, b| a.softirq_ratio.total_cmp(&b.softirq_ratio))?;
+    let text = format!(
+        "CPU {} was {} busy, {} of the time delivering packets; {}.",
+        fullest.cpu,
+        share(fullest.busy_ratio),
+        share(fullest.softirq_ratio),
+        who_was_busy(report)
+    );
+    Some(("box", text))
+}
+
 /// The CPUs had no time left, and that was somebody else's doing.
 fn crowded(report: &Report) -> Verdict {
-    let watch = report.watch.as_ref()?;
+    let watch = watch_by_ticks(report)?;
     let busy = watch.cpu_busy_ratio?;
     let (generator, server) = (&report.generator, server(report));
     let hungry = server.map_or(0.0, saturation).max(generator.busy_ratio) >= HUNGRY_RATIO;
     let generator_cpus = (generator.cpu_user_s + generator.cpu_sys_s) / report.duration_s.max(1e-9);
     let own_cpus = generator_cpus + server.map_or(0.0, |server| server.cpu_ratio);
-    let others = busy - own_cpus / watch.cpus.len().max(1) as f64;
-    // A server on this box that is not seen is among the others.
-    let seen = server.is_some() || !report.target.local;
-    let crowded = seen && busy >= OFTEN_BUSY_RATIO && others >= OTHERS_RATIO;
+    let cpus = watch.cpus.len().max(1) as f64;
+    // Packets are delivered for whoever wants them, most likely the two.
+    let softirq = watch.cpus.iter().map(|cpu| cpu.softirq_ratio).sum::<f64>() / cpus;
+    let others = busy - softirq - own_cpus / cpus;
+    // A server that is not seen may be on this box, in a container, and then is among the others.
+    let crowded = server.is_some() && busy >= OFTEN_BUSY_RATIO && others >= OTHERS_RATIO;
     if !hungry || !(crowded || busy >= ALL_BUSY_RATIO) {
         return None;
     }
@@ -162,14 +192,14 @@ fn nearly_busy(report: &Report) -> Verdict {
 /// Answers were late because nobody could work on them.
 fn starved(report: &Report) -> Verdict {
     let server = server(report)?;
-    let busy = report.watch.as_ref()?.cpu_busy_ratio.filter(|&busy| busy >= OFTEN_BUSY_RATIO)?;
+    let busy = watch_by_ticks(report)?.cpu_busy_ratio.filter(|&busy| busy >= OFTEN_BUSY_RATIO)?;
+    let waited = server.cpu_wait_ratio?;
     // A little waiting is nobody's fault: a wake-up is never at once.
-    let starved = server.cpu_wait_ratio >= WAITED_RATIO_MIN
-        && server.cpu_wait_ratio >= server.cpu_ratio * WAITED_TO_RAN_RATIO;
+    let starved = waited >= WAITED_RATIO_MIN && waited >= server.cpu_ratio * WAITED_TO_RAN_RATIO;
     let text = format!(
         "the server's threads waited for a CPU for {} of the time and ran for {}, while the CPUs \
          together were {} busy; ringshot's busiest thread was {} busy.",
-        share(server.cpu_wait_ratio),
+        share(waited),
         share(server.cpu_ratio),
         share(busy),
         share(report.generator.busy_ratio),
@@ -188,8 +218,8 @@ fn at_least(report: &Report, ratio: f64) -> Option<&'static str> {
     }
 }
 
-/// Everybody waited: so many connections, each for so long, make this rate and no more (Little's
-/// law).
+/// Everybody waited: so many connections, each for so long, make this rate (Little's law). In a
+/// closed loop that is so whatever the reason, so it only tells what may help.
 fn connections(report: &Report) -> Verdict {
     let plan = &report.plan;
     let seen = server(report).is_some();
@@ -203,12 +233,13 @@ fn connections(report: &Report) -> Verdict {
         return None;
     }
     let thinking = match plan.think_s {
-        Some(_) => " and paused between requests",
+        Some(_) => " (and paused between requests)",
         None => "",
     };
     let text = format!(
-        "all {} waited for answers{thinking}: at {} for each on average they make {}/s and no \
-         more; {}.",
+        "nobody's CPU was the limit: all {} connections waited for answers{thinking}, {} each on \
+         average, which makes {}/s: more connections (-c) may bring more, unless the server itself \
+         waits for something; {}.",
         count(plan.connections.into()),
         time_us(latency.mean_us),
         rate(report.rate.requests_per_s),
@@ -220,13 +251,24 @@ fn connections(report: &Report) -> Verdict {
 /// The server, or what lies on the way to it.
 fn unseen(report: &Report) -> Verdict {
     let why = match (report.target.local, server(report), &report.watch) {
-        (false, None, _) => "the server is on another box",
+        (false, None, _) => {
+            "the server is not in this network namespace: another box, or a container (--watch-pid)"
+        }
+        (true, None, Some(watch)) if !watch.server_search_complete => {
+            "the server's process was not looked for to the end, as there are too many processes \
+             (--watch-pid)"
+        }
         (true, None, Some(_)) => {
             "the server's process was not found (another user's, or in a container: --watch-pid)"
         }
         _ => return None,
     };
     Some(("unseen", format!("{}; {why}.", who_was_busy(report))))
+}
+
+/// What is measured in ticks, when there were enough of them.
+fn watch_by_ticks(report: &Report) -> Option<&Watch> {
+    report.watch.as_ref().filter(|_| report.duration_s >= TICKS_S_MIN)
 }
 
 fn server(report: &Report) -> Option<&ServerLoad> {

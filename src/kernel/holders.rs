@@ -15,12 +15,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 /// A box with very many processes is not worth a longer wait before every run.
-const PATIENCE: Duration = Duration::from_millis(20);
+pub const PATIENCE: Duration = Duration::from_millis(20);
 
-/// The processes, as far as they can be seen and were found in time, that hold one of these sockets.
-pub fn of_sockets(inodes: &[u32]) -> Vec<i32> {
+/// Who holds a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holders {
+    /// The processes, as far as they can be seen and were found in time.
+    pub pids: Vec<i32>,
+    /// Whether all processes were looked at. Else those that are missing may be the busy ones.
+    pub complete: bool,
+}
+
+/// The processes that hold one of these sockets, looked for no longer than this.
+pub fn of_sockets(inodes: &[u32], patience: Duration) -> Holders {
+    let mut holders = Holders { pids: Vec::new(), complete: true };
     if inodes.is_empty() {
-        return Vec::new();
+        return holders;
     }
     let names: Vec<Vec<u8>> =
         inodes.iter().map(|inode| format!("socket:[{inode}]").into_bytes()).collect();
@@ -28,20 +38,31 @@ pub fn of_sockets(inodes: &[u32]) -> Vec<i32> {
     let mut pids: Vec<i32> = entries("/proc").filter_map(|name| name.parse().ok()).collect();
     // A server under test is among the latest that were started.
     pids.sort_unstable_by(|a, b| b.cmp(a));
-    let end = Instant::now() + PATIENCE;
-    pids.into_iter()
-        .filter(|&pid| pid != own)
-        .take_while(|_| Instant::now() < end)
-        .filter(|pid| holds(*pid, &names, end))
-        .collect()
+    let end = Instant::now() + patience;
+    for pid in pids.into_iter().filter(|&pid| pid != own) {
+        match holds(pid, &names, end) {
+            Some(true) => holders.pids.push(pid),
+            Some(false) => {}
+            None => return Holders { complete: false, ..holders },
+        }
+    }
+    holders
 }
 
-fn holds(pid: i32, names: &[Vec<u8>], end: Instant) -> bool {
+/// `None` when there was no time to look at all descriptors.
+fn holds(pid: i32, names: &[Vec<u8>], end: Instant) -> Option<bool> {
     let folder = format!("/proc/{pid}/fd");
-    entries(&folder).take_while(|_| Instant::now() < end).any(|descriptor| {
+    let mut descriptors = entries(&folder);
+    loop {
+        if Instant::now() >= end {
+            return None;
+        }
+        let Some(descriptor) = descriptors.next() else { return Some(false) };
         let link = fs::read_link(format!("{folder}/{descriptor}"));
-        link.is_ok_and(|link| names.iter().any(|name| name == link.as_os_str().as_bytes()))
-    })
+        if link.is_ok_and(|link| names.iter().any(|name| name == link.as_os_str().as_bytes())) {
+            return Some(true);
+        }
+    }
 }
 
 /// The names in a folder; none when it cannot be read.
@@ -63,18 +84,23 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let inodes = sockets::listener_inodes(listener.local_addr().unwrap()).unwrap();
         assert_eq!(inodes.len(), 1);
-        assert_eq!(of_sockets(&inodes), [0; 0], "this process is not looked at");
+        let patience = Duration::from_secs(60);
+        let found = of_sockets(&inodes, patience);
+        assert_eq!((found.pids.len(), found.complete), (0, true), "this process is not looked at");
         let held = Stdio::from(OwnedFd::from(listener));
         let mut child = Command::new("sleep").arg("100").stdin(held).spawn().unwrap();
         // The program has begun when it holds the socket and no other of this process.
-        let found = of_sockets(&inodes);
+        let (found, in_no_time) =
+            (of_sockets(&inodes, patience), of_sockets(&inodes, Duration::ZERO));
         child.kill().and_then(|()| child.wait()).unwrap();
-        assert!(found.contains(&(child.id() as i32)), "{found:?}");
+        assert!(found.pids.contains(&(child.id() as i32)) && found.complete, "{found:?}");
+        assert_eq!(in_no_time, Holders { pids: Vec::new(), complete: false });
     }
 
     #[test]
     fn no_socket_is_held_by_nobody() {
-        assert_eq!(of_sockets(&[]), [0; 0]);
-        assert_eq!(of_sockets(&[u32::MAX]), [0; 0]);
+        let nobody = Holders { pids: Vec::new(), complete: true };
+        assert_eq!(of_sockets(&[], Duration::ZERO), nobody);
+        assert_eq!(of_sockets(&[u32::MAX], Duration::from_secs(60)), nobody);
     }
 }

@@ -6,6 +6,7 @@
 //!   /proc/sys                     ──►  sysctl    ──►  what is allowed
 //!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy the box is
 //!   /proc/PID                     ──►  process   ──►  what a server uses; holders: which process it is
+//!                                      threads   ──►  the same by thread; quota: how much it may use
 //! ```
 //!
 //! The kernel counts the connections of the whole network namespace, not only ours: on a box that
@@ -21,8 +22,10 @@ mod diag;
 pub mod holders;
 pub mod machine;
 pub mod process;
+pub mod quota;
 pub mod sockets;
 pub mod sysctl;
+pub mod threads;
 
 use std::net::SocketAddr;
 

@@ -1,75 +1,104 @@
-//! What processes and threads use: CPU time, memory, descriptors.
+//! What the processes of a server use: CPU time, memory, descriptors.
 //!
 //! ```text
 //!   Group   a process and its relatives, e.g. nginx' master and its workers
+//!     │       children that are born later join it: Node's cluster, gunicorn, Apache
 //!     └─ Usage     at one moment, by process and by thread
-//!   Threads some threads of this very process, by the begin of their names
 //! ```
 //!
 //! CPU time is in nanoseconds: a process' own clock (`clock_getcpuclockid`) counts its ended threads
-//! too, a thread has `schedstat`. Where the kernel was built without that it has ticks of 10 ms.
+//! too. Where there is none it has ticks of 10 ms. What a process used that was born and ended
+//! between two looks is not seen.
+//!
+//! A look has bounds: 256 processes, and threads and descriptors only as far as its [`Depth`] says.
 
+use super::quota;
+use super::threads::{ThreadTimes, cpus_of, ticks_ns, times_of};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use procfs::process::{Process, Task};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// More processes than this are not followed: one look at one of them costs about 0.1 ms.
+/// More processes than this are not followed: one look at one of them costs up to 0.1 ms.
 const PROCESSES_MAX: usize = 256;
 
-/// With more threads than this only the first and the last look at them goes thread by thread.
-const THREADS_MAX: usize = 64;
+/// With more threads than this only a thorough look goes thread by thread.
+const THREADS_USUAL_MAX: u32 = 64;
 
-/// CPU time of threads by their number.
-pub type ThreadTimes = BTreeMap<i32, u64>;
+/// A thorough look goes no further than this: a thread costs about 10 µs.
+const THREADS_MAX: usize = 1024;
+
+/// How much a look may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// CPU time and memory of each process; new children of the first one.
+    Brief,
+    /// And descriptors, which kernels before 6.2 count one by one, new children of all, and threads
+    /// when there are few.
+    Usual,
+    /// And threads when there are many.
+    Thorough,
+}
 
 /// What a group of processes, or of threads, has used at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// CPU time of each process in nanoseconds.
     pub cpu_ns: BTreeMap<i32, u64>,
-    /// CPU time of each thread in nanoseconds; empty when it was not looked at.
-    pub threads_ns: ThreadTimes,
-    /// How long these threads could have run and had no CPU, in nanoseconds, all together; 0 where
-    /// the kernel does not tell.
-    pub waited_ns: u64,
+    /// What each thread has used; empty when they were not looked at.
+    pub thread_times: ThreadTimes,
     /// How many threads there are.
     pub threads: u32,
     /// Resident memory.
     pub memory_bytes: u64,
-    /// Open descriptors; `None` when this process may not look.
+    /// Open descriptors; `None` when this process may not look, or did not.
     pub descriptors: Option<u64>,
+}
+
+impl Usage {
+    /// Whether a look at its threads sees all of them.
+    pub fn has_all_threads(&self) -> bool {
+        self.threads as usize <= THREADS_MAX
+    }
+
+    /// Adds a process; whether it still runs.
+    fn add(&mut self, process: &Process) -> bool {
+        let Some(stat) = process.stat().ok().filter(runs) else { return false };
+        let ticks = || ticks_ns(stat.utime.saturating_add(stat.stime));
+        self.cpu_ns.insert(process.pid(), process_clock_ns(process.pid()).unwrap_or_else(ticks));
+        self.threads += u32::try_from(stat.num_threads).unwrap_or(0);
+        self.memory_bytes += stat.rss.saturating_mul(procfs::page_size());
+        if let Some(sum) = self.descriptors {
+            self.descriptors = process.fd_count().ok().map(|count| sum + count as u64);
+        }
+        true
+    }
 }
 
 /// Processes that are one program.
 #[derive(Debug)]
 pub struct Group {
-    /// The first to be started comes first. A number may be given to another process later, what is
-    /// open here stays the one that it was.
-    processes: Vec<Process>,
+    /// Those that have not ended. A number may be given to another process later, what is open here
+    /// stays the one that it was.
+    processes: RefCell<Vec<Process>>,
+    /// The first process.
+    pid: u32,
     name: String,
+    /// The first process of all has children that it adopted.
+    follows_init: bool,
 }
 
 impl Group {
     /// A process and its children, but for this process; `None` when there is none.
     pub fn of_pid(pid: u32) -> Option<Group> {
-        let mut found = vec![alive(i32::try_from(pid).ok()?)?];
-        let own = std::process::id() as i32;
-        let mut at = 0;
-        while at < found.len() && found.len() < PROCESSES_MAX {
-            let tasks = found[at].tasks().ok().into_iter().flatten().flatten();
-            let children: Vec<u32> =
-                tasks.flat_map(|task| task.children().unwrap_or_default()).collect();
-            let children = children.into_iter().filter_map(|pid| i32::try_from(pid).ok());
-            found.extend(children.filter(|&pid| pid != own).filter_map(alive));
-            at += 1;
-        }
-        Group::new(found)
+        Group::new(vec![alive(i32::try_from(pid).ok()?)?], true)
     }
 
-    /// These processes, as far as they are there. The first that was started gives its name; this
-    /// is never the first process of all, which holds sockets for those that it starts.
+    /// These processes and their children, as far as they are there. The first that was started
+    /// gives its name; this is never the first process of all, which holds sockets for those that it
+    /// starts.
     pub fn of_pids(pids: &[i32]) -> Option<Group> {
         let init = |pid: i32| pid == 1 && pids.len() > 1;
         let mut found: Vec<(u64, Process)> = pids
@@ -80,17 +109,20 @@ impl Group {
             .collect();
         found.sort_by_key(|(started, process)| (*started, process.pid()));
         found.truncate(PROCESSES_MAX);
-        Group::new(found.into_iter().map(|(_, process)| process).collect())
+        Group::new(found.into_iter().map(|(_, process)| process).collect(), false)
     }
 
-    fn new(processes: Vec<Process>) -> Option<Group> {
-        let name = processes.first()?.stat().ok()?.comm;
-        Some(Group { processes, name })
+    fn new(processes: Vec<Process>, follows_init: bool) -> Option<Group> {
+        let first = processes.first()?;
+        let (pid, name) = (first.pid().unsigned_abs(), first.stat().ok()?.comm);
+        let group = Group { processes: RefCell::new(processes), pid, name, follows_init };
+        group.find_children(Depth::Thorough);
+        Some(group)
     }
 
     /// The number of the first process.
     pub fn pid(&self) -> u32 {
-        self.processes.first().map_or(0, |process| process.pid().unsigned_abs())
+        self.pid
     }
 
     /// Its name, as the kernel has it.
@@ -98,89 +130,71 @@ impl Group {
         &self.name
     }
 
-    /// How many processes there are.
-    pub fn processes(&self) -> u32 {
-        self.processes.len() as u32
-    }
-
-    /// The CPUs that they may run on: those of all threads together.
+    /// The CPUs that they may run on: those of all threads together, and no more than the first
+    /// process' quota is worth.
     pub fn cpus(&self) -> u32 {
-        let tasks = self.processes.iter().filter_map(|process| process.tasks().ok());
-        cpus_of(tasks.flatten().flatten())
+        let processes = self.processes.borrow();
+        let tasks = processes.iter().filter_map(|process| process.tasks().ok());
+        let cpus = cpus_of(tasks.flatten().flatten());
+        quota::cpus(self.pid).map_or(cpus, |most| cpus.min(most))
     }
 
-    /// What they have used; `None` when all of them have ended. `thoroughly` looks at each thread,
-    /// however many there are.
-    pub fn usage(&self, thoroughly: bool) -> Option<Usage> {
-        let mut usage = Usage { descriptors: Some(0), ..Usage::default() };
-        for process in &self.processes {
-            let Some(stat) = process.stat().ok().filter(runs) else { continue };
-            let ticks = || ticks_ns(stat.utime.saturating_add(stat.stime));
-            usage
-                .cpu_ns
-                .insert(process.pid(), process_clock_ns(process.pid()).unwrap_or_else(ticks));
-            usage.threads += u32::try_from(stat.num_threads).unwrap_or(0);
-            usage.memory_bytes += stat.rss.saturating_mul(procfs::page_size());
-            let count = process.fd_count().ok().map(|count| count as u64);
-            usage.descriptors = usage.descriptors.zip(count).map(|(sum, count)| sum + count);
-        }
-        if usage.cpu_ns.is_empty() {
+    /// What they have used, with the children that are new; `None` when all of them have ended.
+    pub fn usage(&self, depth: Depth) -> Option<Usage> {
+        self.find_children(depth);
+        let descriptors = (depth != Depth::Brief).then_some(0);
+        let mut usage = Usage { descriptors, ..Usage::default() };
+        let mut processes = self.processes.borrow_mut();
+        processes.retain(|process| usage.add(process));
+        if processes.is_empty() {
             return None;
         }
-        if thoroughly || usage.threads as usize <= THREADS_MAX {
-            let tasks = self.processes.iter().filter_map(|process| process.tasks().ok());
-            (usage.threads_ns, usage.waited_ns) = times_of(tasks.flatten().flatten());
+        let by_thread = match depth {
+            Depth::Brief => false,
+            Depth::Usual => usage.threads <= THREADS_USUAL_MAX,
+            Depth::Thorough => true,
+        };
+        if by_thread {
+            let tasks = processes.iter().filter_map(|process| process.tasks().ok());
+            usage.thread_times = times_of(tasks.flatten().flatten().take(THREADS_MAX));
         }
         Some(usage)
     }
+
+    /// Lets children join, and theirs. Of ringshot itself, which may be one, there are none.
+    fn find_children(&self, depth: Depth) {
+        let mut processes = self.processes.borrow_mut();
+        let mut known: BTreeSet<i32> = processes.iter().map(Process::pid).collect();
+        known.insert(std::process::id() as i32);
+        let parents_max = if depth == Depth::Brief { 1 } else { PROCESSES_MAX };
+        let mut at = 0;
+        while at < processes.len().min(parents_max) {
+            let parent = &processes[at];
+            let adopts = parent.pid() == 1 && !self.follows_init;
+            let children = if adopts { Vec::new() } else { children(parent, depth) };
+            for pid in children {
+                if processes.len() >= PROCESSES_MAX {
+                    return;
+                }
+                if known.insert(pid) {
+                    processes.extend(alive(pid));
+                }
+            }
+            at += 1;
+        }
+    }
 }
 
-/// Threads of this process that are one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Threads(Vec<i32>);
-
-impl Threads {
-    /// Those whose names begin like this; `None` when there are none.
-    pub fn named(prefix: &str) -> Option<Threads> {
-        let tasks = Process::myself().ok()?.tasks().ok()?.flatten();
-        let named = |task: &Task| task.stat().is_ok_and(|stat| stat.comm.starts_with(prefix));
-        let found: Vec<i32> = tasks.filter(named).map(|task| task.tid).collect();
-        (!found.is_empty()).then_some(Threads(found))
-    }
-
-    /// The CPUs that they may run on.
-    pub fn cpus(&self) -> u32 {
-        cpus_of(self.tasks().into_iter())
-    }
-
-    /// The CPU time of each; `None` when one of them has ended.
-    pub fn times(&self) -> Option<ThreadTimes> {
-        self.times_and_waits().map(|(times, _)| times)
-    }
-
-    fn times_and_waits(&self) -> Option<(ThreadTimes, u64)> {
-        let (times, waited_ns) = times_of(self.tasks().into_iter());
-        (times.len() == self.0.len()).then_some((times, waited_ns))
-    }
-
-    /// What they have used; memory and descriptors are those of the whole process.
-    pub fn usage(&self) -> Option<Usage> {
-        let ((times, waited_ns), own) = (self.times_and_waits()?, Process::myself().ok()?);
-        let stat = own.stat().ok()?;
-        Some(Usage {
-            cpu_ns: [(own.pid(), times.values().sum())].into(),
-            threads: times.len() as u32,
-            threads_ns: times,
-            waited_ns,
-            memory_bytes: stat.rss.saturating_mul(procfs::page_size()),
-            descriptors: own.fd_count().ok().map(|count| count as u64),
-        })
-    }
-
-    fn tasks(&self) -> Vec<Task> {
-        let Ok(own) = Process::myself() else { return Vec::new() };
-        self.0.iter().filter_map(|&tid| own.task_from_tid(tid).ok()).collect()
-    }
+/// The children of its main thread, which are all as a rule; thoroughly those of the others too.
+fn children(process: &Process, depth: Depth) -> Vec<i32> {
+    let of = |task: Task| task.children().unwrap_or_default();
+    let found: Vec<u32> = if depth == Depth::Thorough {
+        let tasks = process.tasks().ok().into_iter().flatten().flatten();
+        tasks.take(THREADS_MAX).flat_map(of).collect()
+    } else {
+        process.task_main_thread().map(of).unwrap_or_default()
+    };
+    found.into_iter().filter_map(|pid| i32::try_from(pid).ok()).collect()
 }
 
 /// A process that has not ended.
@@ -201,42 +215,10 @@ fn process_clock_ns(pid: i32) -> Option<u64> {
     u64::try_from(Duration::from(time).as_nanos()).ok()
 }
 
-/// The CPU time of each, and how long all of them waited for a CPU.
-fn times_of(tasks: impl Iterator<Item = Task>) -> (ThreadTimes, u64) {
-    let (mut times, mut waited_ns) = (ThreadTimes::new(), 0u64);
-    for task in tasks {
-        // A kernel that keeps no statistics of this kind has zeros there, or no such file.
-        let precise = task.schedstat().ok().filter(|times| times.sum_exec_runtime > 0);
-        let ticks = || task.stat().ok().map(|stat| stat.utime.saturating_add(stat.stime));
-        let ran_ns = precise.as_ref().map(|times| times.sum_exec_runtime);
-        if let Some(ns) = ran_ns.or_else(|| ticks().map(ticks_ns)) {
-            times.insert(task.tid, ns);
-        }
-        waited_ns = waited_ns.saturating_add(precise.map_or(0, |times| times.run_delay));
-    }
-    (times, waited_ns)
-}
-
-fn ticks_ns(ticks: u64) -> u64 {
-    ticks.saturating_mul(1_000_000_000 / procfs::ticks_per_second().max(1))
-}
-
-fn cpus_of(tasks: impl Iterator<Item = Task>) -> u32 {
-    let mut cpus = BTreeSet::new();
-    for task in tasks.take(THREADS_MAX) {
-        let allowed = task.status().ok().and_then(|status| status.cpus_allowed_list);
-        for (first, last) in allowed.into_iter().flatten() {
-            cpus.extend(first..=last);
-        }
-    }
-    cpus.len() as u32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::process::{Child, Command, Stdio};
-    use std::sync::mpsc;
 
     fn spawned(program: &str, arguments: &[&str]) -> Child {
         let mut command = Command::new(program);
@@ -260,26 +242,26 @@ mod tests {
     fn a_process_is_there_until_it_ends_waited_for_or_not() {
         let mut child = spawned("cat", &[]);
         let group = Group::of_pid(child.id()).expect("it runs");
-        assert_eq!((group.pid(), group.processes()), (child.id(), 1));
-        let usage = group.usage(false).expect("it runs");
-        assert_eq!((usage.threads, usage.threads_ns.len()), (1, 1));
+        let usage = group.usage(Depth::Usual).expect("it runs");
+        assert_eq!((group.pid(), usage.cpu_ns.len()), (child.id(), 1));
+        assert_eq!((usage.threads, usage.thread_times.len()), (1, 1));
         // The kernel counts memory by the CPU and tells only what exceeds a few pages.
         assert!(usage.descriptors.is_some_and(|count| count >= 3), "{usage:?}");
         assert!(group.cpus() >= 1);
         child.kill().expect("killed");
-        soon(|| group.usage(false).is_none().then_some(()));
+        soon(|| group.usage(Depth::Brief).is_none().then_some(()));
         assert!(Group::of_pid(child.id()).is_none(), "a zombie");
         child.wait().expect("it has ended");
         assert!(Group::of_pid(child.id()).is_none());
-        assert!(group.usage(true).is_none());
+        assert!(group.usage(Depth::Thorough).is_none());
     }
 
     #[test]
     fn children_belong_to_it_and_are_counted_together() {
         let mut child = spawned("sh", &["-c", "sleep 100 & sleep 100 & wait"]);
-        let group = soon(|| Group::of_pid(child.id()).filter(|group| group.processes() == 3));
-        let usage = group.usage(true).expect("they run");
-        assert_eq!((usage.cpu_ns.len(), usage.threads), (3, 3));
+        let look = || Group::of_pid(child.id())?.usage(Depth::Brief);
+        let usage = soon(|| look().filter(|usage| usage.cpu_ns.len() == 3));
+        assert_eq!(usage.threads, 3);
         for pid in usage.cpu_ns.keys().rev() {
             let _ = nix::sys::signal::kill(Pid::from_raw(*pid), nix::sys::signal::SIGKILL);
         }
@@ -296,21 +278,26 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_found_by_name_while_they_last() {
-        assert_eq!(Threads::named("no-such-thread"), None);
-        let (sender, receiver) = mpsc::channel::<()>();
-        let (ready, is_ready) = mpsc::channel();
-        let wait = move || {
-            let _ = ready.send(());
-            let _ = receiver.recv();
-        };
-        let thread = std::thread::Builder::new().name("watched-7".into()).spawn(wait).unwrap();
-        is_ready.recv().unwrap();
-        let threads = Threads::named("watched-").expect("one");
-        let usage = threads.usage().expect("it is there");
-        assert_eq!((usage.threads, usage.threads_ns.len(), usage.cpu_ns.len()), (1, 1, 1));
-        drop(sender);
-        thread.join().unwrap();
-        soon(|| threads.times().is_none().then_some(()));
+    fn children_that_are_born_later_join() {
+        let mut child = spawned("sh", &["-c", "read line; sleep 100 & sleep 100 & wait"]);
+        for group in [
+            Group::of_pid(child.id()).expect("it runs"),
+            Group::of_pids(&[child.id() as i32]).expect("it runs"),
+        ] {
+            assert_eq!(group.usage(Depth::Usual).expect("it runs").cpu_ns.len(), 1);
+        }
+        let groups = [Depth::Brief, Depth::Usual, Depth::Thorough]
+            .map(|depth| (depth, Group::of_pids(&[child.id() as i32]).expect("it runs")));
+        drop(child.stdin.take());
+        let usages = groups.map(|(depth, group)| {
+            soon(|| group.usage(depth).filter(|usage| usage.cpu_ns.len() == 3))
+        });
+        let [brief, usual, _] = &usages;
+        assert!(brief.thread_times.is_empty() && brief.descriptors.is_none(), "{brief:?}");
+        assert!(usual.thread_times.len() == 3 && usual.descriptors.is_some(), "{usual:?}");
+        for pid in brief.cpu_ns.keys().rev() {
+            let _ = nix::sys::signal::kill(Pid::from_raw(*pid), nix::sys::signal::SIGKILL);
+        }
+        child.wait().expect("it has ended");
     }
 }

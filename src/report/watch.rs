@@ -15,7 +15,7 @@ pub struct HostSecond {
     pub cpu_steal_ratio: f64,
     /// What was left of the memory at its end; null, as below, where the kernel does not tell.
     pub memory_available_bytes: Option<u64>,
-    /// Bytes received, on all interfaces, the loopback included.
+    /// Bytes received, on all interfaces, the loopback included, bonds and bridges left out.
     pub receive_bytes: Option<u64>,
     /// Bytes sent; likewise.
     pub send_bytes: Option<u64>,
@@ -32,12 +32,13 @@ pub struct ServerSecond {
     pub cpu_ratio: f64,
     /// Resident memory at its end.
     pub memory_bytes: u64,
-    /// Open descriptors at its end; null when this process may not look.
+    /// Open descriptors at its end; null when this process may not look, or when looking took too
+    /// long a few seconds before.
     pub descriptors: Option<u64>,
 }
 
 /// What the box and the server did during the measurement.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     /// The part of the time for which all CPUs together were busy; null where the kernel does not
     /// tell.
@@ -52,6 +53,29 @@ pub struct Watch {
     pub network: Option<NetworkLoad>,
     /// The server's process, where it is on this box and could be found.
     pub server: Option<ServerLoad>,
+    /// Whether all processes were looked at for it; on a box with very many there is no time for
+    /// that, and then there is no server.
+    #[serde(default = "complete")]
+    pub server_search_complete: bool,
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch {
+            cpu_busy_ratio: None,
+            cpu_steal_ratio: None,
+            cpus: Vec::new(),
+            memory_available_min_bytes: None,
+            network: None,
+            server: None,
+            server_search_complete: complete(),
+        }
+    }
+}
+
+/// What documents mean that do not tell.
+fn complete() -> bool {
+    true
 }
 
 /// One CPU of the box.
@@ -67,7 +91,9 @@ pub struct CpuLoad {
     pub steal_ratio: f64,
 }
 
-/// All interfaces of this network namespace together, the loopback included.
+/// All interfaces of this network namespace together, the loopback included. Bonds and bridges are
+/// left out, as what they carry goes through others too. A packet that is forwarded from one
+/// interface to another, or goes through a VLAN's, counts on both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NetworkLoad {
     /// Bytes received.
@@ -98,11 +124,12 @@ pub struct ServerLoad {
     pub name: String,
     /// How it was found: `bundled`, `listener` (it listens on the target's port) or `--watch-pid`.
     pub found_by: Word,
-    /// Its processes at the begin.
+    /// Its processes: the most that there were at a time.
     pub processes: u32,
     /// Its threads when it was last looked at.
     pub threads: u32,
-    /// The CPUs that these may run on.
+    /// The CPUs that these may run on, or that its control group's quota is worth (rounded up), if
+    /// those are fewer.
     pub cpus: u32,
     /// Its CPU time, user and system.
     pub cpu_s: f64,
@@ -111,10 +138,11 @@ pub struct ServerLoad {
     /// CPU time over wall time of its busiest thread.
     pub busiest_thread_ratio: f64,
     /// For how long its threads could have run and had no CPU, over wall time: 1 is one thread all
-    /// the time.
+    /// the time; null where the kernel does not tell, and for more than 1,024 threads.
     #[serde(default)]
-    pub cpu_wait_ratio: f64,
-    /// Its CPU time per request that ended in the run.
+    pub cpu_wait_ratio: Option<f64>,
+    /// Its CPU time per request that was answered, with whatever status; 0 when none was, or when it
+    /// had ended before the run did.
     pub cpu_us_per_request: f64,
     /// Its most resident memory at the end of a second; of the bundled server that of this process.
     pub memory_peak_bytes: u64,

@@ -9,17 +9,25 @@
 //! Looking takes time on the thread that collects the rows, which may share a CPU with what is
 //! measured, so it is done once a second. Measured, without optimisation and on two CPUs with other
 //! work: 0.4 ms with a server of two threads, half of it for the box.
+//!
+//! A server of many processes takes longer. So each look is measured: after one of more than 2 ms of
+//! CPU time the next nine leave out descriptors, threads, and all new children but the first
+//! process', so they take a stat and a clock for each of at most 256 processes. Only the looks before
+//! the first row and after the last one are thorough, and read at most 1,024 threads.
 
+mod pace;
 mod server;
 mod sums;
 
 use crate::kernel::machine::Machine;
-use crate::kernel::process::{Threads, Usage};
+use crate::kernel::process::{Depth, Usage};
+use crate::kernel::threads::{self, Threads};
 use crate::report::{Second, Watch};
 use crate::run::Measured;
-pub use server::WatchedServer;
-use std::time::Instant;
-pub use sums::{Reading, Sums};
+use pace::Pace;
+pub use server::{Search, WatchedServer};
+use std::time::{Duration, Instant};
+pub use sums::{Reading, Row, Sums};
 
 /// How the names of the worker threads begin.
 pub const WORKER_THREAD: &str = "worker-";
@@ -28,30 +36,39 @@ pub const WORKER_THREAD: &str = "worker-";
 #[derive(Debug)]
 pub struct Watcher<'a> {
     epoch: Instant,
-    server: Option<&'a WatchedServer>,
+    searched: &'a Search,
     workers: Option<Threads>,
     sums: Option<Sums>,
     rows: Vec<Row>,
+    pace: Pace,
 }
 
-/// What a row of the series is to have.
-type Row = (Option<f64>, Option<crate::report::HostSecond>, Option<crate::report::ServerSecond>);
-
 impl<'a> Watcher<'a> {
-    /// Watches the box, and a server if there is one to be watched.
-    pub fn new(server: Option<&'a WatchedServer>) -> Watcher<'a> {
-        Watcher { epoch: Instant::now(), server, workers: None, sums: None, rows: Vec::new() }
+    /// Watches the box, and a server if one was found.
+    pub fn new(searched: &'a Search) -> Watcher<'a> {
+        Watcher {
+            epoch: Instant::now(),
+            searched,
+            workers: None,
+            sums: None,
+            rows: Vec::new(),
+            pace: Pace::default(),
+        }
     }
 
     /// The measurement begins: the workers run by then.
     pub fn begin(&mut self) {
         self.workers = Threads::named(WORKER_THREAD);
-        self.sums = Some(Sums::new(self.look(true)));
+        self.sums = Some(Sums::new(self.look(Depth::Thorough)));
     }
 
     /// A row of the measurement is complete.
     pub fn row(&mut self) {
-        let reading = self.look(false);
+        // Time that the thread did not run costs nobody anything.
+        let before = threads::own_cpu_time();
+        let reading = self.look(self.pace.depth());
+        let took = before.zip(threads::own_cpu_time()).map(|(from, to)| to.saturating_sub(from));
+        self.pace.looked(took.unwrap_or(Duration::ZERO));
         if let Some(sums) = &mut self.sums {
             self.rows.push(sums.add(reading));
         }
@@ -60,7 +77,7 @@ impl<'a> Watcher<'a> {
     /// The run is over: fills the rows in and tells of the whole; `None` when nothing was measured,
     /// or too little for the clocks of the kernel.
     pub fn finish(mut self, measured: &mut Measured) -> Option<Watch> {
-        let mut reading = self.look(true);
+        let mut reading = self.look(Depth::Thorough);
         let mut sums = self.sums.take()?;
         // The workers have ended, and said what they used.
         let used = measured.threads.iter().map(|time| (time.user + time.sys).as_nanos() as u64);
@@ -71,23 +88,20 @@ impl<'a> Watcher<'a> {
             self.rows.push(last);
         }
         for (second, row) in measured.series.iter_mut().zip(self.rows) {
-            let (generator_cpu_ratio, host, server) = row;
+            let Row { generator_cpu_ratio, host, server } = row;
             *second = Second { generator_cpu_ratio, host, server, ..std::mem::take(second) };
         }
-        let counters = &measured.tally.counters;
-        let server = self.server.map(WatchedServer::description);
-        sums.watch(server, counters.ok + counters.failed)
+        let server = self.searched.server.as_ref().map(WatchedServer::description);
+        let watch = sums.watch(server, measured.tally.total.len())?;
+        Some(Watch { server_search_complete: self.searched.complete, ..watch })
     }
 
-    fn look(&self, thoroughly: bool) -> Reading {
+    fn look(&self, depth: Depth) -> Reading {
         Reading {
             at_ns: self.epoch.elapsed().as_nanos() as u64,
             machine: Machine::read(),
-            server: self.server.and_then(|server| server.usage(thoroughly)),
-            generator_ns: self
-                .workers
-                .as_ref()
-                .and_then(|workers| workers.times().map(|times| times.values().sum())),
+            server: self.searched.server.as_ref().and_then(|server| server.usage(depth)),
+            generator_ns: self.workers.as_ref().and_then(Threads::ran_ns),
         }
     }
 }
@@ -101,8 +115,6 @@ pub struct Description {
     pub name: String,
     /// How it was found.
     pub found_by: &'static str,
-    /// How many processes it has.
-    pub processes: u32,
     /// How many CPUs it may use.
     pub cpus: u32,
 }

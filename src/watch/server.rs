@@ -3,13 +3,33 @@
 
 use super::{Description, Usage};
 use crate::kernel::holders;
-use crate::kernel::process::{Group, Threads};
+use crate::kernel::process::{Depth, Group};
 use crate::kernel::sockets;
+use crate::kernel::threads::Threads;
 use crate::plan::UsageError;
 use std::net::SocketAddr;
 
 /// How the names of the bundled server's threads begin.
 const BUNDLED_THREAD: &str = "bench-server-";
+
+/// Programs that listen for a server that is somewhere else: what they use is not what it uses.
+const FORWARDERS: [&str; 2] = ["docker-proxy", "rootlessport"];
+
+/// What a search for the server came to.
+#[derive(Debug)]
+pub struct Search {
+    /// The server, if it was found.
+    pub server: Option<WatchedServer>,
+    /// Whether all was looked at. What is found of a server before may be its idle half, so then
+    /// there is none.
+    pub complete: bool,
+}
+
+impl From<Option<WatchedServer>> for Search {
+    fn from(server: Option<WatchedServer>) -> Search {
+        Search { server, complete: true }
+    }
+}
 
 /// The server, as far as it can be watched.
 #[derive(Debug)]
@@ -34,7 +54,6 @@ impl WatchedServer {
             pid: std::process::id(),
             name: "bench-server".into(),
             found_by: "bundled",
-            processes: 1,
             cpus: threads.cpus(),
         };
         Some(WatchedServer { source: Source::Bundled(threads), description })
@@ -58,15 +77,20 @@ impl WatchedServer {
         }
     }
 
-    /// Whoever listens where the load goes; `None` when nobody here does, or when it is not shown:
+    /// Whoever listens where the load goes; none when nobody here does, or when it is not shown:
     /// another user's process to anybody but root, one outside of this container.
-    pub fn listening(targets: &[SocketAddr]) -> Option<WatchedServer> {
+    pub fn listening(targets: &[SocketAddr]) -> Search {
         let inodes = targets
             .iter()
             .filter_map(|&target| sockets::listener_inodes(target).ok())
-            .find(|inodes| !inodes.is_empty())?;
-        let group = Group::of_pids(&holders::of_sockets(&inodes))?;
-        Some(WatchedServer::group(group, "listener"))
+            .find(|inodes| !inodes.is_empty());
+        let holders = holders::of_sockets(&inodes.unwrap_or_default(), holders::PATIENCE);
+        if !holders.complete {
+            return Search { server: None, complete: false };
+        }
+        let group = Group::of_pids(&holders.pids);
+        let server = group.filter(|group| !FORWARDERS.contains(&group.name()));
+        server.map(|group| WatchedServer::group(group, "listener")).into()
     }
 
     fn group(group: Group, found_by: &'static str) -> WatchedServer {
@@ -74,7 +98,6 @@ impl WatchedServer {
             pid: group.pid(),
             name: group.name().to_owned(),
             found_by,
-            processes: group.processes(),
             cpus: group.cpus(),
         };
         WatchedServer { source: Source::Group(group), description }
@@ -86,10 +109,10 @@ impl WatchedServer {
     }
 
     /// What it has used; `None` when it has ended.
-    pub(super) fn usage(&self, thoroughly: bool) -> Option<Usage> {
+    pub(super) fn usage(&self, depth: Depth) -> Option<Usage> {
         match &self.source {
-            Source::Bundled(threads) => threads.usage(),
-            Source::Group(group) => group.usage(thoroughly),
+            Source::Bundled(threads) => threads.usage(depth),
+            Source::Group(group) => group.usage(depth),
         }
     }
 }

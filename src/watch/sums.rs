@@ -1,12 +1,13 @@
 //! From readings, which count since boot or the begin of a process, to what happened between them.
 //!
 //! A counter that goes backwards (an interface that was replaced, a CPU that came back) has counted
-//! nothing. What is in one of two readings only is in neither's difference, but for threads: a new
-//! one began at 0.
+//! nothing. What is in one of two readings only is in neither's difference, but for processes and
+//! threads: a new one began at 0. Readings need not have the threads: differences are taken between
+//! those that do.
 
-use super::{Description, Row, Usage};
+use super::{Description, Usage};
 use crate::kernel::machine::{CpuTime, Machine, Traffic};
-use crate::kernel::process::ThreadTimes;
+use crate::kernel::threads::{ThreadTime, ThreadTimes};
 use crate::report::watch::{CpuLoad, NetworkLoad, ServerLoad};
 use crate::report::{HostSecond, ServerSecond, Watch};
 
@@ -41,13 +42,35 @@ struct ServerSums {
     /// Between how far apart readings it was there.
     watched_ns: u64,
     cpu_ns: u64,
-    waited_ns: u64,
-    /// The latest times of all threads that there were, and the first of those of the begin.
-    threads_ns: ThreadTimes,
-    threads_begin_ns: ThreadTimes,
+    seen: ThreadsSeen,
+    processes: usize,
     threads: u32,
     memory_peak_bytes: u64,
     descriptors_peak: Option<u64>,
+}
+
+/// What is known of the threads.
+#[derive(Clone, Debug, Default)]
+struct ThreadsSeen {
+    /// Where those of the begin were then, and any that came later at its birth.
+    first: ThreadTimes,
+    /// Where all that there ever were came to.
+    latest: ThreadTimes,
+    /// Whether all were seen when they were looked at last: what is new the next time is young.
+    all: bool,
+    /// Whether some were left out once.
+    left_out: bool,
+}
+
+/// What a row of the series is to have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    /// CPU time over wall time of the workers.
+    pub generator_cpu_ratio: Option<f64>,
+    /// The box.
+    pub host: Option<HostSecond>,
+    /// The server.
+    pub server: Option<ServerSecond>,
 }
 
 impl Sums {
@@ -55,7 +78,6 @@ impl Sums {
     pub fn new(first: Reading) -> Sums {
         let mut server = ServerSums::default();
         if let Some(usage) = &first.server {
-            server.threads_begin_ns = usage.threads_ns.clone();
             server.look_at(usage);
         }
         let memory_available_min_bytes = first.machine.memory_available_bytes;
@@ -81,12 +103,15 @@ impl Sums {
             _ => None,
         };
         if apart_ns < APART_NS_MIN {
-            return (None, None, None);
+            return Row::default();
         }
         let generator = before.generator_ns.zip(self.latest.generator_ns);
-        let generator = generator.map(|(from, to)| ratio(to.saturating_sub(from), apart_ns));
-        let host = self.host_second(&before.machine);
-        (generator, host, server)
+        Row {
+            generator_cpu_ratio: generator
+                .map(|(from, to)| ratio(to.saturating_sub(from), apart_ns)),
+            host: self.host_second(&before.machine),
+            server,
+        }
     }
 
     /// What the box did since `before`.
@@ -115,8 +140,8 @@ impl Sums {
         })
     }
 
-    /// The whole; `ended` is how many requests ended meanwhile.
-    pub fn watch(&self, server: Option<&Description>, ended: u64) -> Option<Watch> {
+    /// The whole; `answered` is how many requests were meanwhile.
+    pub fn watch(&self, server: Option<&Description>, answered: u64) -> Option<Watch> {
         let (first, latest) = (&self.first.machine, &self.latest.machine);
         let took_ns = self.latest.at_ns.saturating_sub(self.first.at_ns);
         if took_ns < APART_NS_MIN {
@@ -142,19 +167,19 @@ impl Sums {
                 .collect(),
             memory_available_min_bytes: self.memory_available_min_bytes,
             network: traffic.map(|traffic| network(traffic, took_ns)),
-            server: server
-                .and_then(|server| self.server.load(server, ended, self.latest.server.is_none())),
+            server: server.and_then(|server| {
+                self.server.load(server, answered, self.latest.server.is_none())
+            }),
+            ..Watch::default()
         })
     }
 }
 
 impl ServerSums {
     fn add(&mut self, before: &Usage, now: &Usage, apart_ns: u64) -> ServerSecond {
-        let of = |(pid, to): (&i32, &u64)| Some(to.saturating_sub(*before.cpu_ns.get(pid)?));
-        let cpu_ns = now.cpu_ns.iter().filter_map(of).sum();
+        let begun_ns = |pid: &i32| before.cpu_ns.get(pid).copied().unwrap_or(0);
+        let cpu_ns = now.cpu_ns.iter().map(|(pid, to)| to.saturating_sub(begun_ns(pid))).sum();
         self.cpu_ns += cpu_ns;
-        // Threads that have ended take their waiting with them.
-        self.waited_ns += now.waited_ns.saturating_sub(before.waited_ns);
         self.watched_ns += apart_ns;
         self.look_at(now);
         ServerSecond {
@@ -165,39 +190,75 @@ impl ServerSums {
     }
 
     fn look_at(&mut self, usage: &Usage) {
-        self.threads_ns.extend(&usage.threads_ns);
+        self.seen.look_at(usage);
+        self.processes = self.processes.max(usage.cpu_ns.len());
         self.threads = usage.threads;
         self.memory_peak_bytes = self.memory_peak_bytes.max(usage.memory_bytes);
         self.descriptors_peak = self.descriptors_peak.max(usage.descriptors);
     }
 
     /// `None` of one that was not there at two readings.
-    fn load(&self, server: &Description, ended: u64, is_gone: bool) -> Option<ServerLoad> {
+    fn load(&self, server: &Description, answered: u64, is_gone: bool) -> Option<ServerLoad> {
         if self.watched_ns < APART_NS_MIN {
             return None;
         }
-        let used = |(thread, to): (&i32, &u64)| {
-            to.saturating_sub(self.threads_begin_ns.get(thread).copied().unwrap_or(0))
+        // Of one that is gone it is not known what it used for the last answers.
+        let per_request = match answered {
+            1.. if !is_gone => self.cpu_ns as f64 / 1e3 / answered as f64,
+            _ => 0.0,
         };
-        let busiest_ns = self.threads_ns.iter().map(used).max().unwrap_or(0);
-        let per_request = if ended > 0 { self.cpu_ns as f64 / 1e3 / ended as f64 } else { 0.0 };
         Some(ServerLoad {
             pid: server.pid,
             name: server.name.clone(),
             found_by: server.found_by.into(),
-            processes: server.processes,
+            processes: self.processes as u32,
             threads: self.threads,
             cpus: server.cpus,
             cpu_s: (self.cpu_ns as f64 / 1e3).round() / 1e6,
             cpu_ratio: ratio(self.cpu_ns, self.watched_ns),
-            busiest_thread_ratio: ratio(busiest_ns, self.watched_ns),
-            cpu_wait_ratio: ratio(self.waited_ns, self.watched_ns),
+            busiest_thread_ratio: ratio(self.seen.busiest_ns(), self.watched_ns),
+            cpu_wait_ratio: self
+                .seen
+                .waited_ns()
+                .map(|waited_ns| ratio(waited_ns, self.watched_ns)),
             cpu_us_per_request: (per_request * 1e3).round() / 1e3,
             memory_peak_bytes: self.memory_peak_bytes,
             descriptors_peak: self.descriptors_peak,
             watched_s: (self.watched_ns as f64 / 1e6).round() / 1e3,
             ended: is_gone,
         })
+    }
+}
+
+impl ThreadsSeen {
+    fn look_at(&mut self, usage: &Usage) {
+        if usage.thread_times.is_empty() {
+            return;
+        }
+        for (&thread, &time) in &usage.thread_times {
+            self.first.entry(thread).or_insert(if self.all { ThreadTime::BORN } else { time });
+            self.latest.insert(thread, time);
+        }
+        self.all = usage.has_all_threads();
+        self.left_out |= !self.all;
+    }
+
+    fn busiest_ns(&self) -> u64 {
+        let ran = |(from, to): (ThreadTime, ThreadTime)| to.ran_ns.saturating_sub(from.ran_ns);
+        self.spans().map(ran).max().unwrap_or(0)
+    }
+
+    /// How long all of them together waited for a CPU; `None` when it is not known of all.
+    fn waited_ns(&self) -> Option<u64> {
+        let waited = |(from, to): (ThreadTime, ThreadTime)| {
+            Some(to.waited_ns?.saturating_sub(from.waited_ns?))
+        };
+        let sum = self.spans().filter_map(waited).reduce(u64::saturating_add);
+        sum.filter(|_| !self.left_out)
+    }
+
+    fn spans(&self) -> impl Iterator<Item = (ThreadTime, ThreadTime)> {
+        self.latest.iter().filter_map(|(thread, to)| Some((*self.first.get(thread)?, *to)))
     }
 }
 

@@ -11,6 +11,7 @@ fn run(generator: f64, server: f64) -> Report {
     report.latency.total.mean_us = 1.0;
     let watch = report.watch.as_mut().expect("it was watched");
     watch.cpu_busy_ratio = Some(0.5);
+    watch.cpus.iter_mut().for_each(|cpu| cpu.softirq_ratio = 0.0);
     if let Some(load) = &mut watch.server {
         (load.processes, load.threads, load.cpus) = (1, 1, 1);
         (load.cpu_ratio, load.busiest_thread_ratio) = (server, server);
@@ -122,17 +123,69 @@ fn the_box_is_the_limit_when_its_cpus_are_somebody_elses() {
     // Others are busy, and in the server's way.
     let starved = changed(busy(0.98, 0.05, 0.06), |report| {
         let server = report.watch.as_mut().and_then(|watch| watch.server.as_mut());
-        server.expect("one").cpu_wait_ratio = 0.4;
+        server.expect("one").cpu_wait_ratio = Some(0.4);
     });
     assert_eq!(who(&starved).as_deref(), Some("box"));
     // A server that is not seen is not taken for somebody else.
     assert_eq!(who(&unwatched(busy(0.85, 0.5, 0.0))).as_deref(), Some("unseen"));
-    let stolen = changed(run(0.97, 0.97), |report| {
-        report.watch.as_mut().expect("watched").cpu_steal_ratio = Some(0.22);
+    assert_eq!(who(&unwatched(busy(0.98, 0.5, 0.0))).as_deref(), Some("box"));
+    let remote = changed(unwatched(busy(0.85, 0.5, 0.0)), |report| report.target.local = false);
+    assert_eq!(who(&remote).as_deref(), Some("unseen"), "it may be a container of this box");
+    // Packets are delivered for the two.
+    let with_packets = changed(busy(0.85, 0.50, 0.48), |report| {
+        report.watch.as_mut().expect("watched").cpus[0].softirq_ratio = 0.6;
     });
-    let limit = limited_by(&stolen).expect("the hypervisor");
+    assert_eq!(who(&with_packets).as_deref(), Some("connections"));
+}
+
+#[test]
+fn the_hypervisor_is_the_limit_when_nobody_else_is() {
+    let stolen = |generator, server| {
+        changed(run(generator, server), |report| {
+            report.watch.as_mut().expect("watched").cpu_steal_ratio = Some(0.22);
+        })
+    };
+    let limit = limited_by(&stolen(0.85, 0.5)).expect("the hypervisor");
     assert_eq!(limit.who, "box");
     assert!(limit.evidence.starts_with("the hypervisor took 22% of the CPU time;"), "{limit:?}");
+    assert_eq!(who(&stolen(0.97, 0.5)).as_deref(), Some("generator"));
+    assert_eq!(who(&stolen(0.5, 0.93)).as_deref(), Some("server"));
+}
+
+#[test]
+fn a_cpu_that_does_nothing_but_deliver_packets_is_the_limit() {
+    let limit = |generator, busy_ratio, softirq_ratio| {
+        let report = changed(waiting(run(generator, 0.4)), |report| {
+            let cpu = &mut report.watch.as_mut().expect("watched").cpus[1];
+            (cpu.busy_ratio, cpu.softirq_ratio) = (busy_ratio, softirq_ratio);
+        });
+        limited_by(&report).expect("somebody")
+    };
+    let full = limit(0.4, 0.98, 0.71);
+    assert_eq!(full.who, "box");
+    let text = "CPU 1 was 98% busy, 71% of the time delivering packets; ringshot's busiest thread";
+    assert!(full.evidence.starts_with(text), "{full:?}");
+    assert_eq!(limit(0.85, 0.98, 0.71).who, "box");
+    assert_eq!(limit(0.97, 0.98, 0.71).who, "generator");
+    assert_eq!(limit(0.4, 0.94, 0.71).who, "connections");
+    assert_eq!(limit(0.4, 0.98, 0.40).who, "connections");
+}
+
+#[test]
+fn a_run_of_a_few_ticks_says_nothing_of_the_box() {
+    let report = |duration_s| {
+        changed(waiting(run(0.4, 0.4)), |report| {
+            report.duration_s = duration_s;
+            report.generator.cpu_user_s = 0.4 * duration_s;
+            let watch = report.watch.as_mut().expect("watched");
+            (watch.cpu_busy_ratio, watch.cpu_steal_ratio) = (Some(1.0), Some(0.2));
+            watch.cpus[0].softirq_ratio = 0.9;
+            watch.cpus[0].busy_ratio = 1.0;
+            watch.server.as_mut().expect("one").cpu_wait_ratio = Some(2.0);
+        })
+    };
+    assert_eq!(who(&report(0.3)).as_deref(), Some("connections"));
+    assert_eq!(who(&report(1.0)).as_deref(), Some("box"));
 }
 
 #[test]
@@ -157,8 +210,10 @@ fn connections_that_all_wait_are_the_limit_when_nobody_is_busy() {
     assert_eq!(limit.who, "connections");
     assert_eq!(
         limit.evidence,
-        "all 64 waited for answers: at 2.73 ms for each on average they make 23,449/s and no more; \
-         ringshot's busiest thread was 30% busy, the server's thread 30%."
+        "nobody's CPU was the limit: all 64 connections waited for answers, 2.73 ms each on \
+         average, which makes 23,449/s: more connections (-c) may bring more, unless the server \
+         itself waits for something; ringshot's busiest thread was 30% busy, the server's thread \
+         30%."
     );
     assert_eq!(who(&waiting(run(0.3, 0.95))).as_deref(), Some("server"));
     // A pause of 2.7 ms between two requests, on average.
@@ -186,10 +241,17 @@ fn what_is_not_seen_is_not_judged() {
         limit.evidence.contains("was 30% busy; the server's process was not found"),
         "{limit:?}"
     );
+    let cut_short = changed(report.clone(), |report| {
+        report.watch.as_mut().expect("it was watched").server_search_complete = false;
+    });
+    let limit = limited_by(&cut_short).expect("somebody");
+    assert_eq!(limit.who, "unseen");
+    assert!(limit.evidence.contains("was not looked for to the end"), "{limit:?}");
     let remote = changed(report, |report| report.target.local = false);
     let limit = limited_by(&remote).expect("somebody");
     assert_eq!(limit.who, "unseen");
-    assert!(limit.evidence.ends_with("the server is on another box."), "{limit:?}");
+    let text = "is not in this network namespace: another box, or a container (--watch-pid).";
+    assert!(limit.evidence.ends_with(text), "{limit:?}");
     assert_eq!(who(&unwatched(run(0.85, 0.0))).as_deref(), Some("unseen"));
     assert_eq!(who(&unwatched(run(0.97, 0.0))).as_deref(), Some("generator"));
     // Too short to have been watched.
@@ -204,10 +266,22 @@ fn a_server_that_ended_is_the_limit_when_requests_failed() {
         (server.ended, server.watched_s) = (true, 1.5);
     });
     assert_eq!(who(&ended).as_deref(), Some("generator"));
-    let failed = changed(ended, |report| report.requests.failed = 12);
-    let limit = limited_by(&failed).expect("the server");
+    let failed = |last_s| {
+        changed(ended.clone(), |report| {
+            report.requests.failed = 12;
+            report.errors = sample::troubled().errors;
+            report.errors.iter_mut().for_each(|error| error.last_s = 0.2);
+            report.errors[0].last_s = last_s;
+        })
+    };
+    let limit = limited_by(&failed(2.9)).expect("the server");
     assert_eq!(limit.who, "server");
-    assert_eq!(limit.evidence, "its process ended after about 1.50 s, and 12 requests failed.");
+    assert_eq!(
+        limit.evidence,
+        "its process ended after about 1.50 s, and 12 requests failed, the last at 2.9 s."
+    );
+    // While it was there, and it was not missed afterwards.
+    assert_eq!(who(&failed(1.4)).as_deref(), Some("generator"));
 }
 
 #[test]

@@ -60,13 +60,14 @@ fn watch() -> Watch {
             cpu_s: 9.004,
             cpu_ratio: 0.9,
             busiest_thread_ratio: 0.88,
-            cpu_wait_ratio: 0.02,
+            cpu_wait_ratio: Some(0.02),
             cpu_us_per_request: 38.398,
             memory_peak_bytes: 21_300_000,
             descriptors_peak: Some(97),
             watched_s: 10.004,
             ended: false,
         }),
+        server_search_complete: true,
     }
 }
 

@@ -47,7 +47,7 @@ pub fn sentence(limit: &LimitedBy) -> String {
 /// The server: which it was, and what it used.
 pub fn of_server(server: &ServerLoad) -> Vec<(Role, String)> {
     let mut pieces = vec![shown_name(server)];
-    // Of a run in which nothing ended it is 0.
+    // Of a run in which nothing was answered, or of a server that ended, it is 0.
     if server.cpu_us_per_request > 0.0 {
         pieces.push(format!("{} CPU per request", time_us(server.cpu_us_per_request)));
     }

@@ -186,6 +186,7 @@ const KEYS: &[&str] = &[
     "watch.server.descriptors_peak",
     "watch.server.watched_s",
     "watch.server.ended",
+    "watch.server_search_complete",
     "limited_by.who",
     "limited_by.evidence",
     "merged",

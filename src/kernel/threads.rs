@@ -1,0 +1,151 @@
+//! What threads use: CPU time, and the time for which they waited for a CPU.
+//!
+//! ```text
+//!   /proc/812/task/815/schedstat    61238 815 27      ran, waited (both in ns), how often
+//! ```
+//!
+//! Where the kernel was built without that, the time that they ran is known in ticks of 10 ms, and
+//! for how long they waited is not.
+
+use super::process::{Depth, Usage};
+use nix::time::{ClockId, clock_gettime};
+use procfs::process::{Process, Task};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// More threads than this are not asked where they may run.
+const THREADS_ASKED_MAX: usize = 64;
+
+/// What a thread has used since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadTime {
+    /// CPU time in nanoseconds.
+    pub ran_ns: u64,
+    /// How long it could have run and had no CPU; `None` where the kernel does not tell.
+    pub waited_ns: Option<u64>,
+}
+
+impl ThreadTime {
+    /// Of one that has just begun.
+    pub const BORN: ThreadTime = ThreadTime { ran_ns: 0, waited_ns: Some(0) };
+}
+
+/// The times of threads by their number.
+pub type ThreadTimes = BTreeMap<i32, ThreadTime>;
+
+/// Threads of this process that are one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Threads(Vec<i32>);
+
+impl Threads {
+    /// Those whose names begin like this; `None` when there are none.
+    pub fn named(prefix: &str) -> Option<Threads> {
+        let tasks = Process::myself().ok()?.tasks().ok()?.flatten();
+        let named = |task: &Task| task.stat().is_ok_and(|stat| stat.comm.starts_with(prefix));
+        let found: Vec<i32> = tasks.filter(named).map(|task| task.tid).collect();
+        (!found.is_empty()).then_some(Threads(found))
+    }
+
+    /// The CPUs that they may run on.
+    pub fn cpus(&self) -> u32 {
+        cpus_of(self.tasks().into_iter())
+    }
+
+    /// What each has used; `None` when one of them has ended.
+    pub fn times(&self) -> Option<ThreadTimes> {
+        let times = times_of(self.tasks().into_iter());
+        (times.len() == self.0.len()).then_some(times)
+    }
+
+    /// Their CPU time in nanoseconds; likewise.
+    pub fn ran_ns(&self) -> Option<u64> {
+        Some(self.times()?.values().map(|time| time.ran_ns).sum())
+    }
+
+    /// What they have used; memory and descriptors are those of the whole process.
+    pub fn usage(&self, depth: Depth) -> Option<Usage> {
+        let (times, own) = (self.times()?, Process::myself().ok()?);
+        let stat = own.stat().ok()?;
+        let descriptors = (depth != Depth::Brief).then(|| own.fd_count().ok()).flatten();
+        Some(Usage {
+            cpu_ns: [(own.pid(), times.values().map(|time| time.ran_ns).sum())].into(),
+            threads: times.len() as u32,
+            thread_times: times,
+            memory_bytes: stat.rss.saturating_mul(procfs::page_size()),
+            descriptors: descriptors.map(|count| count as u64),
+        })
+    }
+
+    fn tasks(&self) -> Vec<Task> {
+        let Ok(own) = Process::myself() else { return Vec::new() };
+        self.0.iter().filter_map(|&tid| own.task_from_tid(tid).ok()).collect()
+    }
+}
+
+/// The CPU time of the calling thread; `None` where the kernel does not tell.
+pub fn own_cpu_time() -> Option<Duration> {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
+}
+
+/// What each of these has used.
+pub(super) fn times_of(tasks: impl Iterator<Item = Task>) -> ThreadTimes {
+    tasks.filter_map(|task| Some((task.tid, time_of(&task)?))).collect()
+}
+
+fn time_of(task: &Task) -> Option<ThreadTime> {
+    // A kernel that keeps no statistics of this kind has zeros there, or no such file.
+    if let Some(precise) = task.schedstat().ok().filter(|times| times.sum_exec_runtime > 0) {
+        let waited_ns = Some(precise.run_delay);
+        return Some(ThreadTime { ran_ns: precise.sum_exec_runtime, waited_ns });
+    }
+    let stat = task.stat().ok()?;
+    let ran_ns = ticks_ns(stat.utime.saturating_add(stat.stime));
+    Some(ThreadTime { ran_ns, waited_ns: None })
+}
+
+/// Of the ticks that the kernel counts in.
+pub(super) fn ticks_ns(ticks: u64) -> u64 {
+    ticks.saturating_mul(1_000_000_000 / procfs::ticks_per_second().max(1))
+}
+
+/// The CPUs that these may run on, each once.
+pub(super) fn cpus_of(tasks: impl Iterator<Item = Task>) -> u32 {
+    let mut cpus = BTreeSet::new();
+    for task in tasks.take(THREADS_ASKED_MAX) {
+        let allowed = task.status().ok().and_then(|status| status.cpus_allowed_list);
+        for (first, last) in allowed.into_iter().flatten() {
+            cpus.extend(first..=last);
+        }
+    }
+    cpus.len() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    #[test]
+    fn threads_are_found_by_name_while_they_last() {
+        assert_eq!(Threads::named("no-such-thread"), None);
+        let (sender, receiver) = mpsc::channel::<()>();
+        let (ready, is_ready) = mpsc::channel();
+        let wait = move || {
+            let _ = ready.send(());
+            let _ = receiver.recv();
+        };
+        let thread = std::thread::Builder::new().name("watched-7".into()).spawn(wait).unwrap();
+        is_ready.recv().unwrap();
+        let threads = Threads::named("watched-").expect("one");
+        let usage = threads.usage(Depth::Usual).expect("it is there");
+        assert_eq!((usage.threads, usage.thread_times.len(), usage.cpu_ns.len()), (1, 1, 1));
+        drop(sender);
+        thread.join().unwrap();
+        let begin = Instant::now();
+        while threads.times().is_some() {
+            assert!(begin.elapsed() < Duration::from_secs(5), "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
