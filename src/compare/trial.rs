@@ -19,6 +19,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ const LOOKS_PER_READING: u32 = 10;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// More than any tool prints; what comes after it is read and dropped.
-const OUTPUT_BYTES_MAX: u64 = 4 << 20;
+const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub struct Trial {
 /// `stop` is set.
 ///
 /// # Errors
-/// When it cannot be started.
+/// When it cannot be started, or its end cannot be waited for; the text says which.
 pub fn run(
     mut command: Command,
     cpus: &[usize],
@@ -86,28 +87,32 @@ pub fn run(
         // Ctrl-C in a terminal goes to our group: who is to be killed is decided here.
         .process_group(0);
     let begin = Instant::now();
-    let mut child = on_cpus(cpus, || command.spawn())?;
-    let stdout = collect(child.stdout.take());
-    let stderr = collect(child.stderr.take());
+    let mut child =
+        spawn_on(cpus, &mut command).map_err(|error| told("it cannot be started", error))?;
+    let stdout = Collected::from(child.stdout.take());
+    let stderr = Collected::from(child.stderr.take());
     let watched = watch(&child, begin, limit, stop);
     let wall = begin.elapsed();
     // Also what it may have left running: it would hold the pipes open, and the processors. Before
     // the child is reaped, as its number cannot be anybody else's until then.
     let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
-    let (status, usage) = child::reap(child)?;
-    let (ended_by_us, polled_bytes) = watched?;
-    let text = |pipe: Receiver<Vec<u8>>| {
-        String::from_utf8_lossy(&pipe.recv_timeout(LAST_WORDS).unwrap_or_default()).into_owned()
-    };
+    let lost = |error| told("its end cannot be waited for", error);
+    let (status, usage) = child::reap(child).map_err(lost)?;
+    let (ended_by_us, polled_bytes) = watched.map_err(lost)?;
+    let give_up = Instant::now() + LAST_WORDS;
     Ok(Trial {
         end: ended_by_us.unwrap_or_else(|| by_itself(status)),
-        stdout: text(stdout),
-        stderr: text(stderr),
+        stdout: stdout.text(give_up),
+        stderr: stderr.text(give_up),
         wall,
         cpu_user: usage.cpu_user,
         cpu_sys: usage.cpu_sys,
         memory_peak_bytes: memory_peak_bytes(&usage, polled_bytes, own_peak_bytes()),
     })
+}
+
+fn told(what: &str, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 /// Waits for the end; returns who ended it, if it was us, and the most memory that was seen.
@@ -164,33 +169,74 @@ fn peak_bytes(process: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Runs something with this thread on these CPUs, and puts it back to where it was.
-fn on_cpus<T>(cpus: &[usize], action: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+/// Starts a child on these CPUs, and puts this thread back to where it was.
+fn spawn_on(cpus: &[usize], command: &mut Command) -> io::Result<Child> {
     if cpus.is_empty() {
-        return action();
+        return command.spawn();
     }
     let this_thread = Pid::from_raw(0);
     let before = sched_getaffinity(this_thread)?;
     let mut set = CpuSet::new();
     cpus.iter().try_for_each(|&cpu| set.set(cpu))?;
     sched_setaffinity(this_thread, &set)?;
-    let done = action();
-    sched_setaffinity(this_thread, &before)?;
-    done
+    let child = command.spawn();
+    if let Err(error) = sched_setaffinity(this_thread, &before) {
+        // Nobody would watch it.
+        if let Ok(mut child) = child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        return Err(error.into());
+    }
+    child
 }
 
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.by_ref().take(OUTPUT_BYTES_MAX).read_to_end(&mut kept);
-            let _ = io::copy(&mut pipe, &mut io::sink());
+/// What comes out of a pipe, there to be taken also while somebody holds the pipe open.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Disconnected when the pipe has ended.
+    end: Receiver<()>,
+}
+
+impl Collected {
+    fn from(pipe: Option<impl Read + Send + 'static>) -> Collected {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (sender, end) = mpsc::channel();
+        let kept = bytes.clone();
+        thread::spawn(move || {
+            if let Some(pipe) = pipe {
+                // When it fails, what there is up to then is all that can be had.
+                let _ = keep(pipe, &kept);
+            }
+            drop(sender);
+        });
+        Collected { bytes, end }
+    }
+
+    /// All of it, or what there is when it is time to give up: something that got away may hold the
+    /// pipe open for as long as it lives.
+    fn text(self, give_up: Instant) -> String {
+        let _ = self.end.recv_timeout(give_up.saturating_duration_since(Instant::now()));
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// Reads to the end, whatever there is, so that no pipe is ever full.
+fn keep(mut pipe: impl Read, kept: &Mutex<Vec<u8>>) -> io::Result<()> {
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        match pipe.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(length) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = OUTPUT_BYTES_MAX - kept.len();
+                kept.extend_from_slice(&chunk[..length.min(room)]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        // Nobody waits any more: the pipe was held open by something that got away.
-        let _ = sender.send(kept);
-    });
-    receiver
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +266,29 @@ mod tests {
         assert_eq!(shell("sleep 3600", &[], PATIENCE, true).end, End::Interrupted);
         let left = shell("sleep 3600 & echo done", &[], PATIENCE, false);
         assert_eq!((left.end, &*left.stdout), (End::Exited(0), "done\n"));
+    }
+
+    #[test]
+    fn what_was_said_is_kept_although_something_that_got_away_holds_the_pipe() {
+        let scratch = tempfile::tempdir().unwrap();
+        let away = scratch.path().join("away");
+        // In a session of its own it is in no group that is killed.
+        let script = format!(
+            "setsid sh -c 'echo $$; : >{away}; exec sleep 30' & \
+             while [ ! -e {away} ]; do sleep 0.01; done; echo done",
+            away = away.display()
+        );
+        let trial = shell(&script, &[], PATIENCE, false);
+        let (pid, rest) = trial.stdout.split_once('\n').unwrap();
+        killpg(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+        assert_eq!((trial.end, rest), (End::Exited(0), "done\n"));
+    }
+
+    #[test]
+    fn an_error_says_what_could_not_be_done() {
+        let command = Command::new("/nowhere/to/be/found");
+        let error = run(command, &[], PATIENCE, &AtomicBool::new(false)).unwrap_err();
+        assert!(error.to_string().starts_with("it cannot be started: No such file"), "{error}");
     }
 
     #[test]
