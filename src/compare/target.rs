@@ -30,7 +30,7 @@ const PORTS_TAKEN_MAX: f64 = 0.25;
 const STATS_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// More than the counts of a bench-server are.
-const STATS_BYTES_MAX: u64 = 256 * 1024;
+const STATS_BYTES_MAX: usize = 256 * 1024;
 
 /// Ports that were never used are found soon.
 const SERVERS_TRIED_MAX: u32 = 16;
@@ -177,15 +177,33 @@ fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
 
 /// Asks a server for its counts, as bench-server tells them.
 fn counts(endpoint: &Endpoint, address: SocketAddr) -> io::Result<Counts> {
+    let give_up = Instant::now() + STATS_TIME_MAX;
     let mut stream = TcpStream::connect_timeout(&address, STATS_TIME_MAX)?;
-    stream.set_read_timeout(Some(STATS_TIME_MAX))?;
     stream.set_write_timeout(Some(STATS_TIME_MAX))?;
     let host = &endpoint.host_header;
     write!(stream, "GET /stats HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(STATS_BYTES_MAX).read_to_end(&mut answer)?;
+    let answer = read_until(stream, give_up)?;
     let answer = String::from_utf8_lossy(&answer);
     parse_counts(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Reads to the end; a server that never comes to one is not waited for, however it drips.
+fn read_until(mut stream: TcpStream, give_up: Instant) -> io::Result<Vec<u8>> {
+    let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
+    while answer.len() < STATS_BYTES_MAX {
+        let left = give_up.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut chunk) {
+            Ok(0) => return Ok(answer),
+            Ok(length) => answer.extend_from_slice(&chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::FileTooLarge.into())
 }
 
 fn parse_counts(answer: &str) -> Option<Counts> {
@@ -214,6 +232,22 @@ mod tests {
         assert_eq!(parse_counts(&answer("200 OK", r#"{"requests": 5, "connections": 3}"#)), None);
         assert_eq!(parse_counts(&answer("200 OK", "<html>")), None);
         assert_eq!(parse_counts("garbage"), None);
+    }
+
+    #[test]
+    fn a_server_that_never_comes_to_an_end_is_not_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // Each byte is in time, and there is always one more.
+            while stream.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let endpoint = Endpoint::parse(&format!("http://{address}/")).unwrap();
+        assert!(counts(&endpoint, address).is_err());
+        server.join().unwrap();
     }
 
     #[test]
