@@ -81,6 +81,7 @@ impl ComparePlan {
             parse::within_u32("--rounds", parse::count("--rounds", &args.rounds)?, ROUNDS_MAX)?;
         let run = Plan::new(&args.run, command)?;
         run.outputs.only(&["--json", "--report"], "compare")?;
+        run.watches_nothing("compare")?;
         if let Some(requests) = run.requests.filter(|&n| n < u64::from(run.connections)) {
             return Err(UsageError(format!(
                 "--requests {requests}: give at least one for each of the {} connections; ab, hey \
@@ -223,6 +224,7 @@ pub(super) mod tests {
             ("--with wrk,curl", "--with wrk,curl: curl is not known; give some of wrk,ab,hey"),
             ("--with wrk,ab,wrk", "--with wrk,ab,wrk: wrk is there twice"),
             ("--with ,", "--with ,:  is not known"),
+            ("--watch-pid 1", "--watch-pid"),
             ("--hdr a", "--hdr: `ringshot compare` writes only --json and --report"),
         ] {
             let error = plan(arguments).unwrap_err().0;
