@@ -47,6 +47,8 @@ pub enum Command {
     /// ringshot beside wrk, ab, hey, oha and h2load: interleaved rounds, same CPUs, one table
     ///
     /// Takes the flags of a run; what the other tools cannot do is refused, or said in their rows.
+    /// A run that has only a number of requests (-n) is ended after 300 s, one --timeout and 10 s
+    /// more.
     #[command(allow_negative_numbers = true, max_term_width = 100)]
     Compare(Box<CompareArgs>),
 
