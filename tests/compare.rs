@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -208,6 +209,24 @@ fn without_any_tool_there_is_nothing_to_compare_with() {
 }
 
 #[test]
+fn what_was_measured_stands_although_a_later_run_cannot_be_prepared() {
+    // It takes the directory away in which the script for its next run would have to be.
+    let script = format!(
+        "for word; do case \"$word\" in */wrk.lua) /bin/rm -r \"${{word%/*}}\";; esac; done\n{}",
+        wrk_output(9)
+    );
+    let fakes = Fakes::new("unprepared", &[("wrk", &script)]);
+    let ran = fakes.compare("--with wrk --rounds 2 -d 1s -c 2 -t 1 -p 4 -b login=secret --json -");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let document = ran.document();
+    let rounds = &row(&document, "wrk")["rounds"];
+    assert_eq!(rounds[0]["requests"], 9, "{document}");
+    assert!(rounds[1]["note"].as_str().is_some_and(|note| note.contains("wrk.lua cannot be wr")));
+    let script = row(&document, "wrk")["script"].as_str().expect("a script");
+    assert!(script.contains("wrk.body = <12 bytes>") && !script.contains("secret"), "{script}");
+}
+
+#[test]
 fn where_nothing_answers_nothing_succeeds() {
     let fakes = Fakes::new("refused", &[("wrk", "echo 'unable to connect'; exit 1")]);
     let ran = fakes.compare("--with wrk --rounds 1 -d 1s -c 2 -t 1 http://127.0.0.1:1/ --json -");
@@ -222,6 +241,7 @@ fn flags_that_no_other_tool_knows_are_usage_errors() {
         ("--rounds 0", "--rounds 0: give a whole number"),
         ("--with nobody", "nobody is not known; give some of wrk,ab,hey,oha,h2load"),
         ("--with wrk,wrk", "wrk is there twice"),
+        ("--watch-pid 1", "`ringshot compare` watches no process"),
     ] {
         let ran = run_command(command(&format!("compare {arguments}")));
         assert_eq!(ran.code, Some(2), "{arguments}: {}", ran.stderr);
@@ -229,11 +249,13 @@ fn flags_that_no_other_tool_knows_are_usage_errors() {
     }
 }
 
+const KNOWN: [&str; 5] = ["wrk", "ab", "hey", "oha", "h2load"];
+
 /// The tools that are here.
 fn installed() -> Vec<&'static str> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let here = |tool: &&str| std::env::split_paths(&path).any(|at| at.join(tool).is_file());
-    ["wrk", "ab", "hey", "oha", "h2load"].into_iter().filter(here).collect()
+    KNOWN.into_iter().filter(here).collect()
 }
 
 #[test]
@@ -243,25 +265,40 @@ fn the_tools_that_are_here_say_what_the_server_has_seen() {
         support::netns::skip("none of wrk, ab, hey, oha, h2load is installed");
         return;
     }
-    let with = tools.join(",");
+    let missing: Vec<&str> = KNOWN.into_iter().filter(|tool| !tools.contains(tool)).collect();
+    if !missing.is_empty() {
+        // Past the test harness, which would swallow it.
+        let _ = writeln!(std::io::stderr(), "skipped: {}: not installed", missing.join(", "));
+    }
     // wrk knows only a time, h2load opens new connections only with -n, pipelining is known to both.
     for (mode, rounds) in [("-d 1s", 2), ("-n 2000", 2), ("-k -d 1s", 1), ("-p 8 -d 1s", 1)] {
-        let ran = run_command(command(&format!(
-            "compare --with {with} --rounds {rounds} {mode} -c 8 -t 1 --json -"
-        )));
-        assert_eq!(ran.code, Some(0), "{mode}: {}", ran.stderr);
-        let document = ran.document();
-        for name in tools.iter().chain(&["ringshot"]) {
-            let row = row(&document, name);
-            if row["cannot"].is_string() {
-                assert_eq!(row["rounds"].as_array().map(Vec::len), Some(0));
-                continue;
-            }
-            assert_eq!(row["rounds"].as_array().map(Vec::len), Some(rounds), "{name} {mode}");
-            assert_eq!(row["medians"]["rounds"], rounds, "{name} {mode}: {row}");
-            assert_eq!(row["differs"], false, "{name} {mode}: {row}");
-            assert_eq!(row["medians"]["errors"], 0, "{name} {mode}: {row}");
-            assert!(row["medians"]["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0));
-        }
+        // On a box that is busy a tool may have a timeout, or end late; not twice in a row.
+        let found = complaints(&tools, mode, rounds);
+        let found = if found.is_empty() { found } else { complaints(&tools, mode, rounds) };
+        assert!(found.is_empty(), "{mode}: {found:#?}");
     }
+}
+
+/// Runs real tools, and returns what is not as it should be in their rows.
+fn complaints(tools: &[&str], mode: &str, rounds: usize) -> Vec<String> {
+    let with = tools.join(",");
+    let ran = run_command(command(&format!(
+        "compare --with {with} --rounds {rounds} {mode} -c 8 -t 1 --json -"
+    )));
+    assert_eq!(ran.code, Some(0), "{mode}: {}", ran.stderr);
+    let document = ran.document();
+    let is_wrong = |row: &&Value| {
+        let told = row["rounds"].as_array().map_or(0, Vec::len);
+        if row["cannot"].is_string() {
+            return told != 0;
+        }
+        let medians = &row["medians"];
+        told != rounds
+            || medians["rounds"] != rounds
+            || medians["errors"] != 0
+            || row["differs"] != false
+            || medians["ratio"].as_f64().is_none_or(|ratio| ratio <= 0.0)
+    };
+    let rows = tools.iter().chain(&["ringshot"]).map(|name| row(&document, name));
+    rows.filter(is_wrong).map(Value::to_string).collect()
 }

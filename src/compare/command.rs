@@ -1,6 +1,7 @@
 //! `ringshot compare`: one run after the other, until all rounds are over.
 
 use super::document::{Circumstances, Document, OURSELVES, Round, Row, Setup};
+use super::order::order;
 use super::plan::{ComparePlan, Mode};
 use super::target::{Site, Target};
 use super::tools::{self, Invocation, Output, Reading, Tool};
@@ -19,7 +20,6 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 const NOTHING_SUCCEEDED: u8 = 4;
@@ -61,10 +61,11 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     for note in &placement.notes {
         eprintln!("ringshot: {note}");
     }
-    let mut contestants = contestants(&plan)?;
+    // Before the first child: it must not outlive us.
+    let signals = Signals::catch()?;
+    let mut contestants = contestants(&plan, &signals)?;
     let mut target = Target::of(&plan.run, &placement)?;
     let scratch = tempfile::tempdir().map_err(|error| format!("no temporary files: {error}"))?;
-    let signals = Signals::catch()?;
     let arena = Arena::new(&plan, &placement, &allowed, &signals, scratch.path());
     // The children inherit the limit of descriptors.
     let facts = HostFacts { descriptors: descriptors::raise_limit(), ..HostFacts::default() };
@@ -88,8 +89,10 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         notes,
     };
     let document = Document::new(around, rows(&contestants));
-    listening(page::summary(&document, &mut out, style))?;
+    // One that cannot be written keeps no other from being written.
+    let shown = listening(page::summary(&document, &mut out, style));
     write(&plan, &document)?;
+    shown?;
     Ok(match signals.exit_code() {
         Some(code) => code,
         None if !document.succeeded() => NOTHING_SUCCEEDED,
@@ -102,21 +105,22 @@ fn rows(contestants: &[Contestant]) -> Vec<Row> {
 }
 
 fn write(plan: &ComparePlan, document: &Document) -> io::Result<()> {
-    if let Some(path) = &plan.run.outputs.report {
-        beside::write(path, &plots(document), |image| markdown(document, image))?;
-    }
+    let report = plan.run.outputs.report.as_ref().map_or(Ok(()), |path| {
+        beside::write(path, &plots(document), |image| markdown(document, image))
+    });
     match &plan.run.outputs.json {
         Some(JsonOutput::Stdout) => json::write(document, "-"),
         Some(JsonOutput::File(path)) => json::write(document, path),
         None => Ok(()),
-    }
+    }?;
+    report
 }
 
 /// ringshot and the tools, those that are not installed included.
 ///
 /// # Errors
 /// When none of the tools is.
-fn contestants(plan: &ComparePlan) -> Result<Vec<Contestant>, Box<dyn Error>> {
+fn contestants(plan: &ComparePlan, signals: &Signals) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let path = std::env::var_os("PATH");
     let own = std::env::current_exe().map_err(|error| format!("where is ringshot? {error}"))?;
     let mut all = vec![Contestant { tool: None, program: own, row: our_row() }];
@@ -128,7 +132,7 @@ fn contestants(plan: &ComparePlan) -> Result<Vec<Contestant>, Box<dyn Error>> {
         }
         let row = Row {
             name: tool.name().into(),
-            version: program.as_deref().and_then(|program| version(program, tool)),
+            version: program.as_deref().and_then(|program| version(program, tool, signals)),
             installed: program.is_some(),
             install: tool.install().into(),
             footnote: tool.footnote().into(),
@@ -161,29 +165,14 @@ fn our_row() -> Row {
     }
 }
 
-fn version(program: &Path, tool: &dyn Tool) -> Option<String> {
+fn version(program: &Path, tool: &dyn Tool, signals: &Signals) -> Option<String> {
     if tool.version_arguments().is_empty() {
         return None;
     }
     let mut command = Command::new(program);
     command.args(tool.version_arguments());
-    let told = trial::run(command, &[], VERSION_TIME_MAX, &AtomicBool::new(false)).ok()?;
+    let told = trial::run(command, &[], VERSION_TIME_MAX, &signals.stop).ok()?;
     tools::version(&told.stdout).or_else(|| tools::version(&told.stderr))
-}
-
-/// The order of a round: everybody comes first once, and after a different one each time that the
-/// order has been gone through.
-fn order(round: u32, of: usize) -> Vec<usize> {
-    if of == 0 {
-        return Vec::new();
-    }
-    let round = round as usize;
-    let mut order: Vec<usize> = (0..of).map(|place| (place + round) % of).collect();
-    // A rotation alone would leave everybody behind the same one.
-    if round % 2 == 1 {
-        order.reverse();
-    }
-    order
 }
 
 impl<'a> Arena<'a> {
@@ -197,8 +186,12 @@ impl<'a> Arena<'a> {
         let mut cpus = placement.workers.clone();
         cpus.sort_unstable();
         cpus.dedup();
-        let processors = if cpus.is_empty() { allowed.parallelism } else { cpus.len() };
-        Arena { plan, placement, signals, scratch, cpus, processors: processors as u32 }
+        // Where nobody is pinned, each thread has a processor, as far as there are any.
+        let processors = match cpus.len() {
+            0 => placement.threads.min(allowed.parallelism as u32).max(1),
+            pinned => pinned as u32,
+        };
+        Arena { plan, placement, signals, scratch, cpus, processors }
     }
 
     fn setup(&self) -> Setup {
@@ -225,8 +218,11 @@ impl<'a> Arena<'a> {
         Ok(())
     }
 
-    /// All runs of all rounds, or as many as there are before a signal. Returns what was to be said
-    /// about them.
+    /// All runs of all rounds, or as many as there are before a signal, or before there is no server
+    /// any more. Returns what was to be said about them.
+    ///
+    /// # Errors
+    /// When there was not even a server for the first run.
     fn rounds(
         &self,
         contestants: &mut [Contestant],
@@ -242,7 +238,16 @@ impl<'a> Arena<'a> {
         }
         for round in 1..=self.plan.rounds {
             for place in order(round - 1, able.len()) {
-                let site = target.ready(self.signals)?;
+                let site = match target.ready(self.signals) {
+                    Ok(site) => site,
+                    Err(error) if contestants.iter().all(|one| one.row.rounds.is_empty()) => {
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        notes.push(format!("It ended early, in round {round}: {error}."));
+                        return Ok(notes);
+                    }
+                };
                 if self.signals.exit_code().is_some() {
                     return Ok(notes);
                 }
@@ -250,7 +255,7 @@ impl<'a> Arena<'a> {
                 if let Some(note) = &site.note {
                     notes.push(format!("{}, round {round}: it {note}.", one.row.name));
                 }
-                if let Some(done) = self.one_run(round, one, site)? {
+                if let Some(done) = self.one_run(round, one, site) {
                     page::progress(round, self.plan.rounds, &one.row.name, &done);
                     one.row.rounds.push(done);
                 }
@@ -260,20 +265,21 @@ impl<'a> Arena<'a> {
     }
 
     /// One run of one tool; `None` when it was interrupted.
-    fn one_run(
-        &self,
-        round: u32,
-        one: &mut Contestant,
-        site: Site,
-    ) -> Result<Option<Round>, Box<dyn Error>> {
+    fn one_run(&self, round: u32, one: &mut Contestant, site: Site) -> Option<Round> {
+        let failed = |note| Some(Round { round, note: Some(note), ..Round::default() });
         let mode = Mode::of(&self.plan.run, &site.endpoint, self.placement.threads);
-        let invocation = self.invocation(one, &mode)?;
+        let invocation = match self.invocation(one, &mode) {
+            Ok(invocation) => invocation,
+            Err(note) => return failed(note),
+        };
         one.row.command = std::iter::once(one.row.name.to_string())
             .chain(invocation.arguments.iter().map(|word| self.shown(word)))
             .collect();
-        one.row.script = invocation.script();
+        one.row.script = invocation.script.clone();
         for (path, contents) in &invocation.files {
-            std::fs::write(path, contents)?;
+            if let Err(error) = std::fs::write(path, contents) {
+                return failed(format!("{} cannot be written: {error}", path.display()));
+            }
         }
         if let Some(path) = &invocation.written {
             // What an earlier run has left is not this one's.
@@ -284,20 +290,17 @@ impl<'a> Arena<'a> {
         let limit = self.plan.limit();
         let trial = match trial::run(command, &self.cpus, limit, &self.signals.stop) {
             Ok(trial) => trial,
-            Err(error) => {
-                let note = Some(format!("it cannot be started: {error}"));
-                return Ok(Some(Round { round, note, ..Round::default() }));
-            }
+            Err(error) => return failed(error.to_string()),
         };
         if trial.end == End::Interrupted {
-            return Ok(None);
+            return None;
         }
         let done = Round::of(round, &trial, one.processors(self.processors));
         let written = invocation.written.and_then(|path| std::fs::read_to_string(path).ok());
-        Ok(Some(match one.read(&trial, written.unwrap_or_default(), limit) {
+        Some(match one.read(&trial, written.unwrap_or_default(), limit) {
             Ok(reading) => done.with(&reading, site.seen(), &mode),
             Err(note) => Round { note: Some(note), seen_by_server: site.seen(), ..done },
-        }))
+        })
     }
 
     /// An argument without secrets, and without a directory that is gone when it is read.
@@ -360,33 +363,4 @@ fn listening(told: io::Result<()>) -> io::Result<()> {
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(error),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn nobody_is_always_behind_the_same_one() {
-        for of in 2..=6 {
-            let mut neighbours = vec![HashSet::new(); of];
-            let mut before = None;
-            for round in 0..2 * of as u32 {
-                let order = order(round, of);
-                let distinct: HashSet<usize> = order.iter().copied().collect();
-                assert_eq!(distinct.len(), of, "everybody once");
-                for one in order {
-                    if let Some(before) = before {
-                        neighbours[one].insert(before);
-                    }
-                    before = Some(one);
-                }
-            }
-            let fewest = neighbours.iter().map(HashSet::len).min().unwrap();
-            assert!(fewest >= if of == 2 { 1 } else { 2 }, "{of}: {neighbours:?}");
-        }
-        assert_eq!(order(3, 1), [0]);
-        assert_eq!(order(3, 0), Vec::<usize>::new());
-    }
 }

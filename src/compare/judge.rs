@@ -1,11 +1,11 @@
 //! What the numbers are worth: do the tools say what the server has seen, did the box hold still,
-//! and what is it that can be compared at all.
+//! and was it the server that was the limit.
 
-use super::document::{Medians, OURSELVES, Round, Row, Seen};
+use super::document::{OURSELVES, Round, Row, Seen};
 use super::plan::Mode;
-use super::statistics::Spread;
+use super::statistics::{Spread, median};
 use super::tools::Reading;
-use crate::report::console::format::{count, escape, rate, time_us};
+use crate::report::console::format::{count, counted, escape};
 
 /// How far a tool's count may be from the server's, beside the requests that were under way.
 const DIFFERENCE_MAX: f64 = 0.01;
@@ -15,6 +15,13 @@ const NOISE_MAX: f64 = 0.12;
 
 /// A generator that used less than this of its processors was waiting for the server.
 const BUSY_MIN: f64 = 0.9;
+
+/// Runs that are shorter do not tell whether it waited.
+const WALL_MIN_S: f64 = 1.0;
+
+/// Connections are kept when no more than this part of the requests needed a new one, or came over
+/// one that was not kept.
+const NEW_MAX: f64 = 0.5;
 
 /// What a tool says that the other side contradicts.
 pub(super) fn contradiction(reading: &Reading, seen: &Seen, mode: &Mode) -> Option<String> {
@@ -41,11 +48,21 @@ pub(super) fn contradiction(reading: &Reading, seen: &Seen, mode: &Mode) -> Opti
             count(reading.requests)
         ));
     }
-    // Others on the box open connections as well, which the kernel does not tell apart.
-    let reused = mode.requests_per_connection.is_none() && seen.by != "kernel";
-    if reused && connections > allowed + f64::from(mode.connections) + reading.errors as f64 {
+    if mode.requests_per_connection.is_some() {
+        return None;
+    }
+    if let Some(kept) = reading.kept.filter(|kept| (*kept as f64) < said * (1.0 - NEW_MAX)) {
         return Some(format!(
-            "the server saw {} connections for {} requests: they were not kept",
+            "it says that {} of {} requests were on connections that were kept",
+            count(kept),
+            count(reading.requests)
+        ));
+    }
+    // Others on the box open connections as well, which the kernel does not tell apart.
+    let new_max = if seen.by == "kernel" { said * NEW_MAX } else { allowed };
+    if connections > new_max + f64::from(mode.connections) + reading.errors as f64 {
+        return Some(format!(
+            "{who} saw {} connections for {} requests: they were not kept",
             count(seen.connections),
             count(reading.requests)
         ));
@@ -69,6 +86,7 @@ pub(super) fn notes(tools: &[Row]) -> Vec<String> {
     for row in tools {
         notes.extend(went_wrong(row));
         notes.extend(differs(row));
+        notes.extend(had_errors(row));
     }
     notes.extend(too_noisy(tools));
     notes.extend(server_was_limit(tools));
@@ -114,9 +132,8 @@ fn too_noisy(tools: &[Row]) -> Option<String> {
 fn server_was_limit(tools: &[Row]) -> Option<String> {
     let idle: Vec<String> = tools
         .iter()
-        .filter_map(|row| Some((row.name.as_ref(), row.medians.as_ref()?)))
-        .filter(|(_, medians)| medians.busy_ratio < BUSY_MIN)
-        .map(|(name, medians)| format!("{name} {:.0}%", medians.busy_ratio * 100.0))
+        .filter_map(|row| Some((row.name.as_ref(), waited(row)?)))
+        .map(|(name, busy_ratio)| format!("{name} {:.0}%", busy_ratio * 100.0))
         .collect();
     (!idle.is_empty()).then(|| {
         format!(
@@ -128,61 +145,40 @@ fn server_was_limit(tools: &[Row]) -> Option<String> {
     })
 }
 
-/// What it comes to, in two sentences: by the ratios within a round, as medians over rounds of two
-/// tools may have been made at different times.
-pub(super) fn verdict(tools: &[Row]) -> Vec<String> {
-    let measured = |row: &&Row| {
-        row.medians.as_ref().is_some_and(|medians| medians.cpu_us_per_request.is_some())
-    };
-    let Some(ours) = tools.iter().find(|row| row.name == OURSELVES && measured(row)) else {
-        return vec!["ringshot had no answer, so nothing can be compared with it.".into()];
-    };
-    // A tool that contradicts the server is no measure of anything.
-    let others = tools.iter().filter(|row| row.name != OURSELVES && !row.differs && measured(row));
-    let mut others: Vec<(&str, &Medians, f64)> = others
-        .filter_map(|row| Some((row.name.as_ref(), row.medians.as_ref()?)))
-        .filter_map(|(name, medians)| Some((name, medians, medians.ratio?)))
-        .collect();
-    others.sort_by(|one, other| one.2.total_cmp(&other.2));
-    let own = ours.medians.as_ref();
-    let own_per_s = own.map_or(0.0, |medians| medians.requests_per_s);
-    let by_rate = |one: &&(&str, &Medians, f64), other: &&(&str, &Medians, f64)| {
-        one.1.requests_per_s.total_cmp(&other.1.requests_per_s)
-    };
-    let Some((fastest, theirs, _)) = others.iter().max_by(by_rate) else {
-        let own_us = own.and_then(|medians| medians.cpu_us_per_request).unwrap_or_default();
-        return vec![format!("ringshot used {} of CPU per request.", time_us(own_us))];
-    };
-    let times: Vec<String> =
-        others.iter().map(|(name, _, ratio)| format!("{name} {ratio:.2} times")).collect();
-    let in_every_round = others.iter().all(|(_, medians, _)| medians.ratio_min > Some(1.0));
-    let first = match in_every_round {
-        true => format!(
-            "In every round ringshot used the least CPU per request: {} as much in the median.",
-            listed(&times)
-        ),
-        false => format!(
-            "CPU per request over that of ringshot in the same round, in the median: {}.",
-            listed(&times)
-        ),
-    };
-    let per_s = theirs.requests_per_s;
-    let second = match per_s <= own_per_s {
-        true => format!(
-            "ringshot had the most answers, {}/s; then comes {fastest} with {}/s.",
-            rate(own_per_s),
-            rate(per_s)
-        ),
-        false => format!(
-            "{fastest} had the most answers, {}/s; ringshot had {}/s.",
-            rate(per_s),
-            rate(own_per_s)
-        ),
-    };
-    vec![first, second]
+/// How much of its processors' time a tool used, where it was so little that it was waiting.
+pub(super) fn waited(row: &Row) -> Option<f64> {
+    // Start and end are part of the time: in a shorter run they are most of what was not used.
+    let long = |round: &&Round| round.requests.is_some() && round.wall_s >= WALL_MIN_S;
+    let busy = median(row.rounds.iter().filter(long).map(|round| round.busy_ratio));
+    busy.filter(|ratio| *ratio < BUSY_MIN)
 }
 
-fn listed(items: &[String]) -> String {
+fn had_errors(row: &Row) -> Option<String> {
+    let errors = row.medians.as_ref()?.errors;
+    let rounds = row.rounds.iter().filter(|round| round.errors.is_some_and(|n| n > 0)).count();
+    let left_out = match mostly_failed(row) {
+        true => ", more than good answers: its numbers are no measure of it",
+        false => "",
+    };
+    (errors > 0).then(|| {
+        format!(
+            "{}: {} in {rounds} of {}{left_out}.",
+            row.name,
+            counted(errors, "error"),
+            counted(row.rounds.len() as u64, "round"),
+        )
+    })
+}
+
+/// Whether there were more errors than good answers.
+pub(super) fn mostly_failed(row: &Row) -> bool {
+    let sum = |value: fn(&Round) -> Option<u64>| {
+        row.rounds.iter().filter_map(value).fold(0, u64::saturating_add)
+    };
+    sum(|round| round.errors) > sum(|round| round.ok)
+}
+
+pub(super) fn listed(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -239,34 +235,17 @@ mod tests {
         assert!(text.starts_with("the kernel saw 8 connections for 10,000 requests"), "{text}");
         assert_eq!(found("-c 8 -d 1s", 10_000, 0, kernel(10_008)), None);
         assert_eq!(found("-k -c 8 -d 1s", 10_000, 0, kernel(5_000)), None, "somebody else's");
+        let text = found("-k -c 8 -d 1s", 10_000, 0, kernel(10_000)).unwrap();
+        assert!(text.starts_with("the kernel saw 10,000 connections for 10,000"), "{text}");
         let text = found("-k -c 8 -d 1s", 10_000, 0, server(5_000)).unwrap();
         assert!(text.contains("they were not kept"), "{text}");
-    }
-
-    #[test]
-    fn a_verdict_is_two_sentences_whoever_is_ahead() {
-        let told = verdict(&document(rows()).tools);
-        assert_eq!(
-            told,
-            [
-                "In every round ringshot used the least CPU per request: wrk 1.50 times as much in the \
-                 median.",
-                "ringshot had the most answers, 25,000/s; then comes wrk with 20,000/s."
-            ]
-        );
-        let mut behind = document(rows()).tools;
-        let medians = behind[1].medians.as_mut().unwrap();
-        (medians.ratio, medians.ratio_min) = (Some(0.75), Some(0.7));
-        medians.requests_per_s = 30_000.0;
-        assert_eq!(
-            verdict(&behind),
-            [
-                "CPU per request over that of ringshot in the same round, in the median: wrk 0.75 \
-                 times.",
-                "wrk had the most answers, 30,000/s; ringshot had 25,000/s."
-            ]
-        );
-        assert!(verdict(&[])[0].starts_with("ringshot had no answer"));
+        let ab = |arguments: &str, kept| {
+            let reading = Reading { requests: 10_000, kept: Some(kept), ..Reading::default() };
+            contradiction(&reading, &server(8), &mode(arguments))
+        };
+        assert_eq!(ab("-k -c 8 -d 1s", 9_990), None);
+        let text = ab("-k -c 8 -d 1s", 0).unwrap();
+        assert!(text.starts_with("it says that 0 of 10,000 requests were on conn"), "{text}");
     }
 
     #[test]
@@ -278,7 +257,11 @@ mod tests {
 
         let mut idle = rows();
         idle[0].rounds.iter_mut().for_each(|round| round.busy_ratio = 0.62);
-        let notes = document(idle).notes.join("\n");
+        let told = document(idle.clone());
+        assert!(told.verdict[1].starts_with("Rates are not ranked"), "{:?}", told.verdict);
+        let notes = told.notes.join("\n");
+        idle[0].rounds.iter_mut().for_each(|round| round.wall_s = 0.9);
+        assert_eq!(document(idle).notes, Vec::<String>::new(), "too short to tell");
         assert!(notes.contains("(ringshot 62%): there the server, or"), "{notes}");
 
         let mut wrong = rows();

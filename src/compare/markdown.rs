@@ -2,7 +2,7 @@
 //! what each number is.
 
 use super::document::{Document, Row};
-use super::page::{ABOUT, cells, how_often, name, what_runs};
+use super::page::{ABOUT, COLUMNS, cells, how_often, name, what_runs};
 use crate::report::console::format::seconds;
 use crate::report::markdown::beside::Plot;
 use crate::report::markdown::setup;
@@ -54,8 +54,9 @@ pub fn plots(document: &Document) -> Vec<Plot> {
     svg.into_iter().map(|svg| Plot { name: "cpu", title: title.into(), svg }).collect()
 }
 
-const METHOD: &str = "All tools ran on the same CPUs, one after the other, in every round in another \
-order. CPU time is that of exactly one child process (wait4), from its start to its end. Memory is \
+const METHOD: &str = "All tools ran on the same CPUs, one after the other, in rounds whose order \
+changes: in as many rounds as there are tools everybody comes first once. CPU time is that of exactly \
+one child process (wait4), from its start to its end. Memory is \
 the child's own peak; where it is smaller than that of ringshot's process that started it, the peak \
 was looked up every 100 ms (`VmHWM`). What a tool says about its requests and connections was held \
 against the counters of the server, or, where the server does not tell, its connections against those \
@@ -83,20 +84,8 @@ fn setup_table(document: &Document, tools: usize) -> String {
 }
 
 fn result_table(document: &Document) -> String {
-    const NAMES: [&str; 10] = [
-        "requests/s",
-        "CPU/req",
-        "user",
-        "ratio (min-max)",
-        "memory",
-        "p50",
-        "p90",
-        "p99",
-        "max",
-        "errors",
-    ];
     let mut columns = vec![("tool", Left)];
-    columns.extend(NAMES.map(|name| (name, Right)));
+    columns.extend(COLUMNS.map(|(name, _)| (name, Right)));
     let row = |row: &Row| {
         let version = row.version.as_deref().map(|version| format!(" {}", plain(version)));
         let label = format!("{}{}", name(row), version.unwrap_or_default());

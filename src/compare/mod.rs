@@ -5,9 +5,9 @@
 //! the other, in rounds:
 //!
 //! ```text
-//!   round 1   ringshot wrk      ab       hey
-//!   round 2   ringshot hey      ab       wrk         nobody is always behind the same one
-//!   round 3   ab       hey      ringshot wrk
+//!   round 1   ringshot wrk      hey      ab
+//!   round 2   wrk      ab       ringshot hey         everybody comes first, and behind everybody
+//!   round 3   ab       hey      wrk      ringshot
 //!                │
 //!                ├─ target     a fresh server, or no leftover ports of the run before
 //!                ├─ trial      one child: pinned, timed, its CPU from wait4, its memory
@@ -25,12 +25,14 @@ pub mod command;
 mod document;
 mod judge;
 mod markdown;
+mod order;
 mod page;
 mod plan;
 mod statistics;
 mod target;
 pub mod tools;
 mod trial;
+mod verdict;
 
 pub use document::{Document, Medians, Round, Row, SCHEMA, Seen};
 pub use markdown::{markdown, plots};

@@ -7,9 +7,11 @@ use crate::report::console::format::{
 use crate::report::console::style::{Role, Style};
 use std::io::{self, Write};
 
+/// How wide the names of the tools are.
+const NAME_WIDTH: usize = 8;
+
 /// The columns of the table, and how wide each is with the space before it.
-const COLUMNS: [(&str, usize); 11] = [
-    ("", 8),
+pub(super) const COLUMNS: [(&str, usize); 10] = [
     ("requests/s", 10),
     ("CPU/req", 9),
     ("user", 9),
@@ -23,7 +25,7 @@ const COLUMNS: [(&str, usize); 11] = [
 ];
 
 /// Where the table is broken when it is wider than the terminal: before the latencies.
-const BREAK: usize = 6;
+const BREAK: usize = 5;
 
 /// What is compared, and how.
 pub(super) fn head(
@@ -99,7 +101,7 @@ pub(super) fn progress(round: u32, rounds: u32, name: &str, done: &Round) {
     let _ = writeln!(io::stderr(), "  {round:>3}/{rounds}  {name:<9}{what}{note}");
 }
 
-/// The cells of a row, without its name; what a tool does not report is `-`.
+/// The cells of a row, one for each of [`COLUMNS`]; what a tool does not report is `-`.
 pub(super) fn cells(row: &Row) -> Result<Vec<String>, String> {
     if !row.installed {
         return Err(format!("not installed: {}", row.install));
@@ -164,41 +166,39 @@ pub(super) fn summary(document: &Document, out: &mut dyn Write, style: Style) ->
 }
 
 fn table(document: &Document, out: &mut dyn Write, style: Style) -> io::Result<()> {
-    let whole: usize = COLUMNS.iter().map(|(_, width)| width).sum();
-    let columns: Vec<usize> = (1..COLUMNS.len()).collect();
-    let lines: Vec<&[usize]> = match whole <= style.width {
-        true => vec![&columns],
-        false => vec![&columns[..BREAK - 1], &columns[BREAK - 1..]],
+    let whole: usize = NAME_WIDTH + COLUMNS.iter().map(|(_, width)| width).sum::<usize>();
+    let lines = match whole <= style.width {
+        true => vec![(0, COLUMNS.len())],
+        false => vec![(0, BREAK), (BREAK, COLUMNS.len())],
     };
-    let mut print = |cells: &[String], role: Role| {
-        for (at, columns) in lines.iter().enumerate() {
-            let mut line = format!("{:<8}", if at == 0 { cells[0].as_str() } else { "" });
-            for &column in *columns {
-                line += &format!("{:>width$}", cells[column], width = COLUMNS[column].1);
+    let mut print = |name: &str, cells: &[String], role: Role| {
+        for (at, &(from, to)) in lines.iter().enumerate() {
+            let mut line = format!("{:<NAME_WIDTH$}", if at == 0 { name } else { "" });
+            for (cell, (_, width)) in cells.iter().zip(COLUMNS).take(to).skip(from) {
+                line += &format!("{cell:>width$}");
             }
             writeln!(out, "{}", style.paint(role, &line))?;
         }
         Ok::<(), io::Error>(())
     };
-    let names: Vec<String> = COLUMNS.iter().map(|(name, _)| (*name).into()).collect();
-    print(&names, Role::Heading)?;
-    for row in document.tools.iter().filter(|row| cells(row).is_ok()) {
-        let numbers = cells(row).unwrap_or_default();
-        let cells: Vec<String> = std::iter::once(name(row)).chain(numbers).collect();
-        print(&cells, Role::Text)?;
+    print("", &COLUMNS.map(|(name, _)| name.to_owned()), Role::Heading)?;
+    for (row, cells) in document.tools.iter().filter_map(|row| Some((row, cells(row).ok()?))) {
+        print(&name(row), &cells, Role::Text)?;
     }
     // Without numbers, and so below those that have them.
     for (row, reason) in document.tools.iter().filter_map(|row| Some((row, cells(row).err()?))) {
-        for (at, line) in wrapped(&reason, style.width.saturating_sub(9)).iter().enumerate() {
+        for (at, line) in
+            wrapped(&reason, style.width.saturating_sub(NAME_WIDTH + 1)).iter().enumerate()
+        {
             let name = if at == 0 { row.name.as_ref() } else { "" };
-            writeln!(out, "{name:<8} {}", style.paint(Role::Aside, line))?;
+            writeln!(out, "{name:<NAME_WIDTH$} {}", style.paint(Role::Aside, line))?;
         }
     }
     writeln!(out)
 }
 
 /// What holds for all rows.
-pub(super) const ABOUT: &str = "Medians over the rounds. CPU/req is the whole process's CPU time \
+pub(super) const ABOUT: &str = "Medians over the rounds, and the sum of their errors. CPU/req is the whole process's CPU time \
      for each answer, user the part of it in its own code; ratio is CPU/req over that of ringshot in \
      the same round; memory is the most that was resident; latencies and errors are what each tool \
      calls so.";

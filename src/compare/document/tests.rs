@@ -80,13 +80,8 @@ fn trial() -> Trial {
 
 #[test]
 fn a_round_has_the_kernel_s_numbers_and_the_tool_s() {
-    let reading = Reading {
-        requests: 90_000,
-        ok: 90_000,
-        errors: 1,
-        duration_s: 1.8,
-        latency: Latencies::default(),
-    };
+    let reading =
+        Reading { requests: 90_000, ok: 90_000, errors: 1, duration_s: 1.8, ..Reading::default() };
     let seen = Seen { by: "server".into(), requests: Some(90_010), connections: 90_010 };
     let round = Round::of(1, &trial(), 1).with(&reading, Some(seen), &mode("-d 2s"));
     assert_eq!(round.requests_per_s, Some(50_000.0));
@@ -128,6 +123,17 @@ fn rounds_without_an_answer_are_in_no_median() {
     let medians = document.tools[1].medians.clone().unwrap();
     assert_eq!((medians.rounds, medians.requests_per_s), (2, 20_000.0));
     assert!(document.succeeded());
+}
+
+#[test]
+fn errors_are_added_up() {
+    let mut rows = rows();
+    for (round, errors) in rows[1].rounds.iter_mut().zip([0, 5_000, 0]) {
+        round.errors = Some(errors);
+    }
+    let document = document(rows);
+    assert_eq!(document.tools[1].medians.as_ref().unwrap().errors, 5_000);
+    assert_eq!(document.notes, ["wrk: 5,000 errors in 1 of 3 rounds."]);
 }
 
 #[test]

@@ -31,7 +31,8 @@ impl Tool for Ab {
     fn footnote(&self) -> &'static str {
         "latency from opening the connection until the server has closed it (kept: from handing \
          over the request to the last byte). It speaks HTTP/1.0, has one thread, and keeps every result in memory. \
-         Requests that failed are among those that it calls complete, and are not counted here"
+         Requests that failed are among those that it calls complete, and are not counted here; one that \
+         failed in several ways counts several times, so errors are cut to the number complete"
     }
 
     fn invocation(&self, mode: &Mode, scratch: &Path) -> Result<Invocation, String> {
@@ -72,7 +73,7 @@ impl Tool for Ab {
         let written = scratch.join("ab.csv");
         arguments.extend(["-e".into(), written.to_string_lossy().into_owned()]);
         arguments.push(mode.url.clone());
-        Ok(Invocation { arguments, files, written: Some(written) })
+        Ok(Invocation { arguments, files, written: Some(written), ..Invocation::default() })
     }
 
     fn read(&self, output: &Output) -> Result<Reading, String> {
@@ -97,9 +98,11 @@ impl Tool for Ab {
         Ok(Reading {
             requests,
             ok: requests.saturating_sub(bad),
-            errors: failed + bad,
+            // It counts one request that failed in several ways several times.
+            errors: failed.saturating_add(bad).min(complete),
             duration_s: text::number(out, "Time taken for tests:")?,
             latency: latencies.unless_empty(requests),
+            kept: text::whole(out, "Keep-Alive requests:").ok(),
         })
     }
 }
@@ -148,14 +151,18 @@ mod tests {
                 p99_us: Some(3219.0),
                 max_us: Some(5900.0),
             },
+            kept: None,
         };
         assert_eq!(new, Ok(expected));
         let status = read(include_str!("samples/ab-status.txt"), "").unwrap();
         assert_eq!((status.requests, status.ok, status.errors), (1000, 0, 1000));
         assert_eq!(status.latency.max_us, Some(4000.0));
         let refused = read(include_str!("samples/ab-refused.txt"), "").unwrap();
-        assert_eq!((refused.requests, refused.ok, refused.errors), (0, 0, 150));
+        assert_eq!((refused.requests, refused.ok, refused.errors), (0, 0, 100));
         assert_eq!(refused.latency, Latencies::default());
         assert!(read(include_str!("samples/ab-timeout.txt"), "").is_err());
+        let kept = include_str!("samples/ab-status.txt")
+            .replace("Total transferred:", "Keep-Alive requests:    990\nTotal transferred:");
+        assert_eq!(read(&kept, "").unwrap().kept, Some(990));
     }
 }

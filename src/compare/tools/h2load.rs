@@ -22,8 +22,8 @@ impl Tool for H2load {
 
     fn footnote(&self) -> &'static str {
         "latency from handing over the request to the end of the body, so without connecting; it \
-         has no percentiles, only a longest. A connection that cannot be opened is no error to it. \
-         --timeout only with -n (a run that is limited by time aborts on one)"
+         has no percentiles, only a longest. With a time (-d) a connection that cannot be opened is no \
+         error to it. --timeout only with -n (a run that is limited by time aborts on one)"
     }
 
     fn invocation(&self, mode: &Mode, scratch: &Path) -> Result<Invocation, String> {
@@ -62,7 +62,7 @@ impl Tool for H2load {
         }
         arguments.extend(super::headers(mode, &[]));
         arguments.push(mode.url.clone());
-        Ok(Invocation { arguments, files, written: None })
+        Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 
     fn read(&self, output: &Output) -> Result<Reading, String> {
@@ -86,6 +86,7 @@ impl Tool for H2load {
             duration_s: duration_us.ok_or_else(|| text::missing("finished in"))? / 1e6,
             latency: Latencies { max_us: longest.and_then(text::time_us), ..Latencies::default() }
                 .unless_empty(requests),
+            ..Reading::default()
         })
     }
 }

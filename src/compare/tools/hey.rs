@@ -3,6 +3,9 @@
 use super::{Invocation, Latencies, Mode, Output, Reading, Stop, Tool, text};
 use std::path::Path;
 
+/// It looks at the status of so many answers, and of no more (its `maxRes`).
+const STATUSES_MAX: u64 = 1_000_000;
+
 /// The tool.
 #[derive(Debug)]
 pub struct Hey;
@@ -22,8 +25,9 @@ impl Tool for Hey {
 
     fn footnote(&self) -> &'static str {
         "latency from before the connection is looked for to the end of the body, in steps of 0.1 \
-         ms; percentiles of the first million answers only, the longest likewise. It keeps all of \
-         them in memory. With -n each connection makes the same number of requests, rounded down. \
+         ms; percentiles of the first million answers only, the longest likewise. It keeps these in \
+         memory, and counts the status of no others: beyond them, answers are its rate times its \
+         time, and are good or bad as those were. With -n each connection makes the same number of requests, rounded down. \
          --timeout in whole seconds"
     }
 
@@ -57,7 +61,7 @@ impl Tool for Hey {
         }
         arguments.extend(super::headers(mode, &["host"]));
         arguments.push(mode.url.clone());
-        Ok(Invocation { arguments, files, written: None })
+        Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 
     fn read(&self, output: &Output) -> Result<Reading, String> {
@@ -72,11 +76,19 @@ impl Tool for Hey {
             let (code, rest) = bracketed(line).ok_or_else(|| text::missing("[CODE] responses"))?;
             let count = text::whole_before(rest, "responses");
             let count = count.ok_or_else(|| text::missing("[CODE] responses"))?;
-            requests += count;
-            ok += if (200..400).contains(&code) { count } else { 0 };
+            requests = count.saturating_add(requests);
+            ok = if (200..400).contains(&code) { count.saturating_add(ok) } else { ok };
         }
         let errors = section(out, "Error distribution:").into_iter().flatten();
-        let failed: u64 = errors.filter_map(bracketed).map(|(count, _)| count).sum();
+        let failed: u64 =
+            errors.filter_map(bracketed).fold(0, |sum: u64, (count, _)| sum.saturating_add(count));
+        if requests >= STATUSES_MAX {
+            let ended = (text::number(out, "Requests/sec:")? * duration_s).round() as u64;
+            // Its rate is that of everything that ended, errors included.
+            let answers = ended.saturating_sub(failed).max(requests);
+            ok = (ok as f64 / requests as f64 * answers as f64).round() as u64;
+            requests = answers;
+        }
         let seconds = |text: &str| text::finite(text).filter(|s| *s > 0.0).map(|s| s * 1e6);
         let percentile = |label| {
             text::after(out, label).and_then(|rest| seconds(rest.split_whitespace().next()?))
@@ -90,9 +102,10 @@ impl Tool for Hey {
         Ok(Reading {
             requests,
             ok,
-            errors: failed + (requests - ok),
+            errors: failed.saturating_add(requests - ok),
             duration_s,
             latency: latencies.unless_empty(requests),
+            ..Reading::default()
         })
     }
 }
@@ -152,6 +165,7 @@ mod tests {
                 p99_us: Some(3600.0),
                 max_us: Some(34_700.0),
             },
+            kept: None,
         };
         let new = read(include_str!("samples/hey-new.txt"));
         assert_eq!((new.requests, new.ok, new.errors), (4407, 4407, 0));
@@ -159,6 +173,15 @@ mod tests {
         assert_eq!(rounded(new.latency.max_us), expected.latency.max_us);
         assert_eq!(rounded(new.latency.p99_us), expected.latency.p99_us);
         assert_eq!(new.duration_s, expected.duration_s);
+        // 2.5 million results, of which 1,000 are errors; the first million has a tenth of 503s.
+        let long = include_str!("samples/hey-new.txt")
+            .replace("Total:\t1.0034", "Total:\t10.0000")
+            .replace("4392.1876", "250000.0000")
+            .replace("[200]\t4407 responses", "[200]\t900000 responses\n  [503]\t100000 responses")
+            + "\nError distribution:\n  [1000]\tconnection refused\n";
+        let long = read(&long);
+        assert_eq!((long.requests, long.ok), (2_499_000, 2_249_100));
+        assert_eq!(long.errors, 1_000 + 249_900);
         let status = read(include_str!("samples/hey-status.txt"));
         assert_eq!((status.requests, status.ok, status.errors), (1000, 0, 1000));
         for (sample, errors) in [

@@ -68,19 +68,8 @@ pub struct Invocation {
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// A file that it writes.
     pub written: Option<PathBuf>,
-}
-
-/// A script of ours is not longer than that, but for a body in it.
-const SCRIPT_BYTES_MAX: usize = 4096;
-
-impl Invocation {
-    /// The script among its files, where there is one that can be shown.
-    pub fn script(&self) -> Option<String> {
-        let (_, text) =
-            self.files.iter().find(|(path, _)| path.extension() == Some("lua".as_ref()))?;
-        let text = String::from_utf8(text.clone()).ok()?;
-        (text.len() <= SCRIPT_BYTES_MAX).then_some(text)
-    }
+    /// The script among its files as it can be shown: without the request's body.
+    pub script: Option<String>,
 }
 
 /// What a tool printed.
@@ -105,6 +94,8 @@ pub struct Reading {
     pub duration_s: f64,
     /// What it calls latency.
     pub latency: Latencies,
+    /// Answers on connections that were kept, where it counts them.
+    pub kept: Option<u64>,
 }
 
 /// Latencies, of which a tool may not report all.
@@ -166,7 +157,9 @@ pub fn version(text: &str) -> Option<String> {
     text.lines().take(4).flat_map(str::split_whitespace).find_map(number)
 }
 
-/// What none of the tools can do, whoever it is.
+/// What none of the tools can be told to do, whoever it is. With `--close server` all of them ask
+/// for `Connection: close`; some then close as soon as the answer is whole, and who is first is a
+/// race. With `--close client` that race must not be lost, and no tool has an option for it.
 fn beyond(mode: &Mode) -> Result<(), String> {
     let close = mode.close != CloseMode::Server && mode.requests_per_connection.is_some();
     let refused = match mode {
@@ -174,7 +167,7 @@ fn beyond(mode: &Mode) -> Result<(), String> {
             "it cannot limit the requests on a connection (-r)"
         }
         Mode { close: CloseMode::Client, .. } if close => {
-            "it leaves closing to the server (--close client)"
+            "it cannot be told to close first (--close client)"
         }
         Mode { close: CloseMode::Rst, .. } if close => {
             "it cannot reset its connections (--close rst)"
@@ -252,7 +245,7 @@ mod tests {
     fn what_no_tool_can_do_is_said_by_each() {
         for (arguments, reason) in [
             ("-r 5", "limit the requests on a connection"),
-            ("--close client", "leaves closing to the server"),
+            ("--close client", "cannot be told to close first"),
             ("--close rst", "cannot reset"),
             ("--source-ports 40000-49999", "source addresses and ports"),
             ("--source-ip 127.0.0.2", "source addresses and ports"),

@@ -60,12 +60,11 @@ impl Tool for Oha {
         }
         arguments.extend(super::headers(mode, &[]));
         arguments.push(mode.url.clone());
-        Ok(Invocation { arguments, files, written: None })
+        Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 
     fn read(&self, output: &Output) -> Result<Reading, String> {
-        let document: Value = serde_json::from_str(&output.stdout)
-            .map_err(|error| format!("its output is no JSON ({error})"))?;
+        let document = text::json(&output.stdout)?;
         let duration_s = document["summary"]["total"].as_f64().filter(|s| *s >= 0.0);
         let duration_s = duration_s.ok_or_else(|| text::missing("summary.total"))?;
         let statuses = document["statusCodeDistribution"].as_object();
@@ -96,6 +95,7 @@ impl Tool for Oha {
             errors: failed.saturating_add(requests - ok),
             duration_s,
             latency: latencies.unless_empty(requests),
+            ..Reading::default()
         })
     }
 }

@@ -53,8 +53,7 @@ pub fn arguments(typed: &RunArgs, url: &str, threads: u32, cpus: &[usize]) -> Ve
 /// # Errors
 /// What is missing in it.
 pub fn read(output: &Output) -> Result<Reading, String> {
-    let document: Value = serde_json::from_str(&output.stdout)
-        .map_err(|error| format!("its output is no JSON ({error})"))?;
+    let document = text::json(&output.stdout)?;
     let number = |pointer: &str| {
         document.pointer(pointer).and_then(Value::as_f64).ok_or_else(|| text::missing(pointer))
     };
@@ -74,6 +73,7 @@ pub fn read(output: &Output) -> Result<Reading, String> {
         errors: whole("/requests/failed")?,
         duration_s: number("/duration_s")?,
         latency: latencies.unless_empty(requests),
+        ..Reading::default()
     })
 }
 

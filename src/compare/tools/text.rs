@@ -51,6 +51,11 @@ pub fn finite(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0)
 }
 
+/// A document in JSON.
+pub fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("its output is no JSON ({error})"))
+}
+
 /// What to say when a number is not where it belongs.
 pub fn missing(label: &str) -> String {
     format!("its output has no \"{}\" as this version of ringshot knows it", label.trim())

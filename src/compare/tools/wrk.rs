@@ -33,6 +33,14 @@ impl Tool for Wrk {
         let Stop::After(duration) = mode.stop else {
             return Err("it stops after a time (-d), not after requests (-n)".into());
         };
+        let each = mode.connections / mode.threads.max(1);
+        if each * mode.threads != mode.connections {
+            return Err(format!(
+                "it would open {} connections, not {}: choose -t so that it divides -c",
+                each * mode.threads,
+                mode.connections
+            ));
+        }
         let mut arguments = super::words(&format!(
             "-t {} -c {} -d {}s --timeout {}s --latency",
             mode.threads,
@@ -45,13 +53,15 @@ impl Tool for Wrk {
         }
         arguments.extend(super::headers(mode, &[]));
         let mut files = Vec::new();
-        if let Some(script) = script(mode) {
+        if let Some(script) = script(mode, &lua(&mode.body)) {
             let path = scratch.join("wrk.lua");
             arguments.extend(["-s".into(), path.to_string_lossy().into_owned()]);
             files.push((path, script.into_bytes()));
         }
         arguments.push(mode.url.clone());
-        Ok(Invocation { arguments, files, written: None })
+        // What is shown goes into reports, and a body may be a login.
+        let script = script(mode, &format!("<{} bytes>", mode.body.len()));
+        Ok(Invocation { arguments, files, script, ..Invocation::default() })
     }
 
     fn read(&self, output: &Output) -> Result<Reading, String> {
@@ -82,18 +92,19 @@ impl Tool for Wrk {
             // The time is printed with two digits, the rate with more.
             duration_s: if per_s > 0.0 { requests as f64 / per_s } else { 0.0 },
             latency: latencies.unless_empty(requests),
+            ..Reading::default()
         })
     }
 }
 
-/// The request in Lua, where options do not go as far.
-fn script(mode: &Mode) -> Option<String> {
+/// The request in Lua, where options do not go as far; `body` as it is to stand in it.
+fn script(mode: &Mode, body: &str) -> Option<String> {
     let mut script = String::new();
     if mode.method != "GET" {
         let _ = writeln!(script, "wrk.method = {}", lua(mode.method.as_bytes()));
     }
     if !mode.body.is_empty() {
-        let _ = writeln!(script, "wrk.body = {}", lua(&mode.body));
+        let _ = writeln!(script, "wrk.body = {body}");
     }
     if mode.pipeline > 1 {
         let _ = write!(
@@ -142,8 +153,8 @@ mod tests {
                 "-t 2 -c 64 -d 2s --timeout 10s --latency -H Connection:~close http://a:81/x",
             ),
             (
-                "-k -d 2s -c 9 --timeout 1500ms",
-                "-t 2 -c 9 -d 2s --timeout 2s --latency http://a:81/x",
+                "-k -d 2s -c 10 --timeout 1500ms",
+                "-t 2 -c 10 -d 2s --timeout 2s --latency http://a:81/x",
             ),
             (
                 "-p 16 -d 1m -HX:y",
@@ -155,6 +166,8 @@ mod tests {
             assert_eq!(words.join(" "), expected, "{arguments}");
         }
         assert!(invocation("-n 1000").unwrap_err().contains("not after requests"));
+        let odd = invocation("-d 1s -c 65").unwrap_err();
+        assert!(odd.starts_with("it would open 64 connections, not 65: choose -t"), "{odd}");
         assert!(invocation("-d 500ms").unwrap_err().contains("whole seconds"));
     }
 
@@ -169,6 +182,8 @@ mod tests {
             script("-d 1s -b a\"]]\\n").unwrap(),
             "wrk.method = \"POST\"\nwrk.body = \"a\\034\\093\\093\\092n\"\n"
         );
+        let shown = invocation("-d 1s -b secret").unwrap().script;
+        assert_eq!(shown.unwrap(), "wrk.method = \"POST\"\nwrk.body = <6 bytes>\n");
         assert!(script("-d 1s -p 16").unwrap().contains("for i = 1, 16 do"));
     }
 
@@ -185,6 +200,7 @@ mod tests {
                 p99_us: Some(7610.0),
                 max_us: Some(11_840.0),
             },
+            kept: None,
         };
         assert_eq!(read(include_str!("samples/wrk-new.txt")), expected);
         let status = read(include_str!("samples/wrk-status.txt"));
