@@ -3,9 +3,10 @@
 
 use super::document::{OURSELVES, Round, Row, Seen};
 use super::plan::Mode;
-use super::statistics::{Spread, median};
+use super::statistics::Spread;
 use super::tools::Reading;
 use crate::report::console::format::{count, counted, escape};
+use crate::statistics::median;
 
 /// How far a tool's count may be from the server's, beside the requests that were under way.
 const DIFFERENCE_MAX: f64 = 0.01;

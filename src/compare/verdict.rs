@@ -2,8 +2,8 @@
 
 use super::document::{OURSELVES, Round, Row};
 use super::judge::{listed, mostly_failed, waited};
-use super::statistics::median;
 use crate::report::console::format::{rate, time_us};
+use crate::statistics::median;
 
 /// A tool of which something can be said.
 struct Measured<'a> {

@@ -52,7 +52,11 @@ fn row(name: &str, text: String) -> Vec<String> {
 
 fn target(target: &Target) -> String {
     let server = if target.bundled { "the bundled server, " } else { "" };
-    let place = if target.local { "on this box" } else { "on another box" };
+    let place = if target.local {
+        "in this network namespace"
+    } else {
+        "in another network namespace or on another box"
+    };
     format!("{}{}, {place}", plain(server), code(&target.address))
 }
 
