@@ -133,6 +133,32 @@ fn a_number_that_is_not_in_the_document_is_found() {
     assert_eq!(unexplained(&wrong, &document).len(), 1);
 }
 
+/// The reports that are kept, or those in the directory that RINGSHOT_GALLERY names.
+#[test]
+fn every_number_of_the_gallery_is_in_its_documents() {
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/reports");
+    let directory = std::env::var_os("RINGSHOT_GALLERY").unwrap_or(kept.into());
+    let mut checked = 0;
+    for entry in fs::read_dir(&directory).expect("the gallery") {
+        let path = entry.expect("an entry").path();
+        let json = path.with_extension("json");
+        // A page about several documents has none of its own.
+        if path.extension().is_none_or(|end| end != "md") || !json.exists() {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a report");
+        let document: Value =
+            serde_json::from_str(&fs::read_to_string(&json).expect("JSON")).expect("JSON");
+        let missing = unexplained(&text, &document);
+        assert!(missing.is_empty(), "{}: {missing:?} are not in its document", path.display());
+        for name in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            assert!(path.with_file_name(name).exists(), "{}: no {name}", path.display());
+        }
+        checked += 1;
+    }
+    assert!(checked > 0, "there is no report in {directory:?}");
+}
+
 #[test]
 fn a_report_stands_beside_its_plots() {
     let directory = Directory::new("plots");

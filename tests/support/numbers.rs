@@ -16,6 +16,9 @@ const UNITS: &[(&str, &[f64])] = &[
     ("", &[1.0]),
 ];
 
+/// Lists that are longer are not written out.
+const ITEMS_MAX: usize = 50;
+
 /// The numbers of a Markdown text that no value of the document comes to when it is rounded as they
 /// are, and that stand in none of its texts.
 pub fn unexplained(markdown: &str, document: &Value) -> Vec<String> {
@@ -43,9 +46,9 @@ impl Leaves {
     fn take(&mut self, value: &Value) {
         match value {
             Value::Number(number) => self.values.push(number.as_f64().unwrap_or(f64::NAN)),
-            // Written as a count: `3 findings`.
+            // Written as a count, `3 findings`, or by their numbers, `step 2`.
             Value::Array(items) => {
-                self.values.push(items.len() as f64);
+                self.values.extend((0..=items.len().min(ITEMS_MAX)).map(|at| at as f64));
                 items.iter().for_each(|item| self.take(item));
             }
             Value::Object(members) => {
