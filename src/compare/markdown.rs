@@ -58,7 +58,7 @@ const METHOD: &str = "All tools ran on the same CPUs, one after the other, in ro
 changes: in as many rounds as there are tools everybody comes first once. CPU time is that of exactly \
 one child process (wait4), from its start to its end. Memory is \
 the child's own peak; where it is smaller than that of ringshot's process that started it, the peak \
-was looked up every 100 ms (`VmHWM`). What a tool says about its requests and connections was held \
+was looked up ten times a second (`VmHWM`). What a tool says about its requests and connections was held \
 against the counters of the server, or, where the server does not tell, its connections against those \
 that the kernel counted in this network namespace. A row is marked with `!` where they differ by more \
 than 1% and what was under way.";
