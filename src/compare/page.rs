@@ -4,6 +4,7 @@ use super::document::{Document, Round, Row, Setup};
 use crate::report::console::format::{
     NOTHING, bytes, count, counted, cpu_list, escape, rate, seconds, time_us, wrapped,
 };
+use crate::report::console::headline;
 use crate::report::console::style::{Role, Style};
 use std::io::{self, Write};
 
@@ -51,17 +52,8 @@ pub(super) fn head(
 pub(super) fn what_runs(setup: &Setup) -> String {
     let url = setup.url.as_deref().map_or("the bundled server".into(), escape);
     let connections = counted(setup.connections.into(), "connection");
-    let reuse = match (setup.requests_per_connection, setup.pipeline) {
-        (Some(1), _) => "a new one for every request".into(),
-        (Some(requests), _) => format!("a new one after {}", counted(requests, "request")),
-        (None, 1) => "keep-alive".into(),
-        (None, depth) => format!("{depth} requests pipelined"),
-    };
-    let close = match setup.requests_per_connection {
-        Some(_) => format!(", --close {}", setup.close),
-        None => String::new(),
-    };
-    format!("{} {url}: {connections}, {reuse}{close}", escape(&setup.method))
+    let mode = headline::mode(setup.requests_per_connection, setup.pipeline, &setup.close);
+    format!("{} {url}: {connections}, {}", escape(&setup.method), mode.join(", "))
 }
 
 /// Rounds, length and place.
@@ -255,12 +247,12 @@ mod tests {
     fn what_runs_is_said_in_one_line() {
         let setup = document(rows()).plan;
         let expected = "GET the bundled server: 64 connections, a new one for every request, \
-                        --close server";
+                        the server closes";
         assert_eq!(what_runs(&setup), expected);
         let expected = "3 rounds of 2 runs of 1 s each, 1 thread, on CPU 1; the server on CPU 0, \
                         new for every run";
         assert_eq!(how_often(&setup, 3, 2), expected);
         let kept = Setup { requests_per_connection: None, pipeline: 16, ..setup };
-        assert!(what_runs(&kept).ends_with("64 connections, 16 requests pipelined"));
+        assert!(what_runs(&kept).ends_with("64 connections, keep-alive, 16 pipelined"));
     }
 }

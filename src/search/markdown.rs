@@ -61,18 +61,8 @@ fn target(document: &Document) -> String {
 
 fn setup_of(document: &Document) -> String {
     let (plan, bounds) = (&document.plan, &document.bounds);
-    let reuse = match plan.requests_per_connection {
-        None => "keep-alive".to_owned(),
-        Some(1) => "a new one for every request".to_owned(),
-        Some(n) => format!("{} requests on each", count(n)),
-    };
-    let mut load = vec![counted(plan.connections.into(), "connection"), reuse];
-    if plan.pipeline > 1 {
-        load.push(format!("{} pipelined", plan.pipeline));
-    }
-    if plan.requests_per_connection.is_some() {
-        load.push(format!("--close {}", plan.close));
-    }
+    let mut load = vec![counted(plan.connections.into(), "connection")];
+    load.extend(headline::mode(plan.requests_per_connection, plan.pipeline, &plan.close));
     load.push(format!("open loop, {} arrivals", plan.arrivals));
     load.push(format!("{} for each", seconds(plan.timeout_s)));
     if plan.body_bytes > 0 {

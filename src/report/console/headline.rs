@@ -29,7 +29,7 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
         true => writeln!(out, "{request} {address}")?,
         false => writeln!(out, "{request}\n{:INDENT$}{address}", "")?,
     }
-    let connections = [vec![counted(plan.connections.into(), "connection")], mode(plan)].concat();
+    let connections = connections(plan);
     let engine = format!("{} ({})", escape(&report.engine), escape(&report.ring_tier));
     for pieces in [
         connections,
@@ -98,21 +98,31 @@ pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
     row(out, "generator", &cost)
 }
 
+/// How many connections there are, and how they are used.
+pub(in crate::report) fn connections(plan: &PlanSummary) -> Vec<String> {
+    let mode = mode(plan.requests_per_connection, plan.pipeline, &plan.close);
+    [vec![counted(plan.connections.into(), "connection")], mode].concat()
+}
+
 /// How connections are used and who ends them, in words.
-pub(in crate::report) fn mode(plan: &PlanSummary) -> Vec<String> {
-    let reuse = match plan.requests_per_connection {
+pub(crate) fn mode(
+    requests_per_connection: Option<u64>,
+    pipeline: u32,
+    close: &str,
+) -> Vec<String> {
+    let reuse = match requests_per_connection {
         None => "keep-alive".to_owned(),
         Some(1) => "a new one for every request".to_owned(),
         Some(n) => format!("{} requests per connection", count(n)),
     };
-    let pipelined = (plan.pipeline > 1).then(|| format!("{} pipelined", plan.pipeline));
-    let closes = match plan.close.as_ref() {
+    let pipelined = (pipeline > 1).then(|| format!("{pipeline} pipelined"));
+    let closes = match close {
         "client" => "the client closes",
         "rst" => "closed with a reset",
         _ => "the server closes",
     };
     // With plain keep-alive nobody closes before the end of the run.
-    let closes = plan.requests_per_connection.map(|_| closes.to_owned());
+    let closes = requests_per_connection.map(|_| closes.to_owned());
     [Some(reuse), pipelined, closes].into_iter().flatten().collect()
 }
 
@@ -321,25 +331,19 @@ mod tests {
 
     #[test]
     fn the_mode_is_said_in_words() {
-        let plan = |requests_per_connection, pipeline, close: &'static str| PlanSummary {
-            requests_per_connection,
-            pipeline,
-            close: close.into(),
-            ..sample::clean().plan
-        };
-        for (plan, words) in [
-            (plan(Some(1), 1, "server"), "a new one for every request, the server closes"),
-            (plan(Some(1), 1, "client"), "a new one for every request, the client closes"),
-            (plan(Some(1), 1, "rst"), "a new one for every request, closed with a reset"),
-            (plan(None, 1, "server"), "keep-alive"),
-            (plan(None, 16, "server"), "keep-alive, 16 pipelined"),
-            (plan(Some(100), 1, "client"), "100 requests per connection, the client closes"),
+        for (said, words) in [
+            (mode(Some(1), 1, "server"), "a new one for every request, the server closes"),
+            (mode(Some(1), 1, "client"), "a new one for every request, the client closes"),
+            (mode(Some(1), 1, "rst"), "a new one for every request, closed with a reset"),
+            (mode(None, 1, "server"), "keep-alive"),
+            (mode(None, 16, "server"), "keep-alive, 16 pipelined"),
+            (mode(Some(100), 1, "client"), "100 requests per connection, the client closes"),
             (
-                plan(Some(100), 4, "rst"),
+                mode(Some(100), 4, "rst"),
                 "100 requests per connection, 4 pipelined, closed with a reset",
             ),
         ] {
-            assert_eq!(mode(&plan).join(", "), words);
+            assert_eq!(said.join(", "), words);
         }
     }
 

@@ -55,12 +55,12 @@ pub fn findings(findings: &[Finding], out: &mut impl Write, style: Style) -> io:
     let left = INDENT + SEVERITY + 2;
     let room = style.width.saturating_sub(left);
     for finding in findings {
-        let (word, role) = match finding.severity {
-            Severity::Error => ("error", Role::Bad),
-            Severity::Warning => ("warning", Role::Warning),
-            Severity::Info => ("info", Role::Aside),
+        let role = match finding.severity {
+            Severity::Error => Role::Bad,
+            Severity::Warning => Role::Warning,
+            Severity::Info => Role::Aside,
         };
-        let word = style.paint(role, &format!("{word:<SEVERITY$}"));
+        let word = style.paint(role, &format!("{:<SEVERITY$}", finding.severity.name()));
         let mut text = wrapped(&escape(&finding.text), room).into_iter();
         writeln!(out, "{:INDENT$}{word}  {}", "", text.next().unwrap_or_default())?;
         for line in text {

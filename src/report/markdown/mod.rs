@@ -236,11 +236,7 @@ fn findings(findings: &[Finding]) -> String {
     }
     let mut text = "\n## Findings\n\n".to_owned();
     for Finding { id, severity, text: what, cure } in findings {
-        let word = match severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        };
+        let word = severity.name();
         text += &format!("- **{word}** ({}): {}", code(id), sentence(what));
         text += &match cure.is_empty() {
             true => "\n".to_owned(),

@@ -16,11 +16,7 @@ pub(super) fn table(report: &Report) -> String {
     if plan.body_bytes > 0 {
         request += &format!(" with {} of body", bytes(plan.body_bytes));
     }
-    let connections = [
-        vec![counted(plan.connections.into(), "connection")],
-        headline::mode(plan),
-        vec![headline::limits(report)],
-    ];
+    let connections = [headline::connections(plan), vec![headline::limits(report)]];
     let engine = format!("{} ({})", report.engine, report.ring_tier);
     let mut rows = vec![
         row("request", code(&shortened(&request, REQUEST_CHARACTERS_MAX))),

@@ -32,8 +32,7 @@ pub(super) fn sentences(report: &Report) -> [String; 2] {
 
 fn how_much(report: &Report) -> String {
     let plan = &report.plan;
-    let connections = [vec![counted(plan.connections.into(), "connection")], headline::mode(plan)];
-    let connections = plain(&connections.concat().join(", "));
+    let connections = plain(&headline::connections(plan).join(", "));
     let time = seconds(report.duration_s);
     let stopped = if report.interrupted { ", when it was interrupted" } else { "" };
     if report.requests.ok == 0 {

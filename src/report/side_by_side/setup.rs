@@ -74,10 +74,8 @@ pub(super) fn troubles(variants: &[Variant]) -> Vec<String> {
     let line = |(file, run): (&String, &Report)| {
         let interrupted = run.interrupted.then(|| "interrupted".to_owned());
         let grave = run.kernel.findings.iter().filter(|finding| finding.severity != Severity::Info);
-        let ids = grave.map(|finding| match finding.severity {
-            Severity::Error => format!("{} (error)", code(&finding.id)),
-            _ => format!("{} (warning)", code(&finding.id)),
-        });
+        let ids =
+            grave.map(|finding| format!("{} ({})", code(&finding.id), finding.severity.name()));
         let all: Vec<String> = interrupted.into_iter().chain(ids).collect();
         (!all.is_empty()).then(|| format!("{}: {}", code(file), all.join(", ")))
     };
