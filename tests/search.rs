@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::Value;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use support::{ringshot, run_command, server};
 
@@ -11,12 +12,21 @@ use support::{ringshot, run_command, server};
 /// much load are as many requests as wait for 50 ms.
 const STEPS: &str = "-d 1s --warmup 200ms --budget 55s --slo p99<50ms --slo errors<1%";
 
+/// One search at a time: what is measured to a few percent must not share the CPUs with another.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Held for as long as a test loads a server. One that failed is no reason for others to.
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn number(document: &Value, pointer: &str) -> f64 {
     document.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer}"))
 }
 
 #[test]
 fn the_capacity_of_a_token_bucket_is_found() {
+    let _alone = alone();
     let server = server();
     let (begin, capacity) = (Instant::now(), 1_370.0);
     let url = format!("http://{}/limited/{capacity}", server.addr());
@@ -34,6 +44,7 @@ fn the_capacity_of_a_token_bucket_is_found() {
 
 #[test]
 fn connections_that_are_all_busy_are_told_from_a_slow_server() {
+    let _alone = alone();
     let server = server();
     // Four connections of 20 ms each: 200 requests per second, however fast the server is.
     let url = format!("http://{}/delay/20", server.addr());
@@ -47,6 +58,7 @@ fn connections_that_are_all_busy_are_told_from_a_slow_server() {
 
 #[test]
 fn a_search_that_was_interrupted_goes_on_from_its_document() {
+    let _alone = alone();
     let server = server();
     let url = format!("http://{}/limited/1500", server.addr());
     let file = std::env::temp_dir().join(format!("ringshot-search-{}.json", std::process::id()));
@@ -103,6 +115,7 @@ fn where_nothing_answers_the_search_ends_at_once() {
 
 #[test]
 fn limits_that_no_rate_keeps_are_exit_code_3() {
+    let _alone = alone();
     let server = server();
     let url = format!("http://{}/delay/20", server.addr());
     let steps = "-d 500ms --warmup 100ms --from 80 --slo p50<10ms";
