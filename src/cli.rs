@@ -226,6 +226,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "PID", allow_hyphen_values = true)]
     pub watch_pid: Option<String>,
 
+    /// What to talk to the kernel through: io_uring, or epoll where there is none; auto takes epoll
+    /// when io_uring cannot be used, and says why
+    #[arg(long, value_name = "auto|io_uring|epoll", default_value = "auto")]
+    pub engine: String,
+
     /// Use no more of io_uring than this: direct, plain or basic
     #[arg(long, value_name = "TIER", default_value = "direct", hide = true)]
     pub ring_tier: String,

@@ -1,7 +1,8 @@
 //! `ringshot doctor`: what on this box would limit a plan, without running it. The same rules as
 //! before a run, but all that matters is shown, also what fits.
 
-use crate::driver::uring::{self, Features, Tier, Unavailable};
+use crate::driver::uring::Tier;
+use crate::driver::{Engine, EngineChoice};
 use crate::plan::{Endpoint, JsonOutput, Plan};
 use crate::preflight::checks::{Check, Verdict};
 use crate::preflight::ground::Ground;
@@ -14,6 +15,7 @@ use crate::tuning::obsolete::{self, Obsolete};
 use crate::tuning::show;
 use serde::Serialize;
 use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -53,12 +55,12 @@ pub struct Diagnosis {
 pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
     plan.outputs.only(&["--json"], "doctor")?;
     plan.watches_nothing("doctor")?;
-    let (features, unavailable) = match uring::probe(plan.ring_tier) {
-        Ok(features) => (features, None),
-        // The other rules still hold, for the best ring that there could be.
-        Err(unavailable) => (Features::best(), Some(unavailable)),
+    // The other rules still hold, for what there is instead.
+    let choice = match plan.engine {
+        EngineChoice::IoUring => EngineChoice::Auto,
+        choice => choice,
     };
-    let ground = Ground::survey(plan, features)?;
+    let ground = Ground::survey(&Plan { engine: choice, ..plan.clone() })?;
     let endpoint = match &plan.endpoint {
         Some(endpoint) => endpoint.clone(),
         None => Endpoint::parse("http://127.0.0.1/")?,
@@ -69,7 +71,7 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
         // Not started: its queue will be as long as it may be.
         host.listener = None;
     }
-    let mut checks = vec![ring(&ground.features, unavailable.as_ref())];
+    let mut checks = vec![engine(plan.engine, &ground)];
     checks.extend(ground.examine(plan, &load, &host));
     checks.sort_by_key(|check| check.verdict);
     let diagnosis = Diagnosis {
@@ -103,29 +105,37 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
     Ok(if diagnosis.fits { FITS } else { LIMITED })
 }
 
-fn ring(features: &Features, unavailable: Option<&Unavailable>) -> Check {
-    let best = features.tier == Tier::Direct;
-    match unavailable {
-        None => Check {
-            knob: "io_uring",
-            current: format!("tier {}", features.tier.name()),
-            needed: "any tier".into(),
-            verdict: Verdict::Fits,
-            why: match best {
-                true => "the best that there is: direct descriptors, all operations in the ring",
-                false => "works; a kernel from 6.13 on opens connections at less CPU",
-            }
-            .into(),
-            cure: String::new(),
+/// What the run would go over.
+fn engine(choice: EngineChoice, ground: &Ground) -> Check {
+    let check = |current: &dyn fmt::Display, needed: &str, why: &str| Check {
+        knob: "engine",
+        current: current.to_string(),
+        needed: needed.into(),
+        verdict: Verdict::Fits,
+        why: why.into(),
+        cure: String::new(),
+    };
+    match (&ground.no_ring, ground.engine) {
+        (Some(no_ring), _) => Check {
+            verdict: match choice {
+                EngineChoice::IoUring => Verdict::Prevents,
+                _ => Verdict::Limits,
+            },
+            cure: no_ring.cure().into(),
+            ..check(&"no io_uring", "io_uring", no_ring.what())
         },
-        Some(unavailable) => Check {
-            knob: "io_uring",
-            current: "not available".into(),
-            needed: "any tier".into(),
-            verdict: Verdict::Prevents,
-            why: unavailable.what().into(),
-            cure: unavailable.cure().into(),
-        },
+        (None, engine @ Engine::IoUring(features)) => {
+            let why = match features.tier {
+                Tier::Direct => {
+                    "the best that there is: direct descriptors, all operations in the ring"
+                }
+                _ => "works; a kernel from 6.13 on opens connections at less CPU",
+            };
+            check(&engine, "any tier", why)
+        }
+        (None, engine @ Engine::Epoll) => {
+            check(&engine, "as asked", "works everywhere, at more CPU than io_uring")
+        }
     }
 }
 

@@ -6,7 +6,6 @@
 //!                                                                   └──┘
 //! ```
 
-use crate::driver::uring;
 use crate::kernel::Moment;
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::Refusal;
@@ -45,9 +44,14 @@ impl Experiment {
     /// # Errors
     /// What cannot be run, with the reason and the cure.
     pub fn prepare(plan: &Plan) -> Result<Experiment, Box<dyn Error>> {
-        let ground = Ground::survey(plan, uring::probe(plan.ring_tier)?)?;
+        let ground = Ground::survey(plan)?;
         plan.outputs.check()?;
         let asked = plan.watch_pid.map(WatchedServer::asked).transpose()?;
+        if let Some(no_ring) = &ground.no_ring {
+            let what = no_ring.what();
+            let what = format!("io_uring cannot be used: {what}; this run goes over epoll");
+            advise(&what, no_ring.cure());
+        }
         for note in &ground.placement.notes {
             eprintln!("ringshot: {note}");
         }
@@ -114,6 +118,7 @@ impl Experiment {
             before: &before,
             after: &after,
             host: &self.host,
+            no_ring: self.ground.no_ring.as_ref(),
             watch,
         };
         Ok(Report::new(&around, &measured))
@@ -160,13 +165,16 @@ pub(crate) fn start_bundled(
 /// Says what will limit the run, before it starts; refuses what cannot run.
 fn warn(checks: &[Check]) -> Result<(), Refusal> {
     checks::refuse(checks)?;
-    let width = Style::stderr().width;
     for check in checks.iter().filter(|check| check.verdict == Verdict::Limits) {
-        let what = format!("ringshot: {} ({}): {}", check.knob, check.current, check.why);
-        let cure = format!("cure: {}", check.cure);
-        let lines =
-            [wrapped(&what, width.saturating_sub(2)), wrapped(&cure, width.saturating_sub(2))];
-        eprintln!("{}\n  {}", lines[0].join("\n  "), lines[1].join("\n  "));
+        advise(&format!("{} ({}): {}", check.knob, check.current, check.why), &check.cure);
     }
     Ok(())
+}
+
+/// What is in the way, and what helps, on standard error.
+fn advise(what: &str, cure: &str) {
+    let width = Style::stderr().width.saturating_sub(2);
+    let what = wrapped(&format!("ringshot: {what}"), width);
+    let cure = wrapped(&format!("cure: {cure}"), width);
+    eprintln!("{}\n  {}", what.join("\n  "), cure.join("\n  "));
 }

@@ -269,9 +269,15 @@ fn source_address_gone() {
 /// Somebody lowers the limit of the running process.
 #[test]
 fn descriptors_exhausted() {
+    for engine in ["--ring-tier plain", "--engine epoll"] {
+        descriptors_exhausted_over(engine);
+    }
+}
+
+fn descriptors_exhausted_over(engine: &str) {
     isolated(&["prlimit"], |_| {
         let server = server();
-        let plan = "-c 64 -d 1500ms --ring-tier plain --json -";
+        let plan = format!("-c 64 -d 1500ms {engine} --json -");
         let mut command = support::command(&format!("http://{}/ {plan}", server.addr()));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let child = command.spawn().expect("the program starts");
@@ -282,7 +288,6 @@ fn descriptors_exhausted() {
         let output = child.wait_with_output().expect("output");
         let document: Value = serde_json::from_slice(&output.stdout).expect("the document");
 
-        assert_eq!(document["ring_tier"], "plain");
         assert!(only_error(&document, "socket/EMFILE") > 0);
         assert!(number(&document, "/requests/ok") > 0);
         assert_finding(&document, "descriptors_exhausted", &["descriptor"]);

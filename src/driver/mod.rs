@@ -5,15 +5,23 @@
 //!   worker ◄── Completion { token, result } ────  turn()  ◄──  kernel
 //! ```
 //!
-//! A verb only queues; [`Driver::turn`] submits what is queued, waits, and delivers completions.
-//! The worker is generic over the driver, so the same loop runs over the ring ([`uring`]) and, in
-//! tests and benches, over a script without a kernel ([`script`]).
+//! [`Driver::turn`] makes sure that what was asked for is under way, waits, and delivers
+//! completions. The worker is generic over the driver, so the same loop runs over the ring
+//! ([`uring`]), over readiness and system calls where there is no ring ([`epoll`]) and, in tests
+//! and benches, over a script without a kernel ([`script`]).
 
+mod engine;
+pub mod epoll;
+mod option;
 pub mod script;
 pub mod uring;
 
+pub use engine::{Engine, EngineChoice, Found};
+pub use option::SocketOption;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// The right to use one of the driver's places, for one connection: the index of the slot and the
 /// generation of the connection in it.
@@ -141,6 +149,36 @@ pub struct Patience {
     pub timeout_ns: u64,
 }
 
+/// What a driver over a kernel is built from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How many slots, numbered from 0.
+    pub slots: u32,
+    /// The target's addresses, as `open` numbers them.
+    pub addresses: Vec<SocketAddr>,
+    /// What is set on each socket.
+    pub options: Vec<SocketOption>,
+    /// The bytes that are sent without a copy.
+    pub constant: Arc<[u8]>,
+    /// The size of each slot's receive buffer.
+    pub receive_buffer_bytes: usize,
+    /// What `now_ns` counts from.
+    pub epoch: Instant,
+}
+
+/// A source address with the scope that a link-local one needs: that of the target.
+fn scoped(source: SocketAddr, target: SocketAddr) -> SocketAddr {
+    match (source, target) {
+        (SocketAddr::V6(mut source), SocketAddr::V6(target))
+            if source.ip().is_unicast_link_local() =>
+        {
+            source.set_scope_id(target.scope_id());
+            source.into()
+        }
+        _ => source,
+    }
+}
+
 /// The kernel, as the worker sees it. Verbs never block and never fail: what goes wrong comes back
 /// as a completion.
 pub trait Driver {
@@ -179,6 +217,9 @@ pub trait Driver {
         0
     }
 }
+
+#[cfg(test)]
+mod kernel_tests;
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,9 @@ pub fn advice(failure: Failure) -> &'static str {
         (Phase::Socket, Errno(libc::ENOBUFS | libc::ENOMEM)) => {
             "out of kernel memory for sockets: fewer connections, sysctl net.ipv4.tcp_mem"
         }
+        (Phase::Socket, Errno(libc::ENOSPC)) => {
+            "too many sockets are watched by epoll: sysctl fs.epoll.max_user_watches"
+        }
         (Phase::Socket, Errno(libc::EAFNOSUPPORT)) => {
             "this address family is switched off here: use an address of the other one"
         }

@@ -100,6 +100,20 @@ pub(super) fn overflows(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
+/// The run went over epoll for want of a ring.
+pub(super) fn no_ring(facts: &Facts<'_>) -> Option<Finding> {
+    facts.no_ring.map(|no_ring| Finding {
+        id: "io_uring_unavailable".into(),
+        severity: Severity::Warning,
+        text: format!(
+            "this run went over epoll, at more CPU per request than over io_uring, which cannot be \
+             used here: {}.",
+            no_ring.what()
+        ),
+        cure: no_ring.cure().into(),
+    })
+}
+
 /// Out of descriptors in the middle of a run: the plan was checked against the limit before it.
 pub(super) fn descriptors(facts: &Facts<'_>) -> Option<Finding> {
     let of = |errno| facts.failed(Phase::Socket, Kind::Errno(errno));

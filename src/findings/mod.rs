@@ -14,6 +14,7 @@ mod ports;
 mod server;
 
 use crate::connection::Policy;
+use crate::driver::uring::Unavailable;
 use crate::failure::{Failure, Kind, Phase};
 use crate::kernel;
 use crate::ports::Ports;
@@ -93,6 +94,8 @@ pub struct Facts<'a> {
     pub cpus: usize,
     /// Whether the server runs inside this process.
     pub bundled: bool,
+    /// Why the run did not go over a ring, although that was preferred.
+    pub no_ring: Option<&'a Unavailable>,
     /// How connections behaved.
     pub policy: &'a Policy,
     /// Where they came from.
@@ -144,6 +147,7 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         generator::descriptors,
         generator::overflows,
         generator::saturated,
+        generator::no_ring,
         server::resets,
         server::not_closed,
         server::time_wait_other_side,

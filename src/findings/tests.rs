@@ -85,6 +85,7 @@ impl Run {
             connections: 16,
             cpus: 2,
             bundled: false,
+            no_ring: None,
             policy: &self.policy,
             ports: &self.ports,
             pairs: self.ports.pairs(0),

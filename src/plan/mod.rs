@@ -7,7 +7,8 @@ mod url;
 
 use crate::cli::RunArgs;
 use crate::connection::{CloseMode, Policy};
-use crate::driver::uring::{SocketOption, Tier};
+use crate::driver::uring::Tier;
+use crate::driver::{EngineChoice, SocketOption};
 use crate::ports::{PortChoice, SourceList};
 use crate::session::http1;
 use crate::slo::Limit;
@@ -80,6 +81,8 @@ pub struct Plan {
     pub watch_pid: Option<u32>,
     /// Where the results go.
     pub outputs: Outputs,
+    /// What to go over.
+    pub engine: EngineChoice,
     /// The best ring tier that may be used.
     pub ring_tier: Tier,
 }
@@ -163,6 +166,7 @@ impl Plan {
             cpus: parse::cpus(cli.cpus.as_deref())?,
             watch_pid,
             outputs: Outputs::new(&cli.output)?,
+            engine: parse::engine(&cli.engine)?,
             ring_tier: parse::ring_tier(&cli.ring_tier)?,
         };
         plan.check_limits()?.check_batch()

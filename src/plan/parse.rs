@@ -2,6 +2,7 @@
 
 use super::{CpuChoice, UsageError};
 use crate::connection::CloseMode;
+use crate::driver::EngineChoice;
 use crate::driver::uring::Tier;
 use crate::pace::Arrivals;
 use crate::pace::curve::Stage;
@@ -82,6 +83,13 @@ pub(super) fn close_mode(text: &str) -> Result<CloseMode, UsageError> {
         .into_iter()
         .find(|mode| mode.name() == text)
         .map_or_else(|| refuse("--close", text, "give server, client or rst"), Ok)
+}
+
+pub(super) fn engine(text: &str) -> Result<EngineChoice, UsageError> {
+    EngineChoice::ALL
+        .into_iter()
+        .find(|choice| choice.name() == text)
+        .map_or_else(|| refuse("--engine", text, "give auto, io_uring or epoll"), Ok)
 }
 
 pub(super) fn ring_tier(text: &str) -> Result<Tier, UsageError> {

@@ -31,7 +31,7 @@ mod addresses;
 mod rotation;
 
 use crate::connection::{CloseMode, Policy};
-use crate::driver::uring::SocketOption;
+use crate::driver::SocketOption;
 use crate::kernel::sysctl;
 use crate::plan::UsageError;
 use addresses::same_family;

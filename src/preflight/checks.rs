@@ -5,7 +5,7 @@ use super::Refusal;
 use super::descriptors;
 use super::host::HostFacts;
 use crate::connection::{CloseMode, Policy};
-use crate::driver::uring::Tier;
+use crate::driver::Engine;
 use crate::kernel::Listener;
 use crate::plan;
 use crate::ports::{Method, Ports};
@@ -67,8 +67,8 @@ pub struct Need<'a> {
     pub connections: u32,
     /// Worker threads.
     pub threads: u32,
-    /// How the ring works.
-    pub tier: Tier,
+    /// What it goes over.
+    pub engine: Engine,
     /// The server runs in this process.
     pub bundled: bool,
     /// The server is on this box.
@@ -157,7 +157,7 @@ pub fn refuse(checks: &[Check]) -> Result<(), Refusal> {
 }
 
 fn files_of_process(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    let needed = descriptors::needed(need.connections, need.threads, need.tier, need.bundled);
+    let needed = descriptors::needed(need.connections, need.threads, need.engine, need.bundled);
     let refused = descriptors::check(needed, host.descriptors, need.connections).err();
     Some(Check {
         knob: "nofile",

@@ -4,10 +4,11 @@
 //! than the limit; plain ones count, all rings together.
 
 use super::Refusal;
+use crate::driver::Engine;
 use crate::driver::uring::Tier;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Standard streams, one ring a thread, the bundled server's own, files being written.
+/// Standard streams, one ring or epoll instance a thread, the bundled server's own, files being written.
 const BESIDE_CONNECTIONS: u64 = 32;
 
 /// Raises the soft limit to the hard one; returns what is allowed then.
@@ -20,16 +21,17 @@ pub fn raise_limit() -> u64 {
 }
 
 /// How many descriptors a plan needs at once, in the sense of the limit.
-pub fn needed(connections: u32, threads: u32, tier: Tier, bundled_server: bool) -> u64 {
-    let own = match tier {
-        Tier::Direct => u64::from(connections.div_ceil(threads.max(1))),
-        Tier::Plain | Tier::Basic => u64::from(connections) + u64::from(threads),
+pub fn needed(connections: u32, threads: u32, engine: Engine, bundled_server: bool) -> u64 {
+    let direct = engine.tier() == Some(Tier::Direct);
+    let own = match direct {
+        true => u64::from(connections.div_ceil(threads.max(1))),
+        false => u64::from(connections) + u64::from(threads),
     };
     // The bundled server has the other end of every connection, in the same process.
     let served = if bundled_server { u64::from(connections) } else { 0 };
-    match tier {
-        Tier::Direct => own.max(served) + BESIDE_CONNECTIONS,
-        Tier::Plain | Tier::Basic => own + served + BESIDE_CONNECTIONS,
+    match direct {
+        true => own.max(served) + BESIDE_CONNECTIONS,
+        false => own + served + BESIDE_CONNECTIONS,
     }
 }
 
@@ -55,13 +57,17 @@ pub fn check(needed: u64, allowed: u64, connections: u32) -> Result<(), Refusal>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::uring::Features;
 
     #[test]
     fn direct_descriptors_count_for_each_ring_and_plain_ones_in_all() {
-        assert_eq!(needed(10_000, 2, Tier::Direct, false), 5_000 + 32);
-        assert_eq!(needed(10_000, 2, Tier::Plain, false), 10_002 + 32);
-        assert_eq!(needed(10_000, 2, Tier::Direct, true), 10_000 + 32);
-        assert_eq!(needed(10_000, 1, Tier::Basic, true), 20_001 + 32);
+        let ring = |tier| Engine::IoUring(Features { tier, ..Features::best() });
+        assert_eq!(needed(10_000, 2, ring(Tier::Direct), false), 5_000 + 32);
+        assert_eq!(needed(10_000, 2, ring(Tier::Plain), false), 10_002 + 32);
+        assert_eq!(needed(10_000, 2, Engine::Epoll, false), 10_002 + 32);
+        assert_eq!(needed(10_000, 2, ring(Tier::Direct), true), 10_000 + 32);
+        assert_eq!(needed(10_000, 1, ring(Tier::Basic), true), 20_001 + 32);
+        assert_eq!(needed(10_000, 1, Engine::Epoll, true), 20_001 + 32);
     }
 
     #[test]

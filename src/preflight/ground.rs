@@ -3,8 +3,9 @@
 use super::checks::{Check, Need, examine};
 use super::cpus::{Cpus, Placement};
 use super::host::HostFacts;
-use super::{Refusal, descriptors, resolve};
-use crate::driver::uring::Features;
+use super::{descriptors, resolve};
+use crate::driver::Engine;
+use crate::driver::uring::Unavailable;
 use crate::kernel;
 use crate::plan::{Endpoint, Plan};
 use crate::ports::{self, PortSpace, Ports};
@@ -14,10 +15,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// The box, as a plan finds it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Ground {
-    /// What the ring can do.
-    pub features: Features,
+    /// What the run goes over.
+    pub engine: Engine,
+    /// Why that is not the ring, although it was preferred.
+    pub no_ring: Option<Unavailable>,
     /// The processors.
     pub cpus: Cpus,
     /// Who runs where.
@@ -27,15 +30,18 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// Shares out the processors and raises the limit of descriptors.
+    /// Finds a driver, shares out the processors and raises the limit of descriptors.
     ///
     /// # Errors
-    /// A listed CPU that this process may not use.
-    pub fn survey(plan: &Plan, features: Features) -> Result<Ground, Refusal> {
+    /// A listed CPU that this process may not use; a ring that was asked for and cannot be used.
+    pub fn survey(plan: &Plan) -> Result<Ground, Box<dyn Error>> {
         let cpus = Cpus::detect();
         let bundled = plan.endpoint.is_none();
         let placement = cpus.place(plan.threads, plan.connections, &plan.cpus, bundled)?;
-        Ok(Ground { features, cpus, placement, descriptors: descriptors::raise_limit() })
+        let descriptors = descriptors::raise_limit();
+        let found = plan.engine.find(plan.ring_tier, placement.threads, plan.connections)?;
+        let (engine, no_ring) = (found.engine, found.no_ring);
+        Ok(Ground { engine, no_ring, cpus, placement, descriptors })
     }
 
     /// What the plan comes to against an endpoint.
@@ -66,7 +72,7 @@ impl Ground {
             policy: plan.policy,
             socket_options: plan.socket_options(),
             receive_buffer_bytes: plan.receive_buffer_bytes(),
-            features: self.features,
+            engine: self.engine,
         })
     }
 
@@ -76,7 +82,7 @@ impl Ground {
         let need = Need {
             connections: load.connections,
             threads: load.threads,
-            tier: self.features.tier,
+            engine: self.engine,
             bundled: plan.endpoint.is_none(),
             local,
             // `resolve` refuses a name that has none.

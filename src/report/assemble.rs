@@ -1,6 +1,7 @@
 //! From the numbers of a run to its [`Report`].
 
 use super::*;
+use crate::driver::uring::Unavailable;
 use crate::findings::{self, Facts};
 use crate::kernel::TimeWait;
 use crate::kernel::{self, Counters, Moment};
@@ -33,6 +34,8 @@ pub struct Circumstances<'a> {
     pub after: &'a Moment,
     /// The box before the run.
     pub host: &'a HostFacts,
+    /// Why the run did not go over a ring, although that was preferred.
+    pub no_ring: Option<&'a Unavailable>,
     /// The box and the server during the measurement.
     pub watch: Option<Watch>,
 }
@@ -63,8 +66,8 @@ impl Report {
             },
             plan: summarize(plan, load),
             host: Host::detect(around.cpus, around.host),
-            engine: "io_uring".into(),
-            ring_tier: load.features.tier.name().into(),
+            engine: load.engine.name().into(),
+            ring_tier: load.engine.tier().map(|tier| tier.name().into()),
             interrupted: around.interrupted,
             begun_at: humantime::format_rfc3339_millis(measured.begun_at).to_string(),
             duration_s: rounded(duration_s, 6),
@@ -174,6 +177,7 @@ fn facts<'a>(
         connections: load.connections,
         cpus: around.cpus.parallelism,
         bundled: around.plan.endpoint.is_none(),
+        no_ring: around.no_ring,
         policy: &load.policy,
         ports: &load.ports,
         pairs: load.ports.pairs(most_used),

@@ -47,10 +47,10 @@ pub struct Report {
     pub plan: PlanSummary,
     /// Where.
     pub host: Host,
-    /// The driver's name.
+    /// The driver's name: `io_uring` or `epoll`.
     pub engine: Word,
-    /// The set of ring features in use.
-    pub ring_tier: Word,
+    /// The set of ring features in use; null without a ring.
+    pub ring_tier: Option<Word>,
     /// Whether a signal ended the run.
     pub interrupted: bool,
     /// When the measurement began: this box's clock, UTC, as in `2026-01-31T12:00:00.000Z`; empty in

@@ -12,7 +12,8 @@ mod collector;
 mod seat;
 
 use crate::connection::{CloseMode, Policy};
-use crate::driver::uring::{self, Features, SocketOption, Tier, Unavailable};
+use crate::driver::uring::{Tier, Unavailable};
+use crate::driver::{Engine, EngineChoice, SocketOption};
 use crate::kernel::Snapshot;
 use crate::pace::Model;
 use crate::ports::Ports;
@@ -68,22 +69,23 @@ pub struct Load {
     pub socket_options: Vec<SocketOption>,
     /// The size of a slot's receive buffer.
     pub receive_buffer_bytes: usize,
-    /// What the ring can do.
-    pub features: Features,
+    /// What it goes over.
+    pub engine: Engine,
 }
 
 impl Load {
     /// A small load to change as needed: 16 connections on one thread, each kept alive, for a
-    /// second, with the best ring that there is.
+    /// second, over the ring if there is one.
     ///
     /// # Errors
-    /// When there is no ring.
+    /// Never, as long as there is a driver for every kernel.
     pub fn new(addresses: Vec<SocketAddr>) -> Result<Load, Unavailable> {
+        let (connections, threads) = (16, 1);
         Ok(Load {
             ports: Ports::kernel(addresses.len()),
             addresses,
-            connections: 16,
-            threads: 1,
+            connections,
+            threads,
             cpus: Vec::new(),
             model: Model::default(),
             warmup: Duration::ZERO,
@@ -98,7 +100,7 @@ impl Load {
             },
             socket_options: vec![SocketOption::int(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)],
             receive_buffer_bytes: 4096,
-            features: uring::probe(Tier::Direct)?,
+            engine: EngineChoice::Auto.find(Tier::Direct, threads, connections)?.engine,
         })
     }
 }

@@ -1,7 +1,9 @@
 //! A worker's thread: pinned, ready, let go together with the others, and what it has used.
 
 use super::{INTERVAL, Load};
-use crate::driver::uring::{self, UringDriver};
+use crate::driver::epoll::EpollDriver;
+use crate::driver::uring::UringDriver;
+use crate::driver::{Config, Driver, Engine};
 use crate::pace::Share;
 use crate::session::Session;
 use crate::worker::{Outcome, Outlet, Task, Worker};
@@ -98,39 +100,53 @@ impl Seat<'_> {
             all / threads + u64::from(index < all % threads)
         };
         let slots = share(u64::from(load.connections)) as u32;
-        let driver = UringDriver::new(uring::Config {
-            features: load.features,
+        let config = Config {
             slots,
             addresses: load.addresses.clone(),
             options: [load.socket_options.clone(), load.ports.socket_options()].concat(),
             constant: S::constant(&shared),
             receive_buffer_bytes: load.receive_buffer_bytes,
             epoch: self.epoch,
-        });
-        let worker = driver.map(|driver| {
-            let task = Task {
-                slots,
-                connections: load.connections,
-                share: Share { index: self.index as u32, of: load.threads },
-                model: load.model.clone(),
-                warmup_ns: load.warmup.as_nanos() as u64,
-                quota: load.requests.map(share),
-                duration_ns: load.duration.map(|duration| duration.as_nanos() as u64),
-                addresses: load.addresses.len(),
-                ports: load.ports.rotation(self.index, load.threads as usize),
-                policy: load.policy,
-                interval_ns: INTERVAL.as_nanos() as u64,
-            };
-            Worker::<_, S>::new(driver, shared, task, self.stop)
-        });
-        let mut worker = match worker {
-            Ok(worker) => worker,
+        };
+        let task = Task {
+            slots,
+            connections: load.connections,
+            share: Share { index: self.index as u32, of: load.threads },
+            model: load.model.clone(),
+            warmup_ns: load.warmup.as_nanos() as u64,
+            quota: load.requests.map(share),
+            duration_ns: load.duration.map(|duration| duration.as_nanos() as u64),
+            addresses: load.addresses.len(),
+            ports: load.ports.rotation(self.index, load.threads as usize),
+            policy: load.policy,
+            interval_ns: INTERVAL.as_nanos() as u64,
+        };
+        match load.engine {
+            Engine::IoUring(features) => {
+                self.drive::<_, S>(UringDriver::new(config, features), shared, task, ready)
+            }
+            Engine::Epoll => self.drive::<_, S>(EpollDriver::new(config), shared, task, ready),
+        }
+    }
+
+    /// The same loop over either driver.
+    fn drive<D: Driver, S: Session>(
+        self,
+        driver: io::Result<D>,
+        shared: S::Shared,
+        task: Task,
+        ready: &Sender<io::Result<()>>,
+    ) -> io::Result<(Outcome, ThreadTime)> {
+        let driver = match driver {
+            Ok(driver) => driver,
             Err(error) => {
-                let text = format!("cannot set up ring {}: {error}", self.index);
+                let (engine, index) = (self.load.engine.name(), self.index);
+                let text = format!("cannot set up {engine} for thread {index}: {error}");
                 let _ = ready.send(Err(io::Error::new(error.kind(), text)));
                 return Err(error);
             }
         };
+        let mut worker = Worker::<_, S>::new(driver, shared, task, self.stop);
         let _ = ready.send(Ok(()));
         if !self.gate.wait() {
             return Err(io::ErrorKind::Interrupted.into());

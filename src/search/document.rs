@@ -61,8 +61,8 @@ pub struct Generator {
     pub address: String,
     /// The driver's name.
     pub engine: Word,
-    /// The set of ring features in use.
-    pub ring_tier: Word,
+    /// The set of ring features in use; null without a ring.
+    pub ring_tier: Option<Word>,
     /// Worker threads.
     pub threads: u32,
     /// The CPU of each thread; empty when they were not pinned.

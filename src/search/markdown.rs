@@ -84,7 +84,8 @@ fn setup_of(document: &Document) -> String {
         let Generator { engine, ring_tier, address, .. } = generator;
         rows.push(vec!["target".into(), code(address)]);
         let version = &document.version;
-        let text = format!("ringshot {version}, {threads}, {engine} ({ring_tier})");
+        let engine = headline::engine(engine, ring_tier.as_deref());
+        let text = format!("ringshot {version}, {threads}, {engine}");
         rows.push(row("generator", &text));
     }
     if document.resumed_steps > 0 {

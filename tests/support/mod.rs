@@ -12,6 +12,41 @@ use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// The flags for every driver that there is: the ring in each of its tiers, and epoll.
+pub const ENGINES: [&str; 4] = [
+    "--engine io_uring --ring-tier direct",
+    "--engine io_uring --ring-tier plain",
+    "--engine io_uring --ring-tier basic",
+    "--engine epoll",
+];
+
+/// Whether a run went over the engine that was asked for; says so when a kernel lacks a tier, and a
+/// test is skipped for it.
+pub fn went_over(engine: &str, document: &Value) -> bool {
+    let tier = document["ring_tier"].as_str();
+    let name = document["engine"].as_str().expect("an engine");
+    assert!(engine.contains(&format!("--engine {name}")), "{engine}: {name}");
+    let as_asked = tier.is_none_or(|tier| engine.contains(&format!("--ring-tier {tier}")));
+    if !as_asked {
+        eprintln!("skipped: this kernel has no ring as in {engine}, only {tier:?}");
+    }
+    as_asked
+}
+
+/// Lists the tests of a file that are to run over both engines: one body, which takes the flags,
+/// becomes a test in each of two modules.
+#[macro_export]
+macro_rules! over_both_engines {
+    ($($test:ident),* $(,)?) => {
+        mod over_io_uring {
+            $(#[test] fn $test() { super::$test("--engine io_uring"); })*
+        }
+        mod over_epoll {
+            $(#[test] fn $test() { super::$test("--engine epoll"); })*
+        }
+    };
+}
+
 /// Longer than any run of these tests takes; what is still there then has hung.
 const PATIENCE: Duration = Duration::from_secs(60);
 

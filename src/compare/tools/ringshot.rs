@@ -40,6 +40,7 @@ pub fn arguments(typed: &RunArgs, url: &str, threads: u32, cpus: &[usize]) -> Ve
     option("--source-ip", typed.source_ip.as_deref());
     option("--source-ports", Some(&typed.source_ports));
     option("--cpus", Some(&cpus));
+    option("--engine", Some(&typed.engine));
     option("--ring-tier", Some(&typed.ring_tier));
     option("--json", Some("-"));
     if typed.keepalive {

@@ -16,16 +16,14 @@ mod memory;
 mod open;
 pub mod tier;
 
-use super::{Completion, Demand, Driver, Handover, Op, Patience, Slot, Token};
+use super::{Completion, Config, Demand, Driver, Handover, Op, Patience, Slot, Token};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use memory::Memory;
-pub use open::SocketOption;
 use open::Source;
 use socket2::SockAddr;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 pub use tier::{Features, Tier, Unavailable, probe};
 
@@ -38,25 +36,6 @@ const ENTER_GETEVENTS: u32 = 1;
 /// Sends up to this size fit into the emptiest socket buffer that Linux hands out, so nobody needs
 /// to be told that they are done.
 const QUIET_SEND_BYTES_MAX: usize = 8 * 1024;
-
-/// What a driver is built from.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// What the ring can do.
-    pub features: Features,
-    /// How many slots, numbered from 0.
-    pub slots: u32,
-    /// The target's addresses, as `open` numbers them.
-    pub addresses: Vec<SocketAddr>,
-    /// What is set on each socket.
-    pub options: Vec<SocketOption>,
-    /// The bytes that are sent without a copy.
-    pub constant: Arc<[u8]>,
-    /// The size of each slot's receive buffer.
-    pub receive_buffer_bytes: usize,
-    /// What `now_ns` counts from.
-    pub epoch: Instant,
-}
 
 /// What the driver knows of a slot.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +60,7 @@ const DIRECT_SOCKET: RawFd = 0;
 /// The driver over a ring. Made and used on one thread.
 pub struct UringDriver {
     ring: IoUring,
+    features: Features,
     config: Config,
     addresses: Vec<SockAddr>,
     places: Vec<Place>,
@@ -96,21 +76,41 @@ pub struct UringDriver {
     broken: Option<io::Error>,
 }
 
+/// A ring for so many slots, with its table of direct descriptors.
+fn ring(features: Features, slots: u32) -> io::Result<IoUring> {
+    // Small enough to stay in the cache, large enough for a busy turn; a burst is submitted in
+    // several portions.
+    let submissions = (slots.saturating_mul(4)).next_power_of_two().clamp(64, 512);
+    let completions = (slots.saturating_mul(2)).next_power_of_two().clamp(1024, 65536);
+    let ring = tier::build(features.tier, submissions, completions)?;
+    if features.tier == Tier::Direct {
+        ring.submitter().register_files_sparse(slots)?;
+    }
+    Ok(ring)
+}
+
+/// Sets up the rings of a run and gives them back: whether there is memory for them must be known
+/// while there is still a choice.
+///
+/// # Errors
+/// Why they cannot be had.
+pub fn rehearse(features: Features, rings: u32, slots: u32) -> Result<(), Unavailable> {
+    match (0..rings).map(|_| ring(features, slots)).collect::<io::Result<Vec<_>>>() {
+        // Too few descriptors are too few for any driver; the check of the limit has the numbers.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Ok(()),
+        Err(error) => Err(tier::explain(&error)),
+        Ok(_) => Ok(()),
+    }
+}
+
 impl UringDriver {
     /// Sets up the ring, the direct table and the buffers.
     ///
     /// # Errors
     /// The kernel's answer to the set-up.
-    pub fn new(config: Config) -> io::Result<UringDriver> {
+    pub fn new(config: Config, features: Features) -> io::Result<UringDriver> {
         let slots = config.slots;
-        // Small enough to stay in the cache, large enough for a busy turn; a burst is submitted in
-        // several portions.
-        let submissions = (slots.saturating_mul(4)).next_power_of_two().clamp(64, 512);
-        let completions = (slots.saturating_mul(2)).next_power_of_two().clamp(1024, 65536);
-        let ring = tier::build(config.features.tier, submissions, completions)?;
-        if config.features.tier == Tier::Direct {
-            ring.submitter().register_files_sparse(slots)?;
-        }
+        let ring = ring(features, slots)?;
         let place = Place {
             fd: NO_SOCKET,
             generation: 0,
@@ -122,6 +122,7 @@ impl UringDriver {
         };
         Ok(UringDriver {
             ring,
+            features,
             addresses: config.addresses.iter().map(|&address| address.into()).collect(),
             places: vec![place; slots as usize],
             sources: vec![Source::default(); slots as usize],
@@ -135,12 +136,12 @@ impl UringDriver {
     }
 
     fn is_direct(&self) -> bool {
-        self.config.features.tier == Tier::Direct
+        self.features.tier == Tier::Direct
     }
 
     /// Successes that nobody needs to hear of are not posted, where the kernel can do that.
     fn quiet(&self) -> squeue::Flags {
-        if self.config.features.tier >= Tier::Plain {
+        if self.features.tier >= Tier::Plain {
             squeue::Flags::SKIP_SUCCESS
         } else {
             squeue::Flags::empty()
@@ -190,13 +191,13 @@ impl UringDriver {
                 Op::Close | Op::Cancel => continue,
                 // With plain descriptors the socket comes first, and is connected when it is there.
                 Op::Socket if result >= 0 => {
-                    if !matches!(self.config.features.tier, Tier::Direct) {
+                    if !matches!(self.features.tier, Tier::Direct) {
                         place.fd = result;
                         self.unconnected.push(token.slot);
                     }
                     continue;
                 }
-                Op::Socket if self.config.features.tier != Tier::Direct => {}
+                Op::Socket if self.features.tier != Tier::Direct => {}
                 // The bind or connect that was queued behind it fails too, and tells.
                 Op::Socket | Op::Option => {
                     if current && result < 0 {
@@ -245,7 +246,7 @@ impl UringDriver {
         let mut args = types::SubmitArgs::new().timespec(&timeout);
         let mut want = patience.want.max(1) as usize;
         if want > 1 {
-            match self.config.features.minimum_wait {
+            match self.features.minimum_wait {
                 true => args = args.min_wait_usec((patience.linger_ns / 1000) as u32),
                 false => want = 1,
             }
@@ -319,7 +320,7 @@ impl Driver for UringDriver {
             false => opcode::Recv::new(types::Fd(place.fd), pointer, len),
         };
         // Nothing is there yet as a rule: waiting first saves the attempt that would find that.
-        let wait_first = !place.more && self.config.features.tier >= Tier::Plain;
+        let wait_first = !place.more && self.features.tier >= Tier::Plain;
         let entry = entry.ioprio(if wait_first { RECVSEND_POLL_FIRST } else { 0 });
         self.outstanding += 1;
         self.push(&entry.build().user_data(Token { op: Op::Receive, slot }.to_bits()));
@@ -404,4 +405,12 @@ impl Drop for UringDriver {
 }
 
 #[cfg(test)]
-mod tests;
+impl UringDriver {
+    pub(super) fn outstanding(&self) -> u64 {
+        self.outstanding
+    }
+
+    pub(super) fn constant(&self) -> std::sync::Arc<[u8]> {
+        self.config.constant.clone()
+    }
+}

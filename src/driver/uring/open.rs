@@ -12,50 +12,13 @@
 
 use super::{DIRECT_SOCKET, NO_SOCKET, Place, UringDriver};
 use crate::driver::uring::Tier;
-use crate::driver::{Op, Slot, Token};
+use crate::driver::{Op, Slot, Token, scoped};
 use io_uring::{opcode, squeue, types};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
 
 /// Entries pushed for one `open` beside the options: socket, bind, connect.
 const OPEN_ENTRIES: usize = 3;
-
-/// A socket option, set on every connection before it is opened.
-#[derive(Clone, Copy, Debug)]
-pub struct SocketOption {
-    level: libc::c_int,
-    name: libc::c_int,
-    value: OptionValue,
-}
-
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-struct OptionValue([libc::c_int; 2], usize);
-
-impl SocketOption {
-    /// An option that takes one integer.
-    pub fn int(level: libc::c_int, name: libc::c_int, value: libc::c_int) -> SocketOption {
-        SocketOption { level, name, value: OptionValue([value, 0], size_of::<libc::c_int>()) }
-    }
-
-    fn set(&self, fd: RawFd) -> io::Result<()> {
-        let value = (&raw const self.value.0).cast();
-        let len = self.value.1 as libc::socklen_t;
-        // SAFETY: `value` points to `len` bytes.
-        match unsafe { libc::setsockopt(fd, self.level, self.name, value, len) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
-    /// `SO_LINGER` with zero seconds: closing sends a reset.
-    pub fn reset_on_close() -> SocketOption {
-        // struct linger { int l_onoff; int l_linger; }
-        let value = OptionValue([1, 0], size_of::<libc::linger>());
-        SocketOption { level: libc::SOL_SOCKET, name: libc::SO_LINGER, value }
-    }
-}
 
 /// An address as the kernel reads it: as small as it can be, because there is one a slot.
 #[derive(Clone, Copy)]
@@ -72,11 +35,10 @@ impl Default for Source {
 }
 
 impl Source {
-    /// `towards` has the scope of a link-local address, which an address alone lacks.
-    fn new(address: SocketAddr, towards: SocketAddr) -> Source {
+    fn new(address: SocketAddr) -> Source {
         let mut source = Source::default();
-        match (address, towards) {
-            (SocketAddr::V4(address), _) => {
+        match address {
+            SocketAddr::V4(address) => {
                 source.v4 = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: address.port().to_be(),
@@ -84,19 +46,13 @@ impl Source {
                     sin_zero: [0; 8],
                 };
             }
-            (SocketAddr::V6(address), towards) => {
-                let scope = match towards {
-                    SocketAddr::V6(towards) if address.ip().is_unicast_link_local() => {
-                        towards.scope_id()
-                    }
-                    _ => 0,
-                };
+            SocketAddr::V6(address) => {
                 source.v6 = libc::sockaddr_in6 {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: address.port().to_be(),
                     sin6_flowinfo: 0,
                     sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
-                    sin6_scope_id: scope,
+                    sin6_scope_id: address.scope_id(),
                 };
             }
         }
@@ -136,11 +92,11 @@ impl UringDriver {
             quiet_send: false,
         };
         if let Some(source) = source {
-            self.sources[index] = Source::new(source, target);
+            self.sources[index] = Source::new(scoped(source, target));
         }
         self.outstanding += 1;
         let token = Token { op: Op::Socket, slot }.to_bits();
-        match self.config.features.tier {
+        match self.features.tier {
             Tier::Direct => {
                 self.places[index].fd = DIRECT_SOCKET;
                 // All of it in one batch: the order of submission is what orders it.
@@ -161,10 +117,10 @@ impl UringDriver {
 
     /// Queues options, source and connect for a socket that exists or is about to.
     fn push_rest(&mut self, slot: Slot) {
-        if self.config.features.options_in_ring {
+        if self.features.options_in_ring {
             self.push_options(slot);
         }
-        if self.places[slot.index as usize].binds && self.config.features.bind_in_ring {
+        if self.places[slot.index as usize].binds && self.features.bind_in_ring {
             self.push_bind(slot);
         }
         self.push_connect(slot);
@@ -175,8 +131,7 @@ impl UringDriver {
         for index in 0..self.config.options.len() {
             let option = &self.config.options[index];
             let (level, name) = (option.level as u32, option.name as u32);
-            let value = (&raw const option.value.0).cast();
-            let len = option.value.1 as u32;
+            let (value, len) = (option.pointer(), option.len());
             let entry = match self.is_direct() {
                 true => {
                     let fd = types::Fixed(slot.index);
@@ -238,9 +193,9 @@ impl UringDriver {
 
     /// Does by system calls what this ring cannot, and leaves the rest to it.
     fn prepare_and_connect(&mut self, slot: Slot) {
-        let binds = self.places[slot.index as usize].binds && !self.config.features.bind_in_ring;
+        let binds = self.places[slot.index as usize].binds && !self.features.bind_in_ring;
         // A bind needs the options first, and the ring comes later than a system call.
-        if binds || !self.config.features.options_in_ring {
+        if binds || !self.features.options_in_ring {
             self.set_options_by_system_call(slot);
         }
         if binds {

@@ -228,7 +228,7 @@ fn direct_files_are_released_at_once() -> io::Result<bool> {
 }
 
 /// Turns the answer of `io_uring_setup(2)` into the setting that is behind it.
-fn explain(error: &io::Error) -> Unavailable {
+pub(super) fn explain(error: &io::Error) -> Unavailable {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let disabled = read("/proc/sys/kernel/io_uring_disabled");
     let disabled = disabled.trim();
@@ -250,8 +250,9 @@ fn explain(error: &io::Error) -> Unavailable {
             "use a kernel from 5.15 on with CONFIG_IO_URING=y",
         ),
         Some(libc::ENOMEM) => (
-            "not enough locked memory for the ring".into(),
-            "ulimit -l unlimited, or a kernel from 5.12 on, which does not count it",
+            "there is not enough memory for its rings".into(),
+            "more memory for the container or control group, or fewer connections (-c); before \
+             kernel 5.12 ulimit -l unlimited",
         ),
         Some(libc::EOPNOTSUPP) => (
             "this kernel lacks an operation that is needed".into(),

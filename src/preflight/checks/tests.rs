@@ -27,7 +27,7 @@ fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
     Need {
         connections: 64,
         threads: 1,
-        tier: Tier::Direct,
+        engine: Engine::best(),
         bundled: false,
         local: false,
         target: "10.0.0.9:80".parse().unwrap(),

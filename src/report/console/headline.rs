@@ -30,7 +30,7 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
         false => writeln!(out, "{request}\n{:INDENT$}{address}", "")?,
     }
     let connections = connections(plan);
-    let engine = format!("{} ({})", escape(&report.engine), escape(&report.ring_tier));
+    let engine = escape(&engine(&report.engine, report.ring_tier.as_deref()));
     for pieces in [
         connections,
         vec![threads(plan.threads, &plan.cpus), engine, limits(report)],
@@ -240,6 +240,14 @@ pub(crate) fn threads(threads: u32, pinned: &[usize]) -> String {
         true if cpus.is_empty() => format!("{threads}, not pinned"),
         true => format!("{threads} on CPU {cpus}"),
         false => format!("{threads} on CPUs {cpus}"),
+    }
+}
+
+/// `io_uring (direct)`, `epoll`.
+pub(crate) fn engine(name: &str, ring_tier: Option<&str>) -> String {
+    match ring_tier {
+        Some(tier) => format!("{name} ({tier})"),
+        None => name.to_owned(),
     }
 }
 

@@ -119,7 +119,7 @@ pub fn clean() -> Report {
             sysctls: [("net.core.somaxconn".to_owned(), "4096".to_owned())].into(),
         },
         engine: "io_uring".into(),
-        ring_tier: "direct".into(),
+        ring_tier: Some("direct".into()),
         interrupted: false,
         begun_at: "2026-01-31T12:00:00.000Z".into(),
         duration_s: 10.000_4,

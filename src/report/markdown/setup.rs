@@ -17,7 +17,7 @@ pub(super) fn table(report: &Report) -> String {
         request += &format!(" with {} of body", bytes(plan.body_bytes));
     }
     let connections = [headline::connections(plan), vec![headline::limits(report)]];
-    let engine = format!("{} ({})", report.engine, report.ring_tier);
+    let engine = headline::engine(&report.engine, report.ring_tier.as_deref());
     let mut rows = vec![
         row("request", code(&shortened(&request, REQUEST_CHARACTERS_MAX))),
         row("target", target(&report.target)),

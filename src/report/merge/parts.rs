@@ -52,8 +52,11 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
         },
         plan: plan(reports),
         host: host(reports),
-        engine: either(reports, |report| &report.engine),
-        ring_tier: either(reports, |report| &report.ring_tier),
+        engine: either(reports, |report| report.engine.as_ref()),
+        ring_tier: reports
+            .iter()
+            .any(|report| report.ring_tier.is_some())
+            .then(|| either(reports, |report| report.ring_tier.as_deref().unwrap_or_default())),
         interrupted: reports.iter().any(|report| report.interrupted),
         begun_at: reports.iter().map(|report| report.begun_at.clone()).min().unwrap_or_default(),
         duration_s,
@@ -172,8 +175,9 @@ fn host(reports: &[&Report]) -> Host {
 }
 
 /// A word that is the same everywhere, or all of them.
-pub(super) fn either(reports: &[&Report], word: fn(&Report) -> &Word) -> Word {
-    let mut words: Vec<&str> = reports.iter().map(|report| word(report).as_ref()).collect();
+pub(super) fn either(reports: &[&Report], word: fn(&Report) -> &str) -> Word {
+    let mut words: Vec<&str> = reports.iter().map(|report| word(report)).collect();
+    words.retain(|word| !word.is_empty());
     words.sort_unstable();
     words.dedup();
     words.join(", ").into()

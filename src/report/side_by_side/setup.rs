@@ -39,7 +39,7 @@ fn setup(run: &Report) -> Setup {
     };
     for (key, value) in [
         ("version", run.version.as_ref().into()),
-        ("ring_tier", run.ring_tier.as_ref().into()),
+        ("ring_tier", run.ring_tier.as_deref().into()),
         ("engine", run.engine.as_ref().into()),
         ("target.url", url),
         ("plan", serde_json::to_value(&run.plan).unwrap_or_default()),

@@ -1,0 +1,444 @@
+//! The verbs over a real kernel: on every tier of the ring that it has, and over epoll.
+
+use super::epoll::EpollDriver;
+use super::uring::{Features, Tier, UringDriver, probe};
+use super::*;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::Duration;
+
+const PATIENCE: Patience = Patience { want: 1, linger_ns: 0, timeout_ns: 2_000_000_000 };
+const CONSTANT: &[u8] = b"constant";
+
+/// A driver under test, and what it still owes a completion for.
+trait Tested: Driver {
+    fn outstanding(&self) -> u64;
+    fn constant(&self) -> Arc<[u8]>;
+}
+
+impl Tested for UringDriver {
+    fn outstanding(&self) -> u64 {
+        UringDriver::outstanding(self)
+    }
+
+    fn constant(&self) -> Arc<[u8]> {
+        UringDriver::constant(self)
+    }
+}
+
+impl Tested for EpollDriver {
+    fn outstanding(&self) -> u64 {
+        EpollDriver::outstanding(self)
+    }
+
+    fn constant(&self) -> Arc<[u8]> {
+        EpollDriver::constant(self)
+    }
+}
+
+fn engines() -> Vec<Engine> {
+    let tiers = [Tier::Direct, Tier::Plain, Tier::Basic].into_iter();
+    let rings = tiers.filter_map(|tier| {
+        let features = probe(tier).expect("these tests need io_uring");
+        if features.tier != tier {
+            eprintln!("skipped: this kernel has no tier {tier:?}");
+        }
+        (features.tier == tier).then_some(Engine::IoUring(features))
+    });
+    rings.chain([Engine::Epoll]).collect()
+}
+
+fn driver(engine: Engine, addresses: &[SocketAddr], options: &[SocketOption]) -> Box<dyn Tested> {
+    driver_of(4, engine, addresses, options)
+}
+
+fn driver_of(
+    slots: u32,
+    engine: Engine,
+    addresses: &[SocketAddr],
+    options: &[SocketOption],
+) -> Box<dyn Tested> {
+    let config = Config {
+        slots,
+        addresses: addresses.to_vec(),
+        options: options.to_vec(),
+        constant: CONSTANT.into(),
+        receive_buffer_bytes: 4096,
+        epoch: Instant::now(),
+    };
+    match engine {
+        Engine::IoUring(features) => Box::new(UringDriver::new(config, features).expect("a ring")),
+        Engine::Epoll => Box::new(EpollDriver::new(config).expect("an epoll instance")),
+    }
+}
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+const SLOT: Slot = Slot { index: 2, generation: 5 };
+
+/// Turns until one completion has come.
+fn next(driver: &mut Box<dyn Tested>) -> Completion {
+    let mut completions = Vec::new();
+    for _ in 0..10 {
+        driver.turn(PATIENCE, &mut completions).expect("the driver works");
+        if let Some(first) = completions.pop() {
+            assert!(completions.is_empty(), "more than one completion: {completions:?}");
+            return first;
+        }
+    }
+    panic!("no completion");
+}
+
+fn opened(engine: Engine, options: &[SocketOption]) -> (Box<dyn Tested>, TcpStream) {
+    let (listener, address) = listener();
+    let mut driver = driver(engine, &[address], options);
+    driver.open(SLOT, 0, None);
+    let done = next(&mut driver);
+    assert_eq!(done.token, Token { op: Op::Connect, slot: SLOT });
+    assert_eq!(done.result.expect("established"), 0);
+    (driver, listener.accept().expect("a connection").0)
+}
+
+#[test]
+fn a_connection_lives_from_open_to_close() {
+    for engine in engines() {
+        let (mut driver, mut peer) = opened(engine, &[]);
+        let constant = driver.constant();
+        assert_eq!(driver.send(SLOT, &constant), Handover { taken: 8, confirmed: false });
+        driver.receive(SLOT, Demand::Read);
+        let mut request = [0u8; 8];
+        driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+        peer.read_exact(&mut request).expect("the request");
+        assert_eq!(&request, b"constant");
+        peer.write_all(b"answer").expect("sent");
+        let done = next(&mut driver);
+        assert_eq!(done.token.op, Op::Receive);
+        assert_eq!(driver.received(SLOT, done.result.expect("bytes")), b"answer");
+
+        driver.close(SLOT);
+        driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+        assert_eq!(peer.read(&mut request).expect("the end"), 0, "{engine:?}");
+        assert_eq!(driver.outstanding(), 0, "{engine:?}");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_constant_arrive_whole() {
+    for engine in engines() {
+        let (mut driver, mut peer) = opened(engine, &[]);
+        let bytes: Vec<u8> = (0..10_000).map(|at| at as u8).collect();
+        let mut sent = 0;
+        while sent < bytes.len() {
+            // Whoever sends may forget the bytes at once.
+            let piece = bytes[sent..].to_vec();
+            let handover = driver.send(SLOT, &piece);
+            drop(piece);
+            sent += handover.taken;
+            if handover.confirmed {
+                assert_eq!(next(&mut driver).token.op, Op::Send, "{engine:?}");
+            }
+        }
+        let mut got = vec![0u8; bytes.len()];
+        peer.read_exact(&mut got).expect("the bytes");
+        assert_eq!(got, bytes, "{engine:?}");
+        assert_eq!(driver.outstanding(), 0, "{engine:?}");
+    }
+}
+
+/// Sends until the peer's and our buffers are full; how many bytes were handed over then.
+fn fill(driver: &mut Box<dyn Tested>) -> usize {
+    let bytes = vec![7u8; 100_000];
+    let mut completions = Vec::new();
+    let mut taken = 0;
+    loop {
+        let handover = driver.send(SLOT, &bytes);
+        taken += handover.taken;
+        let patience = Patience { timeout_ns: 100_000_000, ..PATIENCE };
+        driver.turn(patience, &mut completions).expect("a turn");
+        match completions.pop() {
+            Some(done) => assert!(done.result.is_ok(), "{done:?}"),
+            None if handover.confirmed => return taken,
+            None => {}
+        }
+        completions.clear();
+    }
+}
+
+#[test]
+fn a_send_without_room_is_told_when_there_is_some() {
+    for engine in engines() {
+        let (mut driver, mut peer) = opened(engine, &[]);
+        let taken = fill(&mut driver);
+        assert_eq!(driver.outstanding(), 1, "{engine:?}");
+        let reader = std::thread::spawn(move || {
+            let mut got = vec![0u8; taken];
+            peer.read_exact(&mut got).map(|()| got.iter().all(|&byte| byte == 7))
+        });
+        let done = next(&mut driver);
+        assert_eq!(done.token.op, Op::Send, "{engine:?}");
+        done.result.expect("room");
+        assert!(reader.join().expect("a reader").expect("all that was taken"), "{engine:?}");
+    }
+}
+
+#[test]
+fn a_send_without_room_can_be_cancelled() {
+    for engine in engines() {
+        let (mut driver, _peer) = opened(engine, &[]);
+        fill(&mut driver);
+        driver.cancel(SLOT, Op::Send);
+        let done = next(&mut driver);
+        assert_eq!(done.token.op, Op::Send, "{engine:?}");
+        // What had been sent of it until then may be told instead.
+        if let Err(error) = done.result {
+            assert_eq!(error.raw_os_error(), Some(libc::ECANCELED), "{engine:?}");
+        }
+        assert_eq!(driver.outstanding(), 0, "{engine:?}");
+    }
+}
+
+#[test]
+fn a_send_to_a_peer_that_has_reset_fails_once() {
+    for engine in engines() {
+        let (mut driver, peer) = opened(engine, &[]);
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("set");
+        drop(peer);
+        let handover = driver.send(SLOT, &[1; 10]);
+        let done = next(&mut driver);
+        assert_eq!(done.token.op, Op::Send, "{engine:?}");
+        done.result.expect_err("a reset");
+        assert!(handover.confirmed || handover.taken == 10, "{engine:?}");
+        assert_eq!(driver.outstanding(), 0, "{engine:?}");
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_is_told_with_the_last_bytes_and_after_them() {
+    for engine in engines() {
+        let (mut driver, mut peer) = opened(engine, &[]);
+        peer.write_all(b"last").expect("sent");
+        drop(peer);
+        driver.receive(SLOT, Demand::Read);
+        let done = next(&mut driver);
+        assert_eq!(done.result.expect("bytes"), 4, "{engine:?}");
+        assert!(done.more, "the end: {engine:?}");
+        for _ in 0..2 {
+            driver.receive(SLOT, Demand::Read);
+            assert_eq!(next(&mut driver).result.expect("the end"), 0, "{engine:?}");
+        }
+    }
+}
+
+#[test]
+fn a_buffer_that_is_filled_exactly_says_whether_there_is_more() {
+    for engine in engines() {
+        for (bytes, more) in [(4096, false), (4097, true)] {
+            let (mut driver, mut peer) = opened(engine, &[]);
+            peer.write_all(&vec![1u8; bytes]).expect("sent");
+            driver.receive(SLOT, Demand::Read);
+            let done = next(&mut driver);
+            assert_eq!(done.result.expect("bytes"), 4096, "{engine:?}");
+            assert_eq!(done.more, more, "{engine:?}");
+            // And the rest is not missed, whether or not it is there yet.
+            driver.receive(SLOT, Demand::Read);
+            if !more {
+                peer.write_all(b"x").expect("sent");
+            }
+            assert_eq!(next(&mut driver).result.expect("bytes"), 1, "{engine:?}");
+        }
+    }
+}
+
+#[test]
+fn bytes_can_be_counted_without_being_kept() {
+    for engine in engines() {
+        let (mut driver, mut peer) = opened(engine, &[]);
+        peer.write_all(&[1u8; 1000]).expect("sent");
+        driver.receive(SLOT, Demand::Discard(600));
+        let done = next(&mut driver);
+        assert_eq!(done.result.expect("bytes"), 600);
+        assert!(done.more, "400 are left");
+        driver.receive(SLOT, Demand::Discard(u64::MAX));
+        assert_eq!(next(&mut driver).result.expect("bytes"), 400);
+    }
+}
+
+#[test]
+fn a_refused_connection_is_one_completion_with_its_errno() {
+    for engine in engines() {
+        let (listener, address) = listener();
+        drop(listener);
+        let mut driver = driver(engine, &[address], &[SocketOption::reset_on_close()]);
+        for generation in 0..3 {
+            let slot = Slot { generation, ..SLOT };
+            driver.open(slot, 0, None);
+            let done = next(&mut driver);
+            assert_eq!(done.token, Token { op: Op::Connect, slot });
+            let errno = done.result.expect_err("refused").raw_os_error();
+            assert_eq!(errno, Some(libc::ECONNREFUSED), "{engine:?}");
+            driver.close(slot);
+        }
+        assert_eq!(driver.outstanding(), 0);
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    listener().1.port()
+}
+
+fn reuse() -> SocketOption {
+    SocketOption::int(libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
+}
+
+/// Each tier as it is, and as on a kernel that cannot bind in the ring.
+fn ways_to_bind() -> Vec<Engine> {
+    let all = engines().into_iter();
+    all.flat_map(|engine| match engine {
+        Engine::IoUring(features) if features.tier == Tier::Plain => {
+            vec![engine, Engine::IoUring(Features { bind_in_ring: false, ..features })]
+        }
+        _ => vec![engine],
+    })
+    .collect()
+}
+
+#[test]
+fn a_connection_comes_from_where_it_was_told_to() {
+    for engine in ways_to_bind() {
+        let (listener, address) = listener();
+        let mut driver = driver(engine, &[address], &[reuse()]);
+        // The same source twice: the second takes the first one's TIME_WAIT over.
+        let source = SocketAddr::from(([127, 0, 0, 7], free_port()));
+        for generation in 0..2 {
+            let slot = Slot { generation, ..SLOT };
+            driver.open(slot, 0, Some(source));
+            next(&mut driver).result.unwrap_or_else(|error| panic!("{error} {engine:?}"));
+            let (mut peer, from) = listener.accept().expect("a connection");
+            assert_eq!(from, source, "{engine:?}");
+            driver.close(slot);
+            driver.turn(Patience { timeout_ns: 1, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+            assert_eq!(peer.read(&mut [0u8; 1]).expect("the end"), 0);
+        }
+    }
+}
+
+#[test]
+fn a_connection_comes_from_an_ipv6_source_too() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return eprintln!("skipped: no IPv6 here");
+    };
+    for engine in ways_to_bind() {
+        let mut driver = driver(engine, &[listener.local_addr().expect("bound")], &[reuse()]);
+        let source: SocketAddr = format!("[::1]:{}", free_port()).parse().expect("an address");
+        driver.open(SLOT, 0, Some(source));
+        next(&mut driver).result.expect("established");
+        assert_eq!(listener.accept().expect("a connection").1, source, "{engine:?}");
+    }
+}
+
+#[test]
+fn a_source_that_is_taken_fails_the_bind_and_connects_nobody() {
+    for engine in ways_to_bind() {
+        let (listener, address) = listener();
+        listener.set_nonblocking(true).expect("set");
+        let mut driver = driver(engine, &[address], &[reuse()]);
+        // Somebody listens there: the target itself.
+        driver.open(SLOT, 0, Some(address));
+        let done = next(&mut driver);
+        assert_eq!(done.token.op, Op::Bind, "{engine:?}");
+        let errno = done.result.expect_err("in use").raw_os_error();
+        assert_eq!(errno, Some(libc::EADDRINUSE), "{engine:?}");
+        driver.close(SLOT);
+        driver.turn(Patience { timeout_ns: 1, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+        assert_eq!(driver.outstanding(), 0, "{engine:?}");
+        let nobody = listener.accept().expect_err("nobody has connected");
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock, "{engine:?}");
+    }
+}
+
+#[test]
+fn an_option_that_fails_is_named_once() {
+    for engine in engines() {
+        let (_listener, address) = listener();
+        let unknown = SocketOption::int(libc::IPPROTO_TCP, 9999, 1);
+        let mut driver = driver(engine, &[address], &[unknown, unknown]);
+        driver.open(SLOT, 0, None);
+        let done = next(&mut driver);
+        assert_eq!(done.token.op, Op::Option, "{engine:?}");
+        let errno = done.result.expect_err("no such option").raw_os_error();
+        assert_eq!(errno, Some(libc::ENOPROTOOPT), "{engine:?}");
+        driver.close(SLOT);
+        assert_eq!(driver.outstanding(), 0, "{engine:?}");
+    }
+}
+
+#[test]
+fn a_receive_can_be_cancelled() {
+    for engine in engines() {
+        let (mut driver, _peer) = opened(engine, &[]);
+        driver.receive(SLOT, Demand::Read);
+        driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+        driver.cancel(SLOT, Op::Receive);
+        let errno = next(&mut driver).result.expect_err("cancelled").raw_os_error();
+        assert_eq!(errno, Some(libc::ECANCELED), "{engine:?}");
+        assert_eq!(driver.outstanding(), 0);
+    }
+}
+
+#[test]
+fn linger_zero_resets() {
+    for engine in engines() {
+        let (mut driver, mut peer) = opened(engine, &[SocketOption::reset_on_close()]);
+        driver.close(SLOT);
+        driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+        let error = peer.read(&mut [0u8; 1]).expect_err("a reset");
+        assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET), "{engine:?}");
+    }
+}
+
+#[test]
+fn a_slot_is_used_again_and_again() {
+    for engine in engines() {
+        let (listener, address) = listener();
+        let mut driver = driver(engine, &[address], &[]);
+        for generation in 0..50 {
+            let slot = Slot { index: generation % 4, generation };
+            driver.open(slot, 0, None);
+            let done = next(&mut driver);
+            assert_eq!(done.token.slot, slot);
+            done.result.expect("established");
+            let (mut peer, _) = listener.accept().expect("a connection");
+            driver.close(slot);
+            driver.turn(Patience { timeout_ns: 1, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+            assert_eq!(peer.read(&mut [0u8; 1]).expect("the end"), 0);
+        }
+    }
+}
+
+#[test]
+fn dropping_the_driver_ends_what_is_under_way() {
+    for engine in engines() {
+        let (mut driver, mut peer) = opened(engine, &[]);
+        driver.receive(SLOT, Demand::Read);
+        driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+        drop(driver);
+        assert_eq!(peer.read(&mut [0u8; 1]).expect("the end"), 0, "{engine:?}");
+    }
+}
+
+#[test]
+fn dropping_the_driver_does_not_wait_for_sockets_that_were_never_connected() {
+    for engine in engines() {
+        let (_listener, address) = listener();
+        let mut driver = driver(engine, &[address], &[]);
+        driver.open(SLOT, 0, None);
+        let begin = Instant::now();
+        drop(driver);
+        assert!(begin.elapsed() < Duration::from_millis(500), "{engine:?}");
+    }
+}
