@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# ringshot against wrk: the same server, the same connections, one client CPU, interleaved rounds.
-# Prints, for each mode, the medians over the rounds of the whole process's CPU time per request,
-# and the median and the range of the ratio to wrk within a round.
+# ringshot against wrk, over io_uring and over epoll: the same server, the same connections, one
+# client CPU, interleaved rounds. Prints, for each mode, the medians over the rounds of the whole
+# process's CPU time per request, the median and the range of the ratio to wrk within a round, and
+# the same of io_uring to epoll, which is the same program but for its driver.
 #
 #   benches/versus.sh [ROUNDS] [SECONDS]        starts bench-server on CPU 0, clients on CPU 1
 #   URL=http://... benches/versus.sh ...        measures another server, which you have pinned
@@ -40,7 +41,12 @@ measure() {
     echo "$name $times $requests" >>"$scratch/table"
 }
 wrk_() { measure "$1" taskset -c 1 wrk -t1 -c64 -d"${seconds}s" "${@:2}" "$URL"; }
-shot() { measure "$1" "$ringshot" "$URL" -t1 -c64 -d"${seconds}s" --cpus 1 --json - "${@:2}"; }
+shot() {
+    for engine in io_uring epoll; do
+        measure "$1/$engine" "$ringshot" "$URL" -t1 -c64 -d"${seconds}s" --cpus 1 --json - \
+            --engine $engine "${@:2}"
+    done
+}
 
 for ((round = 0; round < rounds; round++)); do
     wrk_ new/wrk -H 'Connection: close'
@@ -48,9 +54,9 @@ for ((round = 0; round < rounds; round++)); do
     shot new/rst --close rst
     shot new/client --close client
     wrk_ keep/wrk
-    shot keep/ringshot -k
+    shot keep/kept -k
     wrk_ pipe16/wrk -s "$scratch/pipeline.lua"
-    shot pipe16/ringshot -p 16
+    shot pipe16/16 -p 16
 done
 
 awk '
@@ -62,12 +68,17 @@ function median(values, n) { sort(values, n); return n % 2 ? values[(n+1)/2] : (
     n = ++count[$1]; if (n == 1) order[++names] = $1
     user[$1, n] = $2 * 1e6 / $4; all[$1, n] = ($2 + $3) * 1e6 / $4
 }
+function spread(values, n,    m) { m = median(values, n); return sprintf("%.2f %.2f-%.2f", m, values[1], values[n]) }
 END {
-    printf "%-16s %12s %12s %10s %14s\n", "mode", "us CPU/req", "us user/req", "of wrk", "min-max"
+    printf "%-24s %12s %12s %16s %16s\n", "mode", "us CPU/req", "us user/req", "of wrk", "of epoll"
     for (k = 1; k <= names; k++) {
         name = order[k]; split(name, part, "/"); base = part[1] "/wrk"; n = count[name]
-        for (i = 1; i <= n; i++) { a[i] = all[name, i]; u[i] = user[name, i]; r[i] = all[name, i] / all[base, i] }
-        m = median(a, n); mu = median(u, n); mr = median(r, n)
-        printf "%-16s %12.3f %12.3f %10.2f %7.2f-%.2f\n", name, m, mu, mr, r[1], r[n]
+        twin = name; sub("io_uring", "epoll", twin)
+        for (i = 1; i <= n; i++) {
+            a[i] = all[name, i]; u[i] = user[name, i]
+            r[i] = all[name, i] / all[base, i]; e[i] = all[name, i] / (all[twin, i] ? all[twin, i] : 1)
+        }
+        printf "%-24s %12.3f %12.3f %16s %16s\n", name, median(a, n), median(u, n), \
+            name == base ? "" : spread(r, n), name == twin ? "" : spread(e, n)
     }
 }' "$scratch/table"

@@ -103,7 +103,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => serve()?,
     };
     let line: Arc<[u8]> = b"how fast is this line back?\n".as_slice().into();
-    let load = Load::new(vec![address])?;
+    let load = Load::new(vec![address]);
     let measured = run::run::<LineEcho>(&load, || line.clone(), &AtomicBool::new(false), |_| ())?;
     let ok = measured.tally.counters.ok;
     println!("{ok} lines in {:?}, {} failed", measured.duration, measured.tally.counters.failed);

@@ -4,12 +4,18 @@
 mod example;
 
 use example::{LineEcho, serve};
+use ringshot::driver::EngineChoice;
+use ringshot::driver::uring::Tier;
 use ringshot::run::{self, Load};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-fn echo(change: impl FnOnce(&mut Load)) -> run::Measured {
-    let mut load = Load::new(vec![serve().expect("a port")]).expect("these tests need io_uring");
+const ENGINES: [EngineChoice; 2] = [EngineChoice::IoUring, EngineChoice::Epoll];
+
+fn echo(engine: EngineChoice, change: impl FnOnce(&mut Load)) -> run::Measured {
+    let mut load = Load::new(vec![serve().expect("a port")]);
+    let found = engine.find(Tier::Direct, load.threads, load.connections);
+    load.engine = found.expect("these tests need io_uring").engine;
     (load.duration, load.requests) = (None, Some(3000));
     change(&mut load);
     let line: Arc<[u8]> = b"ping\n".as_slice().into();
@@ -18,15 +24,20 @@ fn echo(change: impl FnOnce(&mut Load)) -> run::Measured {
 
 #[test]
 fn lines_come_back_on_kept_connections() {
-    let counters = echo(|_| ()).tally.counters;
-    assert_eq!((counters.started, counters.ok, counters.connections_opened), (3000, 3000, 16));
-    assert_eq!((counters.bytes_read, counters.bytes_written), (15_000, 15_000));
+    for engine in ENGINES {
+        let counters = echo(engine, |_| ()).tally.counters;
+        assert_eq!((counters.started, counters.ok, counters.connections_opened), (3000, 3000, 16));
+        assert_eq!((counters.bytes_read, counters.bytes_written), (15_000, 15_000));
+    }
 }
 
 #[test]
 fn lines_come_back_pipelined_and_on_new_connections() {
-    let pipelined = echo(|load| load.policy.pipeline = 8).tally.counters;
-    assert_eq!((pipelined.ok, pipelined.connections_opened), (3000, 16));
-    let fresh = echo(|load| load.policy.requests_per_connection = Some(1)).tally.counters;
-    assert_eq!((fresh.ok, fresh.connections_opened), (3000, 3000));
+    for engine in ENGINES {
+        let pipelined = echo(engine, |load| load.policy.pipeline = 8).tally.counters;
+        assert_eq!((pipelined.ok, pipelined.connections_opened), (3000, 16));
+        let fresh = echo(engine, |load| load.policy.requests_per_connection = Some(1));
+        let fresh = fresh.tally.counters;
+        assert_eq!((fresh.ok, fresh.connections_opened), (3000, 3000));
+    }
 }

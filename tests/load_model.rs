@@ -1,4 +1,4 @@
-//! How the load comes, and what is said of it, over real rings: open loop and its correction, think
+//! How the load comes, and what is said of it, over real drivers: open loop and its correction, think
 //! time, ramps, warm-up, limits, against servers whose behaviour is known.
 //!
 //! What is exact (how many requests came due) is tested exactly. Times are those of this machine:
@@ -16,6 +16,26 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use support::peers::{Listen, Peer, slow_at_first};
 use support::{all_findings, errors, measure, ringshot, server};
+
+over_both_engines! {
+    a_rate_is_kept,
+    stages_have_their_number_of_requests,
+    a_seed_repeats_poisson_arrivals,
+    a_delay_is_measured_as_it_is_when_the_server_has_time,
+    a_server_that_stood_still_is_in_the_latencies_of_all_that_were_due,
+    fast_and_slow_answers_are_told_apart_as_the_server_gave_them,
+    a_connection_asks_no_more_often_than_it_thinks,
+    connections_are_opened_no_faster_than_allowed,
+    connections_begin_over_the_ramp,
+    a_warm_up_is_in_no_number_but_its_own,
+    a_slow_begin_is_left_out,
+    a_quota_is_that_of_the_measurement,
+    a_thread_without_a_request_of_its_own_does_not_stretch_the_measurement,
+    a_signal_in_the_warm_up_ends_the_run_with_a_report,
+    limits_decide_the_exit_code_and_have_a_line_each,
+    dropped_requests_break_a_limit_of_errors,
+    a_load_that_is_too_much_is_found_out,
+}
 
 static MACHINE: RwLock<()> = RwLock::new(());
 
@@ -78,13 +98,12 @@ fn column(document: &Value, key: &str) -> Vec<u64> {
 
 // An open loop.
 
-#[test]
-fn a_rate_is_kept() {
+fn a_rate_is_kept(engine: &str) {
     let _machine = alone();
     let server = server();
     in_one_of_three(|| {
         let flags = "-R 1000 -d 2s -c 16 -t 2 -k";
-        let document = measure(&format!("http://{}/ {flags}", server.addr()));
+        let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
         assert_schedule(&document);
         // As many as there are whatever the machine does.
         assert_eq!(count(&document, "/schedule/due"), 2000);
@@ -97,13 +116,13 @@ fn a_rate_is_kept() {
     });
 }
 
-#[test]
-fn stages_have_their_number_of_requests() {
+fn stages_have_their_number_of_requests(engine: &str) {
     let _machine = together();
     let server = server();
     let stages = "500ms:200,500ms:0,500ms:0..400,500ms:100";
     let flags = "-c 8 -t 2";
-    let document = measure(&format!("http://{}/ --stages {stages} {flags}", server.addr()));
+    let document =
+        measure(&format!("http://{}/ --stages {stages} {flags} {engine}", server.addr()));
     assert_schedule(&document);
     assert_eq!(count(&document, "/schedule/due"), 100 + 100 + 50);
     assert!((2.0..3.0).contains(&number(&document, "/duration_s")));
@@ -115,13 +134,12 @@ fn stages_have_their_number_of_requests() {
     assert!((60..=100).contains(&rows[0]), "{rows:?}");
 }
 
-#[test]
-fn a_seed_repeats_poisson_arrivals() {
+fn a_seed_repeats_poisson_arrivals(engine: &str) {
     let _machine = together();
     let server = server();
     let due = |flags: &str| {
         let flags = format!("-R 500 -d 500ms -c 8 -t 2 --arrivals poisson {flags}");
-        let document = measure(&format!("http://{}/ {flags}", server.addr()));
+        let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
         assert_schedule(&document);
         assert_eq!(document["plan"]["arrivals"], "poisson");
         (count(&document, "/schedule/due"), count(&document, "/plan/seed"))
@@ -136,14 +154,13 @@ fn a_seed_repeats_poisson_arrivals() {
     assert_eq!(due(&format!("--seed {seed}")), (drawn, seed));
 }
 
-#[test]
-fn a_delay_is_measured_as_it_is_when_the_server_has_time() {
+fn a_delay_is_measured_as_it_is_when_the_server_has_time(engine: &str) {
     let _machine = alone();
     let server = server();
     in_one_of_three(|| {
         // 16 connections can ask 800 times a second.
         let flags = "-R 200 -d 2s -c 16 -t 1 -k";
-        let document = measure(&format!("http://{}/delay/20 {flags}", server.addr()));
+        let document = measure(&format!("http://{}/delay/20 {flags} {engine}", server.addr()));
         assert_schedule(&document);
         assert_eq!(count(&document, "/schedule/due"), 400);
         assert!(count(&document, "/latency/service/min_us") >= 20_000);
@@ -218,13 +235,12 @@ impl Drop for Apart {
 /// connection. With 4 connections these are 4 of 1000, and even its 99th percentile is that of a
 /// server without a fault. (With 32 they would be 3.2%, and only the 90th would be as if nothing
 /// had happened.)
-#[test]
-fn a_server_that_stood_still_is_in_the_latencies_of_all_that_were_due() {
+fn a_server_that_stood_still_is_in_the_latencies_of_all_that_were_due(engine: &str) {
     let _machine = alone();
     let server = Apart::start();
     in_one_of_three(|| {
         let flags = "-R 200 -d 5s -c 4 -t 1 -k --json -";
-        let mut command = support::command(&format!("http://{}/ {flags}", server.address));
+        let mut command = support::command(&format!("http://{}/ {flags} {engine}", server.address));
         let run = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a run");
         sleep(Duration::from_secs(2));
         server.signal("STOP");
@@ -258,14 +274,13 @@ fn a_server_that_stood_still_is_in_the_latencies_of_all_that_were_due() {
     });
 }
 
-#[test]
-fn fast_and_slow_answers_are_told_apart_as_the_server_gave_them() {
+fn fast_and_slow_answers_are_told_apart_as_the_server_gave_them(engine: &str) {
     let _machine = alone();
     in_one_of_three(|| {
         // A record of its own for each attempt.
         let server = server();
         let flags = "-R 100 -d 2500ms -c 64 -t 1 -k";
-        let document = measure(&format!("http://{}/mix/80/320/20 {flags}", server.addr()));
+        let document = measure(&format!("http://{}/mix/80/320/20 {flags} {engine}", server.addr()));
         assert_schedule(&document);
         assert_eq!(count(&document, "/schedule/due"), 250);
         let delays = server.delays();
@@ -285,12 +300,11 @@ fn fast_and_slow_answers_are_told_apart_as_the_server_gave_them() {
 
 // A closed loop that is held back.
 
-#[test]
-fn a_connection_asks_no_more_often_than_it_thinks() {
+fn a_connection_asks_no_more_often_than_it_thinks(engine: &str) {
     let _machine = together();
     let server = server();
     let flags = "-c 4 -t 2 -k -d 1s --think 200ms";
-    let document = measure(&format!("http://{}/ {flags}", server.addr()));
+    let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
     // At 0, 200, 400, 600 and 800 ms; a busy machine is late, and asks once less or twice.
     let started = count(&document, "/requests/started");
     assert!((12..=20).contains(&started), "{started}");
@@ -302,14 +316,13 @@ fn a_connection_asks_no_more_often_than_it_thinks() {
     assert!(count(&document, "/latency/total/p50_us") < 100_000);
 }
 
-#[test]
-fn connections_are_opened_no_faster_than_allowed() {
+fn connections_are_opened_no_faster_than_allowed(engine: &str) {
     let _machine = together();
     let server = server();
     // One in 25 ms, whichever thread opens it, in a closed loop and in an open one.
     for load in ["", "-R 200"] {
         let flags = format!("-c 16 -t 2 -d 1s --connect-rate 40 {load}");
-        let document = measure(&format!("http://{}/ {flags}", server.addr()));
+        let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
         let opened = count(&document, "/connections/opened");
         assert!((28..=40).contains(&opened), "{load}: {opened}");
         assert_eq!(column(&document, "connections")[0], opened, "{load}");
@@ -324,12 +337,11 @@ fn connections_are_opened_no_faster_than_allowed() {
     }
 }
 
-#[test]
-fn connections_begin_over_the_ramp() {
+fn connections_begin_over_the_ramp(engine: &str) {
     let _machine = together();
     let server = server();
     let flags = "-c 20 -t 2 -k -d 2s --think 50ms --ramp-connections 1500ms";
-    let document = measure(&format!("http://{}/ {flags}", server.addr()));
+    let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
     // One each 75 ms: 14 in the first second.
     let rows = column(&document, "connections");
     assert!(rows[0].abs_diff(14) <= 1 && rows[0] + rows[1] == 20, "{rows:?}");
@@ -342,12 +354,11 @@ fn connections_begin_over_the_ramp() {
 
 // A warm-up.
 
-#[test]
-fn a_warm_up_is_in_no_number_but_its_own() {
+fn a_warm_up_is_in_no_number_but_its_own(engine: &str) {
     let _machine = together();
     let server = server();
     let flags = "-R 500 -w 1s -d 1s -c 4 -t 2 -k";
-    let document = measure(&format!("http://{}/ {flags}", server.addr()));
+    let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
     assert_schedule(&document);
     assert_eq!(count(&document, "/schedule/due"), 500);
     assert_eq!(count(&document, "/warmup/requests/started"), 500);
@@ -370,14 +381,13 @@ fn a_warm_up_is_in_no_number_but_its_own() {
     assert!(rows[0]["t_s"].as_f64() <= Some(1.1), "the series begins with the measurement");
 }
 
-#[test]
-fn a_slow_begin_is_left_out() {
+fn a_slow_begin_is_left_out(engine: &str) {
     let _machine = together();
     for load in ["-R 100", ""] {
         let habit = slow_at_first(Duration::from_millis(600), Duration::from_millis(50));
         let server = Peer::start(Listen::default(), habit);
         let flags = format!("{load} -w 900ms -d 300ms -c 8 -t 1 -k");
-        let document = measure(&format!("{} {flags}", server.url()));
+        let document = measure(&format!("{} {flags} {engine}", server.url()));
         assert!(count(&document, "/warmup/max_us") >= 50_000, "{load}");
         // What was slow ended 300 ms before; a busy machine is not as slow as that.
         let p50_us = count(&document, "/latency/total/p50_us");
@@ -385,13 +395,12 @@ fn a_slow_begin_is_left_out() {
     }
 }
 
-#[test]
-fn a_quota_is_that_of_the_measurement() {
+fn a_quota_is_that_of_the_measurement(engine: &str) {
     let _machine = together();
     for (load, threads) in [("", 2), ("-k", 1), ("-k -R 200", 2)] {
         let server = server();
         let flags = format!("{load} -n 20 -w 300ms -c 4 -t {threads}");
-        let document = measure(&format!("http://{}/delay/5 {flags}", server.addr()));
+        let document = measure(&format!("http://{}/delay/5 {flags} {engine}", server.addr()));
         assert_eq!(count(&document, "/requests/ok"), 20, "{load}");
         assert_eq!(count(&document, "/requests/started"), 20, "{load}");
         let warmup = count(&document, "/warmup/requests/started");
@@ -400,12 +409,11 @@ fn a_quota_is_that_of_the_measurement() {
     }
 }
 
-#[test]
-fn a_thread_without_a_request_of_its_own_does_not_stretch_the_measurement() {
+fn a_thread_without_a_request_of_its_own_does_not_stretch_the_measurement(engine: &str) {
     let _machine = together();
     let server = server();
     let flags = "-n 1 -c 2 -t 2 -w 600ms";
-    let document = measure(&format!("http://{}/ {flags}", server.addr()));
+    let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
     assert_eq!(count(&document, "/requests/ok"), 1);
     let (warmup_s, measured_s) =
         (number(&document, "/warmup/duration_s"), number(&document, "/duration_s"));
@@ -413,13 +421,12 @@ fn a_thread_without_a_request_of_its_own_does_not_stretch_the_measurement() {
     assert!(measured_s < 0.5, "{measured_s}");
 }
 
-#[test]
-fn a_signal_in_the_warm_up_ends_the_run_with_a_report() {
+fn a_signal_in_the_warm_up_ends_the_run_with_a_report(engine: &str) {
     let _machine = together();
     let server = server();
     for (load, output) in [("-R 200 -k", "--json -"), ("", "--json -"), ("-R 200", "")] {
         let flags = format!("{load} {output} -w 30s -d 30s -c 2 -t 2");
-        let mut command = support::command(&format!("http://{}/ {flags}", server.addr()));
+        let mut command = support::command(&format!("http://{}/ {flags} {engine}", server.addr()));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the program starts");
         sleep(Duration::from_millis(500));
@@ -453,13 +460,13 @@ fn a_signal_in_the_warm_up_ends_the_run_with_a_report() {
 
 // Limits and findings.
 
-#[test]
-fn limits_decide_the_exit_code_and_have_a_line_each() {
+fn limits_decide_the_exit_code_and_have_a_line_each(engine: &str) {
     let _machine = together();
     let server = server();
-    let path = std::env::temp_dir().join(format!("ringshot-slo-{}", std::process::id()));
+    let name = format!("ringshot-slo-{}{}", std::process::id(), engine.replace(' ', "-"));
+    let path = std::env::temp_dir().join(name);
     let run = |target: &str, limits: &[&str]| {
-        let mut flags = format!("{target} -n 10 -c 2 -k --json {}", path.display());
+        let mut flags = format!("{target} -n 10 -c 2 -k {engine} --json {}", path.display());
         limits.iter().for_each(|limit| flags += &format!(" --slo {limit}"));
         let ran = ringshot(&flags);
         let text = std::fs::read_to_string(&path).expect("the document");
@@ -500,12 +507,11 @@ fn limits_decide_the_exit_code_and_have_a_line_each() {
     std::fs::remove_file(&path).expect("removed");
 }
 
-#[test]
-fn dropped_requests_break_a_limit_of_errors() {
+fn dropped_requests_break_a_limit_of_errors(engine: &str) {
     let _machine = together();
     let server = server();
     let flags = "-R 400 -d 700ms -c 2 -k --backlog 0 --slo errors<10% --json -";
-    let ran = ringshot(&format!("http://{}/delay/100 {flags}", server.addr()));
+    let ran = ringshot(&format!("http://{}/delay/100 {flags} {engine}", server.addr()));
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
     let document = ran.document();
     assert_schedule(&document);
@@ -514,13 +520,12 @@ fn dropped_requests_break_a_limit_of_errors() {
     assert!(number(&document, "/slo/0/measured") > 0.9);
 }
 
-#[test]
-fn a_load_that_is_too_much_is_found_out() {
+fn a_load_that_is_too_much_is_found_out(engine: &str) {
     let _machine = together();
     let judged = ["requests_dropped", "rate_not_kept"];
     let run = |path: &str, flags: &str| {
         let server = server();
-        let flags = format!("http://{}{path} -d 1s -t 2 -k {flags}", server.addr());
+        let flags = format!("http://{}{path} -d 1s -t 2 -k {flags} {engine}", server.addr());
         let document = measure(&flags);
         assert_schedule(&document);
         let mut found = all_findings(&document);

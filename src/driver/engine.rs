@@ -79,26 +79,37 @@ impl EngineChoice {
         }
     }
 
-    /// Tries what was asked for: the ring up to a tier, with as many rings and slots as the run
-    /// will have.
+    /// Tries what was asked for, see [`Found::auto`].
     ///
     /// # Errors
     /// When the ring was asked for and cannot be used.
     pub fn find(self, ceiling: Tier, threads: u32, connections: u32) -> Result<Found, Unavailable> {
-        let ring = || {
-            let features = uring::probe(ceiling)?;
-            uring::rehearse(features, threads, connections.div_ceil(threads.max(1)))?;
-            Ok(Engine::IoUring(features))
-        };
         match self {
+            EngineChoice::Auto => Ok(Found::auto(ceiling, threads, connections)),
+            EngineChoice::IoUring => {
+                let engine = ring(ceiling, threads, connections)?;
+                Ok(Found { engine, no_ring: None })
+            }
             EngineChoice::Epoll => Ok(Found { engine: Engine::Epoll, no_ring: None }),
-            EngineChoice::IoUring => Ok(Found { engine: ring()?, no_ring: None }),
-            EngineChoice::Auto => Ok(ring().map_or_else(
-                |no_ring| Found { engine: Engine::Epoll, no_ring: Some(no_ring) },
-                |engine| Found { engine, no_ring: None },
-            )),
         }
     }
+}
+
+impl Found {
+    /// Tries the ring up to a tier, with as many rings and slots as the run will have, and settles
+    /// for epoll.
+    pub fn auto(ceiling: Tier, threads: u32, connections: u32) -> Found {
+        match ring(ceiling, threads, connections) {
+            Ok(engine) => Found { engine, no_ring: None },
+            Err(no_ring) => Found { engine: Engine::Epoll, no_ring: Some(no_ring) },
+        }
+    }
+}
+
+fn ring(ceiling: Tier, threads: u32, connections: u32) -> Result<Engine, Unavailable> {
+    let features = uring::probe(ceiling)?;
+    uring::rehearse(features, threads, connections.div_ceil(threads.max(1)))?;
+    Ok(Engine::IoUring(features))
 }
 
 #[cfg(test)]

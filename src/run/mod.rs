@@ -12,8 +12,8 @@ mod collector;
 mod seat;
 
 use crate::connection::{CloseMode, Policy};
-use crate::driver::uring::{Tier, Unavailable};
-use crate::driver::{Engine, EngineChoice, SocketOption};
+use crate::driver::uring::Tier;
+use crate::driver::{Engine, Found, SocketOption};
 use crate::kernel::Snapshot;
 use crate::pace::Model;
 use crate::ports::Ports;
@@ -76,12 +76,9 @@ pub struct Load {
 impl Load {
     /// A small load to change as needed: 16 connections on one thread, each kept alive, for a
     /// second, over the ring if there is one.
-    ///
-    /// # Errors
-    /// Never, as long as there is a driver for every kernel.
-    pub fn new(addresses: Vec<SocketAddr>) -> Result<Load, Unavailable> {
+    pub fn new(addresses: Vec<SocketAddr>) -> Load {
         let (connections, threads) = (16, 1);
-        Ok(Load {
+        Load {
             ports: Ports::kernel(addresses.len()),
             addresses,
             connections,
@@ -100,8 +97,8 @@ impl Load {
             },
             socket_options: vec![SocketOption::int(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)],
             receive_buffer_bytes: 4096,
-            engine: EngineChoice::Auto.find(Tier::Direct, threads, connections)?.engine,
-        })
+            engine: Found::auto(Tier::Direct, threads, connections).engine,
+        }
     }
 }
 

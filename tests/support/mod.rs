@@ -65,10 +65,21 @@ impl Ran {
     }
 }
 
-/// The program, with arguments as a shell would split them.
+/// The program, with arguments as a shell would split them. Where they leave it open, the run goes
+/// over the engine that `RINGSHOT_TESTS_ENGINE` names.
 pub fn command(arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringshot"));
-    command.args(arguments.split_whitespace());
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    command.args(&words);
+    let without = ["report", "tune", "completions", "man", "help", "--help", "--version"];
+    let runs = words.first().is_none_or(|first| !without.contains(first));
+    let open = !words.iter().any(|word| word.starts_with("--engine") || *word == "--ring-tier");
+    if let Ok(engine) = std::env::var("RINGSHOT_TESTS_ENGINE")
+        && runs
+        && open
+    {
+        command.args(["--engine", &engine]);
+    }
     command
 }
 
