@@ -19,6 +19,7 @@ use crate::{
     alarm::Alarm,
     body::Answer,
     clock::Moment,
+    faults,
     route::Route,
     schedule::{Due, Schedule, Wait},
     stats::Meter,
@@ -104,6 +105,7 @@ fn respond(route: Route) -> Response<Answer> {
             answer
         }
         Route::Bad(advice) => text(StatusCode::BAD_REQUEST, advice),
+        Route::Faulty(_) => text(StatusCode::BAD_REQUEST, faults::ELSEWHERE),
         Route::Unknown | Route::Echo | Route::Stats | Route::Wait(_) => {
             text(StatusCode::NOT_FOUND, "no such path\n")
         }

@@ -37,6 +37,8 @@ pub enum Backend {
     /// tokio-uring: `/` and `/stats` only, for when hyper is the limit. Starting it fails with
     /// `ErrorKind::Unsupported` in a build without the cargo feature `uring`.
     Uring,
+    /// Plain sockets: `/`, `/faulty` and `/stats` only, for clients that have to live with faults.
+    Faulty,
 }
 
 impl Backend {
@@ -45,20 +47,21 @@ impl Backend {
 
     /// Whether this build contains the backend.
     pub fn is_built_in(self) -> bool {
-        self == Backend::Hyper || cfg!(feature = "uring")
+        self != Backend::Uring || cfg!(feature = "uring")
     }
 }
 
 impl FromStr for Backend {
     type Err = &'static str;
 
-    /// Reads `hyper` or `uring`; a backend that this build does not contain is an error.
+    /// Reads `hyper`, `uring` or `faulty`; a backend that this build does not contain is an error.
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
             "hyper" => Ok(Backend::Hyper),
+            "faulty" => Ok(Backend::Faulty),
             "uring" if Backend::Uring.is_built_in() => Ok(Backend::Uring),
             "uring" => Err(Backend::MISSING_URING),
-            _ => Err("expected `hyper` or `uring`"),
+            _ => Err("expected `hyper`, `uring` or `faulty`"),
         }
     }
 }

@@ -5,33 +5,27 @@
 //! `listen`.
 
 use std::{
-    io::{self, ErrorKind, IoSlice},
+    io::{self, IoSlice},
     net::TcpListener as StdListener,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::oneshot,
 };
 
 use crate::{
-    alarm::Alarm,
+    accept,
     answers::Answers,
-    clock::Moment,
     schedule::Schedule,
     stats::{Lane, Meter},
 };
-
-/// After a failed accept. Long enough not to spin while descriptors are short, short enough not to
-/// show once they are not.
-pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Serves until `stop` is sent or dropped, then drops every open connection.
 ///
@@ -43,43 +37,14 @@ pub(crate) fn serve(
     stop: oneshot::Receiver<()>,
     ready: impl FnOnce(),
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::from_std(listener)?;
-        let alarm = Alarm::start()?;
-        tokio::spawn(accept_all(listener, lane, alarm, schedule));
-        ready();
-        let _ = stop.await;
-        Ok(())
-    })
-}
-
-async fn accept_all(
-    listener: TcpListener,
-    lane: Arc<Lane>,
-    alarm: Arc<Alarm>,
-    schedule: Arc<Schedule>,
-) {
     let http = http();
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let meter = Arc::new(Meter::open(&lane));
-                let socket = TokioIo::new(Metered { stream, meter: meter.clone() });
-                let (alarm, schedule) = (alarm.clone(), schedule.clone());
-                let answers = Answers { meter, alarm, schedule };
-                // How a connection ended is the client's affair; there is nobody to tell here.
-                tokio::spawn(http.serve_connection(socket, answers));
-            }
-            // The client gave up in the queue. The next one need not wait for that.
-            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
-            Err(e) => {
-                lane.accept_failed(&e);
-                alarm.wait_until(Moment::now() + ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    accept::serve(listener, lane, stop, ready, move |stream, meter, alarm| {
+        let meter = Arc::new(meter);
+        let socket = TokioIo::new(Metered { stream, meter: meter.clone() });
+        let (alarm, schedule) = (alarm.clone(), schedule.clone());
+        // How a connection ended is the client's affair; there is nobody to tell here.
+        tokio::spawn(http.serve_connection(socket, Answers { meter, alarm, schedule }));
+    })
 }
 
 fn http() -> http1::Builder {

@@ -10,8 +10,9 @@
 //!    |- listen   one bound listener per thread, all on the same port
 //!    '- thread   pinned if asked, runs one backend until told to stop
 //!         |- hyper   accept -> connection -> answers (route, schedule, alarm, body)
-//!         '- uring   accept -> connection -> wire   (feature `uring`)
-//!                    both count into stats
+//!         |- faulty  accept -> connection -> wire    (route, faults, alarm)
+//!         '- uring   accept -> connection -> wire    (feature `uring`)
+//!                    all count into stats
 //! ```
 //!
 //! ```
@@ -30,6 +31,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accept;
 mod alarm;
 mod answers;
 mod body;
@@ -38,6 +40,8 @@ mod clock;
 mod config;
 mod cpus;
 mod delays;
+mod faults;
+mod faulty_backend;
 mod few;
 mod hyper_backend;
 mod listen;
@@ -48,11 +52,11 @@ mod server;
 mod stats;
 #[cfg(feature = "uring")]
 mod uring_backend;
-#[cfg(feature = "uring")]
 mod wire;
 
 pub use config::{Backend, Config};
 pub use cpus::parse_cpu_list;
+pub use faults::{Fault, FaultCounts};
 pub use server::Server;
 pub use stats::Stats;
 

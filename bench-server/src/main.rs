@@ -20,7 +20,8 @@ use signal_hook::{
 
 /// A small fast HTTP server to measure against.
 ///
-/// Paths: / /bytes/N /chunked/N /delay/MS /mix/FAST/SLOW/PERCENT /limited/RATE /status/CODE /close /echo /stats
+/// Paths: / /bytes/N /chunked/N /delay/MS /mix/FAST/SLOW/PERCENT /limited/RATE /status/CODE /close
+/// /echo /stats; with --backend faulty / /faulty/PERCENT[/QUIET_S/FAULTY_S] /stats
 #[derive(Parser)]
 #[command(name = "bench-server", version)]
 struct Args {
@@ -36,8 +37,9 @@ struct Args {
     #[arg(long, value_name = "LIST|none", default_value = "none")]
     cpus: Cpus,
 
-    /// What serves: hyper (every path) or uring (/ and /stats only)
-    #[arg(long, value_name = "hyper|uring", default_value = "hyper")]
+    /// What serves: hyper (every path but /faulty), uring (/ and /stats only), or faulty (those and
+    /// /faulty)
+    #[arg(long, value_name = "hyper|uring|faulty", default_value = "hyper")]
     backend: Backend,
 }
 

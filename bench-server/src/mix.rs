@@ -13,15 +13,13 @@ pub(crate) struct Mix {
     pub(crate) percent: f64,
 }
 
-impl Mix {
-    /// How many of the first `n` answers are slow: the share of them, rounded to the nearest.
-    fn slow_of(&self, n: u64) -> u64 {
-        // Multiplied first: dividing 29 by 100 is not exact, dividing 2900 is.
-        (n as f64 * self.percent / 100.0).round() as u64
-    }
+/// How many of the first `n` are among so many of a hundred, rounded to the nearest.
+fn share_of(percent: f64, n: u64) -> u64 {
+    // Multiplied first: dividing 29 by 100 is not exact, dividing 2900 is.
+    (n as f64 * percent / 100.0).round() as u64
 }
 
-/// Where in its mix a server is.
+/// Where in its share a server is.
 #[derive(Debug)]
 pub(crate) struct Spread {
     answers: u64,
@@ -33,13 +31,18 @@ impl Spread {
     }
 
     /// The delay of the next answer.
-    ///
-    /// Whenever the share is met by one more slow answer, this is one. So at no time are the slow
-    /// answers more than half an answer off their share, and they come at even distances.
     pub(crate) fn next(&mut self, mix: &Mix) -> Duration {
-        let before = mix.slow_of(self.answers);
+        if self.takes_next(mix.percent) { mix.slow } else { mix.fast }
+    }
+
+    /// Whether the next answer is one of so many of a hundred.
+    ///
+    /// Whenever the share is met by one more, this is one. So at no time are they more than half an
+    /// answer off their share, and they come at even distances.
+    pub(crate) fn takes_next(&mut self, percent: f64) -> bool {
+        let before = share_of(percent, self.answers);
         self.answers += 1;
-        if mix.slow_of(self.answers) > before { mix.slow } else { mix.fast }
+        share_of(percent, self.answers) > before
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use crate::{mix::Mix, schedule::Wait};
+use crate::{faults::Faulty, mix::Mix, schedule::Wait};
 
 /// Largest N of `/bytes/N` and `/chunked/N`: 1 GiB.
 const BODY_BYTES_MAX: u64 = 1 << 30;
@@ -12,6 +12,9 @@ const DELAY_MS_MAX: f64 = 3_600_000.0;
 
 /// Rates of `/limited/RATE`, in requests per second.
 const RATES: RangeInclusive<f64> = 0.1..=1e6;
+
+/// Times of `/faulty`, in seconds.
+const FAULTY_S: RangeInclusive<f64> = 0.1..=3600.0;
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +27,8 @@ pub(crate) enum Route {
     Chunked(u64),
     /// `/delay/MS`, `/mix/FAST/SLOW/PERCENT`, `/limited/RATE`: hello, later
     Wait(Wait),
+    /// `/faulty/PERCENT[/QUIET_S/FAULTY_S]`: hello, or something worse
+    Faulty(Faulty),
     /// `/status/CODE`: that status, no body
     Status(u16),
     /// `/close`: hello, then the connection ends
@@ -56,6 +61,7 @@ impl Route {
             "delay" => parse_delay(argument).map_or(BAD_DELAY, |d| Route::Wait(Wait::Delay(d))),
             "mix" => parse_mix(argument).map_or(BAD_MIX, |mix| Route::Wait(Wait::Mix(mix))),
             "limited" => parse_rate(argument).map_or(BAD_RATE, |r| Route::Wait(Wait::Limited(r))),
+            "faulty" => parse_faulty(argument).map_or(BAD_FAULTY, Route::Faulty),
             "status" => parse_status(argument).map_or(BAD_STATUS, Route::Status),
             _ => Route::Unknown,
         }
@@ -69,6 +75,10 @@ const BAD_MIX: Route = Route::Bad(
      many of 100 answers are slow, from 0 to 100\n",
 );
 const BAD_RATE: Route = Route::Bad("expected requests per second from 0.1 to 1000000\n");
+const BAD_FAULTY: Route = Route::Bad(
+    "expected /faulty/PERCENT or /faulty/PERCENT/QUIET_S/FAULTY_S: how many of 100 requests meet a \
+     fault, from 0 to 100, and for how many seconds none and then some do, from 0.1 to 3600\n",
+);
 const BAD_STATUS: Route = Route::Bad("expected a status code from 200 to 999\n");
 
 fn parse_size(text: &str) -> Option<u64> {
@@ -90,6 +100,19 @@ fn parse_mix(text: &str) -> Option<Mix> {
     let (slow, percent) = rest.split_once('/')?;
     let percent = parse_decimal(percent).filter(|&percent| percent <= 100.0)?;
     Some(Mix { fast: parse_delay(fast)?, slow: parse_delay(slow)?, percent })
+}
+
+fn parse_faulty(text: &str) -> Option<Faulty> {
+    let (percent, times) = match text.split_once('/') {
+        Some((percent, times)) => (percent, Some(times)),
+        None => (text, None),
+    };
+    let percent = parse_decimal(percent).filter(|&percent| percent <= 100.0)?;
+    let Some(times) = times else { return Some(Faulty { percent, times: None }) };
+    let (quiet, faulty) = times.split_once('/')?;
+    let seconds = |text| parse_decimal(text).filter(|seconds| FAULTY_S.contains(seconds));
+    let times = [seconds(quiet)?, seconds(faulty)?].map(Duration::from_secs_f64);
+    Some(Faulty { percent, times: Some(times) })
 }
 
 fn parse_rate(text: &str) -> Option<f64> {
@@ -114,6 +137,7 @@ mod tests {
     #[test]
     fn every_path() {
         let micros = |n| Route::Wait(Wait::Delay(Duration::from_micros(n)));
+        let seconds = Duration::from_secs;
         let mix = |fast, slow, percent| {
             let [fast, slow] = [fast, slow].map(Duration::from_micros);
             Route::Wait(Wait::Mix(Mix { fast, slow, percent }))
@@ -173,6 +197,20 @@ mod tests {
             ("/limited/", BAD_RATE),
             ("/limited/1/2", BAD_RATE),
             ("/limited", Route::Unknown),
+            ("/faulty/1", Route::Faulty(Faulty { percent: 1.0, times: None })),
+            (
+                "/faulty/0.5/30/10",
+                Route::Faulty(Faulty { percent: 0.5, times: Some([seconds(30), seconds(10)]) }),
+            ),
+            ("/faulty/100.1", BAD_FAULTY),
+            ("/faulty/", BAD_FAULTY),
+            ("/faulty/1/", BAD_FAULTY),
+            ("/faulty/1/30", BAD_FAULTY),
+            ("/faulty/1/30/", BAD_FAULTY),
+            ("/faulty/1/0/30", BAD_FAULTY),
+            ("/faulty/1/30/3601", BAD_FAULTY),
+            ("/faulty/1/1/1/1", BAD_FAULTY),
+            ("/faulty", Route::Unknown),
             ("/status/200", Route::Status(200)),
             ("/status/999", Route::Status(999)),
             ("/status/199", BAD_STATUS),

@@ -11,7 +11,9 @@ use hdrhistogram::Histogram;
 use tokio::sync::oneshot;
 
 use crate::{
-    Backend, Config, Stats, cpus, hyper_backend,
+    Backend, Config, Stats, cpus,
+    faults::Faults,
+    faulty_backend, hyper_backend,
     listen::listen_all,
     schedule::Schedule,
     stats::{Board, Lane},
@@ -23,6 +25,7 @@ pub struct Server {
     addr: SocketAddr,
     board: Arc<Board>,
     schedule: Arc<Schedule>,
+    faults: Arc<Faults>,
     threads: Vec<ServingThread>,
 }
 
@@ -48,6 +51,7 @@ impl Server {
             addr,
             board: Board::new(config.threads),
             schedule: Arc::new(Schedule::new()),
+            faults: Arc::new(Faults::new()),
             threads: Vec::new(),
         };
         let (ready, readiness) = mpsc::channel();
@@ -80,6 +84,12 @@ impl Server {
         self.board.sum()
     }
 
+    /// How many connections are open now, over all threads, those to `/stats` included. A client's
+    /// FIN or reset may not have been seen yet.
+    pub fn connections_open(&self) -> u64 {
+        self.board.open()
+    }
+
     /// How long the answers of `/delay`, `/mix` and `/limited` were held back so far, over all
     /// threads, in microseconds.
     ///
@@ -108,13 +118,20 @@ impl Server {
         let cpu = config.cpus.as_ref().map(|cpus| cpus[index % cpus.len()]);
         let backend = config.backend;
         let lane = Lane::new(self.board.clone(), index);
-        let schedule = self.schedule.clone();
+        let (schedule, faults) = (self.schedule.clone(), self.faults.clone());
         let handle =
             thread::Builder::new().name(format!("bench-server-{index}")).spawn(move || {
                 let accepting = || drop(ready.send(Ok(())));
-                let result = cpu
-                    .map_or(Ok(()), cpus::pin_current_thread)
-                    .and_then(|()| serve(backend, listener, lane, schedule, stopped, accepting));
+                let result =
+                    cpu.map_or(Ok(()), cpus::pin_current_thread).and_then(|()| match backend {
+                        Backend::Hyper => {
+                            hyper_backend::serve(listener, lane, schedule, stopped, accepting)
+                        }
+                        Backend::Faulty => {
+                            faulty_backend::serve(listener, lane, faults, stopped, accepting)
+                        }
+                        Backend::Uring => uring(listener, lane, stopped, accepting),
+                    });
                 if let Err(e) = result {
                     // Nobody listens any more if another thread failed first: that one is reported.
                     let _ = ready.send(Err(e));
@@ -153,19 +170,15 @@ fn check(config: &Config) -> io::Result<()> {
     Ok(())
 }
 
-fn serve(
-    backend: Backend,
-    listener: TcpListener,
-    lane: Arc<Lane>,
-    schedule: Arc<Schedule>,
-    stop: oneshot::Receiver<()>,
-    ready: impl FnOnce(),
+#[cfg(feature = "uring")]
+use crate::uring_backend::serve as uring;
+
+#[cfg(not(feature = "uring"))]
+fn uring(
+    _: TcpListener,
+    _: Arc<Lane>,
+    _: oneshot::Receiver<()>,
+    _: impl FnOnce(),
 ) -> io::Result<()> {
-    match backend {
-        Backend::Hyper => hyper_backend::serve(listener, lane, schedule, stop, ready),
-        #[cfg(feature = "uring")]
-        Backend::Uring => crate::uring_backend::serve(listener, lane, stop, ready),
-        #[cfg(not(feature = "uring"))]
-        Backend::Uring => Err(io::Error::new(io::ErrorKind::Unsupported, Backend::MISSING_URING)),
-    }
+    Err(io::Error::new(io::ErrorKind::Unsupported, Backend::MISSING_URING))
 }

@@ -22,7 +22,10 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-use crate::delays::{self, Delays};
+use crate::{
+    delays::{self, Delays},
+    faults::{Fault, FaultCounts},
+};
 
 /// A sum over all threads of a server since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Stats {
     pub stats_requests: u64,
     /// Calls of `accept` that failed, for example for want of file descriptors.
     pub accept_errors: u64,
+    /// What was done wrong on purpose; all zero but for the backend `faulty`.
+    pub faults: FaultCounts,
 }
 
 impl Stats {
@@ -54,7 +59,8 @@ impl Stats {
     fn members(&self) -> String {
         format!(
             "\"connections\": {}, \"requests\": {}, \"bytes_in\": {}, \"bytes_out\": {}, \
-             \"stats_connections\": {}, \"stats_requests\": {}, \"accept_errors\": {}",
+             \"stats_connections\": {}, \"stats_requests\": {}, \"accept_errors\": {}, \
+             \"faults\": {}",
             self.connections,
             self.requests,
             self.bytes_in,
@@ -62,6 +68,7 @@ impl Stats {
             self.stats_connections,
             self.stats_requests,
             self.accept_errors,
+            self.faults.to_json(),
         )
     }
 }
@@ -77,6 +84,9 @@ struct Counters {
     stats_connections: AtomicU64,
     stats_requests: AtomicU64,
     accept_errors: AtomicU64,
+    faults: [AtomicU64; Fault::ALL.len()],
+    /// Of all accepted connections, those for `/stats` included.
+    closed: AtomicU64,
 }
 
 /// Adds to a counter that only the calling thread writes.
@@ -116,8 +126,24 @@ impl Board {
             sum.stats_connections += thread.stats_connections.load(Relaxed);
             sum.stats_requests += thread.stats_requests.load(Relaxed);
             sum.accept_errors += thread.accept_errors.load(Relaxed);
+            for (sum, count) in sum.faults.0.iter_mut().zip(&thread.faults) {
+                *sum += count.load(Relaxed);
+            }
         }
         sum
+    }
+
+    /// How many connections are open, those for `/stats` included.
+    pub(crate) fn open(&self) -> u64 {
+        let all = |thread: &Counters| {
+            thread.connections.load(Relaxed) + thread.stats_connections.load(Relaxed)
+        };
+        let open = |thread: &Counters| {
+            // First, so that a connection that is both opened and closed meanwhile takes none away.
+            let closed = thread.closed.load(Relaxed);
+            all(thread).saturating_sub(closed)
+        };
+        self.threads.iter().map(open).sum()
     }
 
     pub(crate) fn delays(&self) -> Histogram<u64> {
@@ -214,6 +240,11 @@ impl Meter {
         add(&self.lane.counters().requests, 1);
     }
 
+    /// Counts a fault that is about to be made.
+    pub(crate) fn fault(&self, fault: Fault) {
+        add(&self.lane.counters().faults[fault as usize], 1);
+    }
+
     /// Records how long an answer that is about to be sent was held back.
     pub(crate) fn held(&self, held: Duration) {
         self.lane.board.delays.record(self.lane.index, held);
@@ -230,6 +261,12 @@ impl Meter {
         }
         add(&counters.stats_requests, 1);
         self.lane.board.document()
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        add(&self.lane.counters().closed, 1);
     }
 }
 
@@ -263,7 +300,13 @@ mod tests {
             stats_connections: 1,
             stats_requests: 2,
             accept_errors: 0,
+            faults: FaultCounts::default(),
         };
         assert_eq!(board.sum(), expected);
+        assert_eq!(board.open(), 2);
+        drop(load);
+        assert_eq!(board.open(), 1);
+        drop(watcher);
+        assert_eq!(board.open(), 0);
     }
 }

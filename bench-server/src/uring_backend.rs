@@ -17,9 +17,10 @@ use tokio_uring::{
 };
 
 use crate::{
+    accept::ACCEPT_PAUSE,
     alarm::Alarm,
     clock::Moment,
-    hyper_backend::ACCEPT_PAUSE,
+    faults::{ELSEWHERE, Turn},
     stats::{Lane, Meter},
     wire::{Next, Wire},
 };
@@ -129,9 +130,9 @@ async fn serve_connection(stream: &TcpStream, meter: Meter) -> io::Result<()> {
             return Ok(());
         }
         meter.read(read);
-        let next = wire.advance(&mut input, &mut out, &meter);
+        let next = wire.advance(&mut input, &mut out, &meter, |_| Turn::Bad(ELSEWHERE));
         out = write_all(stream, out, &meter).await?;
-        if next == Next::Close {
+        if next != Next::Read {
             return Ok(());
         }
     }

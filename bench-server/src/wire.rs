@@ -1,6 +1,11 @@
 //! HTTP/1 as far as a server needs it that has two answers: bytes in, bytes out, no sockets.
 
-use crate::{HELLO, stats::Meter};
+use crate::{
+    HELLO,
+    faults::{Fault, Faulty, Turn},
+    route::Route,
+    stats::Meter,
+};
 
 /// Longest request head; beyond it the client is told so and the connection ends.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -13,6 +18,12 @@ const HEADER_COUNT_MAX: usize = 64;
 pub(crate) enum Next {
     Read,
     Close,
+    /// The request after the answers so far meets a fault. If the connection outlives that, it goes
+    /// on if it is kept.
+    Misbehave {
+        fault: Fault,
+        keep_alive: bool,
+    },
 }
 
 /// One connection's place in the stream of requests.
@@ -30,13 +41,7 @@ struct Head {
     keep_alive: bool,
     /// HTTP/1.0 clients close unless told that the server keeps the connection.
     is_http10: bool,
-    path: Path,
-}
-
-enum Path {
-    Hello,
-    Stats,
-    Unknown,
+    route: Route,
 }
 
 /// Why a request cannot be answered: the status line that says so.
@@ -47,12 +52,14 @@ const TOO_LARGE: Refusal = "431 Request Header Fields Too Large";
 const UNSUPPORTED: Refusal = "501 Not Implemented";
 
 impl Wire {
-    /// Answers every complete request at the start of `input` and removes it.
+    /// Answers every complete request at the start of `input` and removes it, up to one for
+    /// `/faulty` that `judge` has meet a fault: that one is removed, counted and not answered.
     pub(crate) fn advance(
         &mut self,
         input: &mut Vec<u8>,
         out: &mut Vec<u8>,
         meter: &Meter,
+        mut judge: impl FnMut(Faulty) -> Turn,
     ) -> Next {
         let mut used = 0;
         let next = loop {
@@ -66,8 +73,12 @@ impl Wire {
                 Ok(Some(head)) => {
                     used += head.bytes;
                     self.body_left = head.body_bytes;
-                    answer(&head, out, meter);
-                    if !head.keep_alive {
+                    let keep_alive = head.keep_alive;
+                    if let Some(fault) = answer(head, out, meter, &mut judge) {
+                        meter.fault(fault);
+                        break Next::Misbehave { fault, keep_alive };
+                    }
+                    if !keep_alive {
                         break Next::Close;
                     }
                 }
@@ -103,11 +114,9 @@ fn parse(input: &[u8]) -> Result<Option<Head>, Refusal> {
         is_head: request.method == Some("HEAD"),
         keep_alive: !is_http10,
         is_http10,
-        path: match request.path.map(|path| path.split('?').next().unwrap_or(path)) {
-            Some("/") => Path::Hello,
-            Some("/stats") => Path::Stats,
-            _ => Path::Unknown,
-        },
+        route: request
+            .path
+            .map_or(Route::Unknown, |path| Route::parse(path.split('?').next().unwrap_or(path))),
     };
     for header in request.headers.iter() {
         if header.name.eq_ignore_ascii_case("connection") {
@@ -130,24 +139,41 @@ fn has_token(list: &[u8], token: &[u8]) -> bool {
     list.split(|&b| b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
 }
 
-/// Counts a request and appends its answer.
-fn answer(head: &Head, out: &mut Vec<u8>, meter: &Meter) {
-    if let Path::Stats = head.path {
+/// Counts a request and appends its answer, or returns the fault that it meets.
+fn answer(
+    head: Head,
+    out: &mut Vec<u8>,
+    meter: &Meter,
+    judge: impl FnOnce(Faulty) -> Turn,
+) -> Option<Fault> {
+    if head.route == Route::Stats {
         let json = meter.stats_request();
-        return append(head, "200 OK", "application/json", &json, out);
+        append(&head, "200 OK", "application/json", &json, out);
+        return None;
     }
     meter.request();
-    match head.path {
-        // The answer that this backend exists for, ready made.
-        Path::Hello if head.keep_alive && !head.is_http10 && !head.is_head => {
+    let turn = match head.route {
+        Route::Hello => Turn::Answer,
+        Route::Faulty(what) => judge(what),
+        Route::Bad(advice) => Turn::Bad(advice),
+        _ => {
+            append(&head, "404 Not Found", "text/plain", "no such path\n", out);
+            return None;
+        }
+    };
+    match turn {
+        // The answer that these backends exist for, ready made.
+        Turn::Answer if head.keep_alive && !head.is_http10 && !head.is_head => {
             out.extend_from_slice(
                 b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 13\r\n\r\n\
                   Hello, World!",
             );
         }
-        Path::Hello => append(head, "200 OK", "text/plain", HELLO, out),
-        _ => append(head, "404 Not Found", "text/plain", "no such path\n", out),
+        Turn::Answer => append(&head, "200 OK", "text/plain", HELLO, out),
+        Turn::Bad(advice) => append(&head, "400 Bad Request", "text/plain", advice, out),
+        Turn::Fault(fault) => return Some(fault),
     }
+    None
 }
 
 fn append(head: &Head, status: &str, content_type: &str, body: &str, out: &mut Vec<u8>) {
@@ -187,7 +213,7 @@ mod tests {
             let mut next = Next::Read;
             for bytes in input.as_bytes().chunks(piece.max(1)) {
                 pending.extend_from_slice(bytes);
-                next = wire.advance(&mut pending, &mut out, &meter);
+                next = wire.advance(&mut pending, &mut out, &meter, |_| Turn::Answer);
                 if next == Next::Close {
                     break;
                 }
@@ -240,7 +266,21 @@ mod tests {
         let meter = Meter::open(&Lane::new(Board::new(1), 0));
         let (mut input, mut out) = (b"GET /".to_vec(), Vec::new());
         input.resize(HEAD_BYTES_MAX, b'x');
-        assert_eq!(Wire::default().advance(&mut input, &mut out, &meter), Next::Close);
+        let next = Wire::default().advance(&mut input, &mut out, &meter, |_| Turn::Answer);
+        assert_eq!(next, Next::Close);
         assert!(out.starts_with(b"HTTP/1.1 431"));
+    }
+
+    #[test]
+    fn a_fault_comes_after_the_answers_before_it_and_leaves_what_follows() {
+        let meter = Meter::open(&Lane::new(Board::new(1), 0));
+        let request = "GET /faulty/50 HTTP/1.1\r\n\r\n";
+        let (mut input, mut out) = (request.repeat(3).into_bytes(), Vec::new());
+        let mut turns = [Turn::Answer, Turn::Fault(Fault::Drip)].into_iter();
+        let mut judge = |_| turns.next().unwrap();
+        let next = Wire::default().advance(&mut input, &mut out, &meter, &mut judge);
+        assert_eq!(next, Next::Misbehave { fault: Fault::Drip, keep_alive: true });
+        assert_eq!(String::from_utf8(out).unwrap().matches(HELLO).count(), 1);
+        assert_eq!(input, request.as_bytes());
     }
 }

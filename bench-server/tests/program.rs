@@ -40,7 +40,7 @@ fn usage_errors_are_exit_code_2() {
         (&["--threads", "x"], "1 to 1024"),
         (&["--cpus", "3-1"], "backwards"),
         (&["--cpus", ""], "CPU"),
-        (&["--backend", "apache"], "`hyper` or `uring`"),
+        (&["--backend", "apache"], "`hyper`, `uring` or `faulty`"),
         (&["--fast"], "--fast"),
         (&["extra"], "extra"),
     ];

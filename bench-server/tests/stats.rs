@@ -65,7 +65,7 @@ fn errors_are_requests_and_stats_on_a_used_connection_are_not() {
             bytes_out: client.received,
             stats_connections: 0,
             stats_requests: 1,
-            accept_errors: 0,
+            ..Stats::default()
         };
         assert_eq!(server.stats(), expected, "{backend:?}");
     }
@@ -92,6 +92,9 @@ fn the_document_is_json_with_the_fields_as_keys() {
     assert_eq!(response.header("content-type"), Some("application/json"));
     let expected = "{\"connections\": 0, \"requests\": 0, \"bytes_in\": 0, \"bytes_out\": 0, \
                     \"stats_connections\": 1, \"stats_requests\": 1, \"accept_errors\": 0, \
+                    \"faults\": {\"close\": 0, \"reset\": 0, \"reset_in_head\": 0, \"reset_in_body\": 0, \
+                    \"stall\": 0, \"drip\": 0, \"garbage\": 0, \"lengths\": 0, \"short\": 0, \
+                    \"surplus\": 0}, \
                     \"delays\": {\"count\": 0, \"mean_us\": 0.0, \"p50_us\": 0, \"p90_us\": 0, \
                     \"p99_us\": 0, \"max_us\": 0}}\n";
     assert_eq!(response.text(), expected);
