@@ -94,6 +94,13 @@ impl FaultCounts {
     }
 }
 
+impl From<[u64; Fault::ALL.len()]> for FaultCounts {
+    /// In the order of [`Fault::ALL`].
+    fn from(counts: [u64; Fault::ALL.len()]) -> Self {
+        FaultCounts(counts)
+    }
+}
+
 impl Index<Fault> for FaultCounts {
     type Output = u64;
 
