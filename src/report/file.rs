@@ -1,30 +1,49 @@
 //! What a run leaves behind, written so that whoever reads a file finds a whole one: the new one, or
 //! the one that was there before.
 //!
-//! A file is written under a temporary name beside its destination and then renamed over it. A
-//! link at the destination is replaced, never followed: whoever can put a link into `/tmp` does
-//! not get to choose which file a run by root overwrites. What is not a file at all (a pipe, a
-//! terminal, `/dev/null`) is written to as it is, since to rename over a device would destroy it.
+//! And so that root can write into `/tmp`: whoever plants something there does not get to choose what
+//! is overwritten, or who can read and write the result. Every output goes through here; the rules:
+//!
+//! ```text
+//! what is there                what becomes of it
+//! -                            standard output
+//! nothing, or a file           a new file under a random name beside it, renamed over it as a whole
+//! a link, dangling or not      replaced like a file; what it leads to is left alone
+//! a file with hard links       replaced; the other names keep the old contents
+//! a pipe, a terminal, a device written to as it is: to rename over it would destroy it
+//!   of another user, where
+//!   everybody may create some  refused, as the kernel does with fs.protected_fifos
+//! in /dev, /proc               a descriptor of ours (/dev/stdout, /dev/fd/63), or a device
+//! a directory, a socket, a disk   refused
+//! ```
+//!
+//! The mode is that of the umask, or that of the file before if it was ours; of somebody else's only
+//! what both allow. Directories on the way are taken as they are: links among them are the user's
+//! choice (and what `fs.protected_symlinks` is for). [`check()`] tells before a run what [`write()`]
+//! would refuse after it.
 
 use super::console::format;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use nix::unistd::{AccessFlags, Uid, eaccess, geteuid};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process;
 
-/// Names for the temporary file that are tried before giving up: others may be left from runs
-/// that were killed.
-const NAMES_MAX: u32 = 16;
+/// What a directory has in which everybody may create something.
+const WRITABLE_BY_ALL: u32 = 0o002;
+
+/// What a directory has in which only the owner may replace a file.
+const STICKY: u32 = 0o1000;
 
 /// Where the text goes.
 #[derive(Debug, PartialEq, Eq)]
 enum Destination {
     /// `-`.
     Stdout,
-    /// A pipe or device.
-    InPlace,
+    /// In `/dev` or `/proc`, where the links are descriptors of this process.
+    Descriptor,
+    /// A pipe or device elsewhere.
+    Device,
     /// A file to be, in this directory.
     Replace(PathBuf),
 }
@@ -37,15 +56,17 @@ pub fn write(text: &str, destination: impl AsRef<Path>) -> io::Result<()> {
     let path = destination.as_ref();
     match Destination::of(path)? {
         Destination::Stdout => to_stdout(text),
-        Destination::InPlace => in_place(path, text),
+        Destination::Descriptor => descriptor(path, text),
+        Destination::Device => device(path, text),
         Destination::Replace(directory) => replace(path, &directory, text),
     }
-    .map_err(|error| reworded(path, error.kind(), &error.to_string()))
+    .map_err(|error| told(path, &error))
 }
 
 /// Whether it is no file, but a pipe or a device that is written to as it is, or standard output.
 pub fn is_stream(destination: &Path) -> bool {
-    matches!(Destination::of(destination), Ok(Destination::InPlace | Destination::Stdout))
+    let destination = Destination::of(destination);
+    destination.is_ok_and(|destination| !matches!(destination, Destination::Replace(_)))
 }
 
 /// Whether two names are those of one file, which need not be there yet.
@@ -85,26 +106,66 @@ impl Destination {
             };
             reworded(path, error.kind(), &reason)
         })?;
-        // The links in there (`/dev/stdout`, `/dev/fd/63`) are descriptors of this process.
         if whole == Path::new("/dev") || whole.starts_with("/proc") {
-            return Ok(Destination::InPlace);
+            return Ok(Destination::Descriptor);
         }
+        let inside = fs::metadata(&whole).map_err(|error| told(path, &error))?;
         // Asks about a link itself, not about what it leads to.
-        match fs::symlink_metadata(path).map(|found| found.file_type()) {
+        let found = match fs::symlink_metadata(path) {
+            Ok(found) if is_device(&found) => {
+                refuse_planted(path, &found, &inside)?;
+                return Ok(Destination::Device);
+            }
             Ok(found) if found.is_dir() => {
-                Err(reworded(path, ErrorKind::IsADirectory, "it is a directory"))
+                return Err(reworded(path, ErrorKind::IsADirectory, "it is a directory"));
             }
-            Ok(found) if found.is_file() || found.is_symlink() => {
-                Ok(Destination::Replace(directory.into()))
+            Ok(found) if !found.is_file() && !found.is_symlink() => {
+                return Err(reworded(path, ErrorKind::InvalidInput, "it is not a file"));
             }
-            Ok(found) if found.is_fifo() || found.is_char_device() => Ok(Destination::InPlace),
-            Ok(_) => Err(reworded(path, ErrorKind::InvalidInput, "it is not a file")),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Ok(Destination::Replace(directory.into()))
-            }
-            Err(error) => Err(reworded(path, error.kind(), &error.to_string())),
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(told(path, &error)),
+        };
+        eaccess(&whole, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|errno| {
+            let error = io::Error::from(errno);
+            reworded(path, error.kind(), &format!("{}: {error}", shown(directory)))
+        })?;
+        let owner = |of: &Metadata| Uid::from_raw(of.uid());
+        let held = |found| is_held(owner(&found), geteuid(), owner(&inside), inside.mode());
+        match found.is_some_and(held) {
+            true => Err(reworded(
+                path,
+                ErrorKind::PermissionDenied,
+                "it is another user's, and in that directory nobody else may replace it",
+            )),
+            false => Ok(Destination::Replace(directory.into())),
         }
     }
+}
+
+/// What is written to as it is.
+fn is_device(found: &Metadata) -> bool {
+    found.file_type().is_fifo() || found.file_type().is_char_device()
+}
+
+/// A pipe that somebody else has put where everybody may put one: who reads from it, and whether
+/// anybody does, is up to them.
+fn refuse_planted(path: &Path, found: &Metadata, directory: &Metadata) -> io::Result<()> {
+    let is_ours = [geteuid().as_raw(), directory.uid()].contains(&found.uid());
+    match directory.mode() & WRITABLE_BY_ALL == 0 || is_ours {
+        true => Ok(()),
+        false => Err(reworded(
+            path,
+            ErrorKind::PermissionDenied,
+            "it is a pipe or device of another user, in a directory that everybody may write to",
+        )),
+    }
+}
+
+/// Whether the kernel keeps a user from replacing a file of this owner.
+fn is_held(owner: Uid, user: Uid, directory_owner: Uid, directory_mode: u32) -> bool {
+    let may = user.is_root() || user == owner || user == directory_owner;
+    directory_mode & STICKY != 0 && !may
 }
 
 /// A reader that has gone (`| head`) has read what it wanted.
@@ -116,51 +177,55 @@ fn to_stdout(text: &str) -> io::Result<()> {
     }
 }
 
-fn in_place(path: &Path, text: &str) -> io::Result<()> {
+fn descriptor(path: &Path, text: &str) -> io::Result<()> {
     // `/dev/stdout` may lead to a file that already has something in it.
-    OpenOptions::new().append(true).open(path)?.write_all(text.as_bytes())
+    let mut file = OpenOptions::new().append(true).open(path)?;
+    if file.metadata()?.file_type().is_block_device() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is a disk"));
+    }
+    file.write_all(text.as_bytes())
 }
 
-/// Whoever looks sees the old file or the new one; after a failure only the old.
+fn device(path: &Path, text: &str) -> io::Result<()> {
+    // Whoever owns it may have put a link in its place since it was looked at, or a file.
+    let mut file = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    match is_device(&file.metadata()?) {
+        true => file.write_all(text.as_bytes()),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "it has just been replaced")),
+    }
+}
+
+/// Whoever looks sees the old file or the new one; after a failure only the old. Nothing that is
+/// there is opened: neither by the temporary name, which is random and has to be new, nor by the
+/// other.
 fn replace(path: &Path, directory: &Path, text: &str) -> io::Result<()> {
-    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-    let (mut file, temporary) = create_beside(directory, &name.to_os_string())?;
-    let written = file
-        .write_all(text.as_bytes())
-        // Or a crash of the box could leave the new name on an empty file.
-        .and_then(|()| file.sync_all())
-        .and_then(|()| keep_mode(path, &file))
-        .and_then(|()| fs::rename(&temporary, path));
-    written.inspect_err(|_| {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-    })
+    let mut file = tempfile::Builder::new()
+        .prefix(".ringshot.")
+        .suffix(".tmp")
+        // Less the umask: unlike most temporary files, this one is to be read.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    // Or a crash of the box could leave the new name on an empty file.
+    file.as_file().sync_all()?;
+    keep_mode(path, file.as_file())?;
+    file.persist(path)?;
+    Ok(())
 }
 
-/// A new file with a name of its own; `create_new` neither follows a link nor opens what is there.
-fn create_beside(directory: &Path, name: &OsString) -> io::Result<(File, PathBuf)> {
-    let mut attempt = 0;
-    loop {
-        let mut temporary = OsString::from(".");
-        temporary.push(name);
-        temporary.push(format!(".{}-{attempt}.tmp", process::id()));
-        let temporary = directory.join(temporary);
-        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
-            Ok(file) => return Ok((file, temporary)),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < NAMES_MAX => {
-                attempt += 1;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// A file that was readable by few stays so.
+/// A file that was readable by few stays so; one that somebody else has planted, to be written to by
+/// everybody or to run as root, does not make this one so.
 fn keep_mode(path: &Path, file: &File) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(before) if before.is_file() => file.set_permissions(before.permissions()),
-        _ => Ok(()),
-    }
+    let before = match fs::symlink_metadata(path) {
+        Ok(before) if before.is_file() => before,
+        _ => return Ok(()),
+    };
+    let ours = if before.uid() == geteuid().as_raw() { 0o777 } else { file.metadata()?.mode() };
+    file.set_permissions(Permissions::from_mode(before.mode() & ours & 0o777))
+}
+
+fn told(path: &Path, error: &io::Error) -> io::Error {
+    reworded(path, error.kind(), &error.to_string())
 }
 
 fn reworded(path: &Path, kind: ErrorKind, reason: &str) -> io::Error {

@@ -1,7 +1,12 @@
 //! What becomes of a file.
 
 use super::*;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use std::ffi::OsString;
+use std::os::unix::fs::{chown, symlink};
+use std::process;
+use std::thread;
 
 const NEW: &str = "{}\n";
 
@@ -51,26 +56,126 @@ fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
 fn a_link_is_replaced_and_not_followed() {
     let directory = Directory::new("link");
     let (victim, link) = (directory.join("victim"), directory.join("run.json"));
+    for (contents, leads_to) in [(Some("mine"), &victim), (None, &directory.join("nothing"))] {
+        if let Some(contents) = contents {
+            fs::write(&victim, contents).unwrap();
+        }
+        symlink(leads_to, &link).unwrap();
+
+        write(NEW, &link).unwrap();
+
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        assert!(!directory.join("nothing").exists());
+        fs::remove_file(&link).unwrap();
+    }
+}
+
+#[test]
+fn other_names_of_a_file_keep_what_they_had() {
+    let directory = Directory::new("hard-link");
+    let (victim, link) = (directory.join("victim"), directory.join("run.json"));
     fs::write(&victim, "mine").unwrap();
-    symlink(&victim, &link).unwrap();
+    fs::hard_link(&victim, &link).unwrap();
 
     write(NEW, &link).unwrap();
 
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
-    assert!(fs::symlink_metadata(&link).unwrap().is_file());
+    assert_eq!(fs::read_to_string(&link).unwrap(), NEW);
 }
 
 #[test]
-fn a_temporary_name_that_is_taken_is_left_alone() {
-    let directory = Directory::new("taken");
-    let (path, victim) = (directory.join("run.json"), directory.join("victim"));
-    let taken = directory.join(&format!(".run.json.{}-0.tmp", process::id()));
-    symlink(&victim, &taken).unwrap();
+fn a_pipe_is_written_to_and_stays_one() {
+    let directory = Directory::new("pipe");
+    let pipe = directory.join("run.json");
+    mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let reader = thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+
+    check(&pipe).unwrap();
+    write(NEW, &pipe).unwrap();
+
+    assert_eq!(reader.join().unwrap(), NEW);
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn what_took_the_place_of_a_pipe_is_not_written_to() {
+    let directory = Directory::new("swapped");
+    let (victim, pipe) = (directory.join("victim"), directory.join("run.json"));
+    fs::write(&victim, "mine").unwrap();
+    symlink(&victim, &pipe).unwrap();
+    device(&pipe, NEW).unwrap_err();
+    assert_eq!(device(&victim, NEW).unwrap_err().to_string(), "it has just been replaced");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+}
+
+/// Somebody who is not root, and owns nothing.
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn what_somebody_else_has_planted_does_not_help_them() {
+    if !geteuid().is_root() {
+        assert!(
+            std::env::var_os("RINGSHOT_TESTS_MUST_RUN").is_none(),
+            "only root can plant what is somebody else's"
+        );
+        eprintln!("skipped: only root can plant what is somebody else's");
+        return;
+    }
+    let directory = Directory::new("planted");
+    fs::set_permissions(&directory.0, Permissions::from_mode(0o1777)).unwrap();
+    let path = directory.join("run.json");
+    fs::write(&path, "").unwrap();
+    chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o6777)).unwrap();
 
     write(NEW, &path).unwrap();
 
-    assert!(!victim.exists() && fs::symlink_metadata(&taken).unwrap().is_symlink());
-    assert!(path.is_file());
+    let written = fs::metadata(&path).unwrap();
+    assert_eq!(written.uid(), 0);
+    assert_eq!(written.mode() & 0o7022, 0, "{:o}", written.mode());
+
+    let pipe = directory.join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    chown(&pipe, Some(NOBODY), Some(NOBODY)).unwrap();
+    for refused in [check(&pipe), write(NEW, &pipe)] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("of another user"), "{error}");
+    }
+    // In a directory of one's own it is the user's choice.
+    fs::set_permissions(&directory.0, Permissions::from_mode(0o755)).unwrap();
+    check(&pipe).unwrap();
+}
+
+#[test]
+fn the_sticky_bit_is_known_beforehand() {
+    // Owner of the file, user, owner of the directory, its mode.
+    for (owner, user, directory_owner, mode, held) in [
+        (1, 2, 0, 0o1777, true),
+        (1, 2, 0, 0o777, false),
+        (1, 1, 0, 0o1777, false),
+        (1, 2, 2, 0o1777, false),
+        (1, 0, 3, 0o1777, false),
+        (0, 2, 0, 0o1777, true),
+    ] {
+        let [owner, user, directory_owner] = [owner, user, directory_owner].map(Uid::from_raw);
+        assert_eq!(is_held(owner, user, directory_owner, mode), held, "{owner} {user} {mode:o}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_is_known_beforehand() {
+    let directory = Directory::new("read-only");
+    fs::set_permissions(&directory.0, Permissions::from_mode(0o555)).unwrap();
+    let checked = check(directory.join("run.json"));
+    // Root may all the same.
+    assert_eq!(checked.is_ok(), geteuid().is_root());
+    assert_eq!(write(NEW, directory.join("run.json")).is_ok(), checked.is_ok());
+    fs::set_permissions(&directory.0, Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
@@ -106,7 +211,11 @@ fn after_a_failure_nothing_half_written_is_left() {
 #[test]
 fn devices_and_descriptors_are_written_to_as_they_are() {
     for device in ["/dev/null", "/dev/stdout", "/dev/fd/63", "/proc/self/fd/1"] {
-        assert_eq!(Destination::of(Path::new(device)).unwrap(), Destination::InPlace, "{device}");
+        assert_eq!(
+            Destination::of(Path::new(device)).unwrap(),
+            Destination::Descriptor,
+            "{device}"
+        );
     }
     write(NEW, "/dev/null").unwrap();
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
