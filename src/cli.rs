@@ -185,9 +185,15 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "METHOD")]
     pub method: Option<String>,
 
-    /// A request header, `Name: value`; may be repeated
-    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    /// A request header, `Name: value`, or @FILE with one on each line (@- for standard input), so
+    /// that no secret is typed; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER|@FILE")]
     pub headers: Vec<String>,
+
+    /// A request header with variables of the environment, as in 'Authorization: Bearer {{TOKEN}}';
+    /// may be repeated
+    #[arg(long = "expand-header", value_name = "HEADER")]
+    pub expand_headers: Vec<String>,
 
     /// The request's body
     #[arg(short, long, value_name = "TEXT", conflicts_with = "body_file")]

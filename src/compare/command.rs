@@ -8,7 +8,7 @@ use super::tools::{self, Invocation, Output, Reading, Tool};
 use super::trial::{self, End, Trial};
 use super::{judge, markdown, page, plots};
 use crate::cli::CompareArgs;
-use crate::plan::{JsonOutput, redact};
+use crate::plan::{Endpoint, JsonOutput};
 use crate::preflight::cpus::{Cpus, Placement};
 use crate::preflight::descriptors;
 use crate::preflight::host::HostFacts;
@@ -210,10 +210,23 @@ impl<'a> Arena<'a> {
             Target::Bundled { .. } => crate::plan::Endpoint::parse("http://127.0.0.1/")?,
         };
         let mode = Mode::of(&self.plan.run, &endpoint, self.placement.threads);
+        let mut telling = Vec::new();
         for one in contestants.iter_mut().filter(|one| one.row.installed) {
-            if let Some(tool) = one.tool {
-                one.row.cannot = tool.invocation(&mode, self.scratch).err();
+            let Some(tool) = one.tool else { continue };
+            match tool.invocation(&mode, self.scratch) {
+                Ok(told) if told.arguments.iter().any(|word| mode.shown(word) != *word) => {
+                    telling.push(tool.name());
+                }
+                Ok(_) => {}
+                Err(why) => one.row.cannot = Some(why),
             }
+        }
+        if !telling.is_empty() {
+            eprintln!(
+                "ringshot: {} can be given headers only as arguments: while they run, every user of \
+                 this box can read the credentials in `ps`",
+                telling.join(", ")
+            );
         }
         Ok(())
     }
@@ -268,12 +281,12 @@ impl<'a> Arena<'a> {
     fn one_run(&self, round: u32, one: &mut Contestant, site: Site) -> Option<Round> {
         let failed = |note| Some(Round { round, note: Some(note), ..Round::default() });
         let mode = Mode::of(&self.plan.run, &site.endpoint, self.placement.threads);
-        let invocation = match self.invocation(one, &mode) {
+        let invocation = match self.invocation(one, &mode, &site.endpoint) {
             Ok(invocation) => invocation,
             Err(note) => return failed(note),
         };
         one.row.command = std::iter::once(one.row.name.to_string())
-            .chain(invocation.arguments.iter().map(|word| self.shown(word)))
+            .chain(invocation.arguments.iter().map(|word| self.shown(word, &mode)))
             .collect();
         one.row.script = invocation.script.clone();
         for (path, contents) in &invocation.files {
@@ -297,27 +310,30 @@ impl<'a> Arena<'a> {
         }
         let done = Round::of(round, &trial, one.processors(self.processors));
         let written = invocation.written.and_then(|path| std::fs::read_to_string(path).ok());
-        Some(match one.read(&trial, written.unwrap_or_default(), limit) {
+        Some(match one.read(&trial, written.unwrap_or_default(), limit, &mode) {
             Ok(reading) => done.with(&reading, site.seen(), &mode),
             Err(note) => Round { note: Some(note), seen_by_server: site.seen(), ..done },
         })
     }
 
     /// An argument without secrets, and without a directory that is gone when it is read.
-    fn shown(&self, word: &str) -> String {
-        let file = Path::new(word).strip_prefix(self.scratch);
-        file.map_or_else(|_| redact(word), |name| name.to_string_lossy().into_owned())
+    fn shown(&self, word: &str, mode: &Mode) -> String {
+        let scratch = format!("{}/", self.scratch.display());
+        mode.shown(&word.replacen(&scratch, "", 1))
     }
 
-    fn invocation(&self, one: &Contestant, mode: &Mode) -> Result<Invocation, String> {
+    fn invocation(
+        &self,
+        one: &Contestant,
+        mode: &Mode,
+        endpoint: &Endpoint,
+    ) -> Result<Invocation, String> {
         match one.tool {
             Some(tool) => tool.invocation(mode, self.scratch),
             None => {
-                // As it was typed, with its credentials, where there is one.
-                let url = self.plan.typed.url.as_deref().unwrap_or(&mode.url);
-                let (threads, cpus) = (self.placement.threads, &self.placement.workers);
-                let arguments = tools::ringshot_arguments(&self.plan.typed, url, threads, cpus);
-                Ok(Invocation { arguments, ..Invocation::default() })
+                let request = self.plan.run.request(endpoint);
+                let (typed, cpus) = (&self.plan.typed, &self.placement.workers);
+                Ok(tools::invoke_ringshot(typed, mode, &request, cpus, self.scratch))
             }
         }
     }
@@ -330,8 +346,15 @@ impl Contestant {
     }
 
     /// What it says about a run.
-    fn read(&self, trial: &Trial, written: String, limit: Duration) -> Result<Reading, String> {
-        let complaint = match judge::complaint(&trial.stderr, &trial.stdout) {
+    fn read(
+        &self,
+        trial: &Trial,
+        written: String,
+        limit: Duration,
+        mode: &Mode,
+    ) -> Result<Reading, String> {
+        let [stderr, stdout] = [&trial.stderr, &trial.stdout].map(|text| mode.scrubbed(text));
+        let complaint = match judge::complaint(&stderr, &stdout) {
             line if line.is_empty() => "it said nothing".into(),
             line => line,
         };

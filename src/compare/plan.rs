@@ -3,7 +3,7 @@
 use super::tools::{self, Tool};
 use crate::cli::{CompareArgs, RunArgs};
 use crate::connection::CloseMode;
-use crate::plan::{Endpoint, Plan, UsageError, parse};
+use crate::plan::{Endpoint, Plan, UsageError, parse, redact};
 use crate::ports::PortChoice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,9 @@ pub struct Mode {
     pub method: String,
     /// Its headers beside the usual ones, credentials included.
     pub headers: Vec<(String, String)>,
+    /// Those of their values that are not shown, and not passed as arguments where that can be
+    /// avoided: others can read arguments.
+    pub secrets: Vec<String>,
     /// Its body; empty for none.
     pub body: Arc<[u8]>,
     /// The time for one request.
@@ -103,7 +106,8 @@ impl Mode {
     /// The load towards a target.
     pub fn of(plan: &Plan, endpoint: &Endpoint, threads: u32) -> Mode {
         let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
-        let headers = plan.request(endpoint).headers;
+        let request = plan.request(endpoint);
+        let secrets = plan.secrets(&request).into_iter().map(text).collect();
         Mode {
             url: endpoint.url.clone(),
             connections: plan.connections,
@@ -116,12 +120,36 @@ impl Mode {
             pipeline: plan.policy.pipeline,
             close: plan.policy.close,
             method: plan.method.clone(),
-            headers: headers.into_iter().map(|(name, value)| (name, text(value))).collect(),
+            headers: request.headers.into_iter().map(|(name, value)| (name, text(value))).collect(),
+            secrets,
             body: plan.body.clone(),
             timeout: Duration::from_nanos(plan.policy.timeout_ns),
             sources_given: !plan.source_ips.names().is_empty()
                 || matches!(plan.source_ports, PortChoice::Within(_)),
         }
+    }
+
+    /// Whether a value of a header is not shown.
+    pub fn is_secret(&self, value: &str) -> bool {
+        self.secrets.iter().any(|secret| secret == value)
+    }
+
+    /// An argument of a tool as it may be shown.
+    pub fn shown(&self, word: &str) -> String {
+        let of = |(name, value): &(String, String)| {
+            let whole = self.is_secret(value) && word == format!("{name}: {value}");
+            whole.then(|| format!("{name}: ***"))
+        };
+        match self.headers.iter().find_map(of) {
+            Some(shown) => shown,
+            None if self.is_secret(word) => "***".into(),
+            None => redact(word),
+        }
+    }
+
+    /// What a tool has printed as it may be shown.
+    pub fn scrubbed(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
     /// Whether every request has a connection of its own.
@@ -244,5 +272,24 @@ pub(super) mod tests {
         let mode = Mode::of(&plan, plan.endpoint.as_ref().unwrap(), 1);
         assert_eq!(mode.url, "http://a/");
         assert_eq!(mode.headers, [("Authorization".into(), "Basic bWU6c2VjcmV0".into())]);
+        assert_eq!(mode.shown("Authorization: Basic bWU6c2VjcmV0"), "Authorization: ***");
+    }
+
+    #[test]
+    fn what_came_from_a_file_is_not_shown_whatever_its_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "X-Tenant: blue moon\nHost: inner").unwrap();
+        let plan = plan(&format!("-d 1s -HX-Typed:red -H @{}", file.path().display())).unwrap().run;
+        let mode = Mode::of(&plan, &Endpoint::parse("http://a/").unwrap(), 1);
+        assert_eq!(mode.secrets, ["blue moon", "inner"]);
+        for (word, shown) in [
+            ("X-Tenant: blue moon", "X-Tenant: ***"),
+            ("inner", "***"),
+            ("X-Typed: red", "X-Typed: red"),
+            ("-c", "-c"),
+        ] {
+            assert_eq!(mode.shown(word), shown);
+        }
+        assert_eq!(mode.scrubbed("bad header 'blue moon'"), "bad header '***'");
     }
 }

@@ -1,5 +1,6 @@
 //! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
 
+mod headers;
 mod outputs;
 mod pacing;
 pub(crate) mod parse;
@@ -12,6 +13,7 @@ use crate::driver::{EngineChoice, SocketOption};
 use crate::ports::{PortChoice, SourceList};
 use crate::session::http1;
 use crate::slo::Limit;
+use headers::Headers;
 pub use outputs::{JsonOutput, Outputs};
 pub use pacing::Pacing;
 use std::sync::Arc;
@@ -69,6 +71,8 @@ pub struct Plan {
     pub method: String,
     /// Headers beside the usual ones.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// Those of their values that no output may show, as they came from a file or the environment.
+    pub hidden_values: Vec<Vec<u8>>,
     /// The body, empty for none.
     pub body: Arc<[u8]>,
     /// The source addresses that were asked for.
@@ -135,6 +139,7 @@ impl Plan {
         let watch_pid = parse::optional_count("--watch-pid", cli.watch_pid.as_deref())?;
         let watch_pid =
             watch_pid.map(|pid| parse::within_u32("--watch-pid", pid, PID_MAX)).transpose()?;
+        let headers = Headers::of(cli)?;
         let plan = Plan {
             command: command.iter().map(|argument| redact(argument)).collect(),
             endpoint: cli.url.as_deref().map(Endpoint::parse).transpose()?,
@@ -152,11 +157,8 @@ impl Plan {
                 discard_from_bytes: receive_buffer_bytes(pipeline) as u64,
             },
             method: parse::method(cli.method.as_deref(), has_body)?,
-            headers: cli
-                .headers
-                .iter()
-                .map(|text| parse::header(text))
-                .collect::<Result<_, _>>()?,
+            headers: headers.all,
+            hidden_values: headers.hidden,
             body,
             source_ips: match &cli.source_ip {
                 Some(text) => SourceList::parse(text)?,
@@ -225,6 +227,15 @@ impl Plan {
             headers,
             body: self.body.clone(),
         }
+    }
+
+    /// The values of its headers that no output may show: those that came from a file or the
+    /// environment, and those that are credentials by their name.
+    pub fn secrets(&self, request: &http1::Request) -> Vec<Vec<u8>> {
+        let secret = |(name, value): &&(String, Vec<u8>)| {
+            !value.is_empty() && (url::is_secret_name(name) || self.hidden_values.contains(value))
+        };
+        request.headers.iter().filter(secret).map(|(_, value)| value.clone()).collect()
     }
 
     /// Which requests are needed of it.

@@ -112,20 +112,26 @@ pub(super) fn method(text: Option<&str>, has_body: bool) -> Result<String, Usage
     }
 }
 
+/// The form of a header.
+pub(super) const HEADER_ACCEPTED: &str =
+    "give `Name: value`, without line breaks or other control characters";
+
 /// `Name: value`, with the white space around the value removed.
-pub(super) fn header(text: &str) -> Result<(String, Vec<u8>), UsageError> {
-    // Neither the value nor a name that might be half of one is shown: it may be a secret.
-    let accepted = "give `Name: value`, without line breaks or other control characters";
-    let shown = text.split(':').next().filter(|_| text.contains(':')).unwrap_or("");
-    let Some((name, value)) = text.split_once(':') else {
-        return refuse("--header", shown, accepted);
+pub(super) fn header(flag: &str, text: &[u8]) -> Result<(String, Vec<u8>), UsageError> {
+    let Some(colon) = text.iter().position(|&byte| byte == b':') else {
+        // Neither the value nor a name that might be half of one is shown: it may be a secret.
+        return refuse(flag, "", HEADER_ACCEPTED);
     };
-    let value = value.trim_matches([' ', '\t']);
-    let valid = http::HeaderName::from_bytes(name.as_bytes()).is_ok()
-        && http::HeaderValue::from_bytes(value.as_bytes()).is_ok();
+    let (name, value) = (String::from_utf8_lossy(&text[..colon]), &text[colon + 1..]);
+    let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+    let from = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let to = value.iter().rposition(|byte| !blank(byte)).map_or(from, |at| at + 1);
+    let value = &value[from..to];
+    let valid = http::HeaderName::from_bytes(&text[..colon]).is_ok()
+        && http::HeaderValue::from_bytes(value).is_ok();
     match valid {
-        true => Ok((name.to_owned(), value.as_bytes().to_vec())),
-        false => refuse("--header", shown, accepted),
+        true => Ok((name.into_owned(), value.to_vec())),
+        false => refuse(flag, &name, HEADER_ACCEPTED),
     }
 }
 

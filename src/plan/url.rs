@@ -89,6 +89,10 @@ const SECRET_NAMES: [&str; 5] = ["auth", "cookie", "token", "secret", "key"];
 /// An argument of the command line as it may be shown: without the credentials of a URL, and
 /// without the value of a header that carries some.
 pub fn redact(argument: &str) -> String {
+    // A file of headers: only its name is there.
+    if header_argument(argument).starts_with('@') {
+        return argument.to_owned();
+    }
     if let Some(colon) = argument.find(':')
         && is_secret_header(&argument[..colon])
     {
@@ -104,15 +108,26 @@ pub fn redact(argument: &str) -> String {
     format!("{}***{}", &argument[..before], &argument[after..])
 }
 
-/// Whether this begins a header that carries credentials, also as it looks in `-HName`, `-kHName`,
-/// `-H=Name` and `--header=Name`. A URL is none.
+/// Whether this begins a header that carries credentials. A URL is none.
 fn is_secret_header(before_colon: &str) -> bool {
-    let long = before_colon.strip_prefix("--header=");
-    let short = || match before_colon.strip_prefix('-') {
+    is_secret_name(header_argument(before_colon))
+}
+
+/// What is given to `-H`, also as it looks in `-HName`, `-kHName`, `-H=Name` and `--header=Name`;
+/// of anything else the whole.
+fn header_argument(argument: &str) -> &str {
+    let long = ["--header=", "--expand-header="];
+    let long = long.iter().find_map(|flag| argument.strip_prefix(flag));
+    let short = || match argument.strip_prefix('-') {
         Some(flags) => flags.split_once('H').map(|(_, name)| name.trim_start_matches('=')),
         None => None,
     };
-    let name = long.or_else(short).unwrap_or(before_colon).trim().to_ascii_lowercase();
+    long.or_else(short).unwrap_or(argument)
+}
+
+/// Whether a header of this name carries credentials.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     is_name && SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
@@ -185,6 +200,11 @@ mod tests {
             ("-kHX-Auth-Token:x", "-kHX-Auth-Token: ***"),
             ("X-Amz-Security-Token: x", "X-Amz-Security-Token: ***"),
             ("X-Other: a", "X-Other: a"),
+            ("--expand-header=Cookie: a={{B}}", "--expand-header=Cookie: ***"),
+            ("@headers.txt", "@headers.txt"),
+            ("-H@headers.txt", "-H@headers.txt"),
+            ("-kH@a/token:b", "-kH@a/token:b"),
+            ("--header=@headers.txt", "--header=@headers.txt"),
             ("--connections", "--connections"),
         ];
         for (argument, expected) in cases {

@@ -19,7 +19,7 @@ mod wrk;
 
 use super::plan::{Mode, Stop};
 use crate::connection::CloseMode;
-pub use ringshot::arguments as ringshot_arguments;
+pub use ringshot::invocation as invoke_ringshot;
 pub use ringshot::{FOOTNOTE as RINGSHOT_FOOTNOTE, read as read_ringshot};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;

@@ -1,19 +1,52 @@
 //! ringshot itself, as a child like all others: with the flags that were typed.
 
-use super::{Latencies, Output, Reading, text};
+use super::{Invocation, Latencies, Output, Reading, text};
 use crate::cli::RunArgs;
+use crate::compare::plan::Mode;
 use crate::report::console::format::cpu_list;
+use crate::session::http1;
 use serde_json::Value;
+use std::path::Path;
 
 /// What its latency contains.
 pub const FOOTNOTE: &str = "latency (`total`) from opening the connection (kept: from handing over \
                             the request) to the last byte, of every whole answer, to the \
                             microsecond";
 
-/// Its arguments towards a URL, on so many threads and these CPUs, with the document on standard
-/// output.
-pub fn arguments(typed: &RunArgs, url: &str, threads: u32, cpus: &[usize]) -> Vec<String> {
-    let mut words: Vec<String> = vec![url.into()];
+/// How it is told to do this, as it was typed, on these CPUs, with the document on standard output.
+///
+/// Where headers are secrets, or came from elsewhere, all of them are in a file: nobody else can read
+/// it, and what they came from, as standard input, may be there only once.
+pub fn invocation(
+    typed: &RunArgs,
+    mode: &Mode,
+    request: &http1::Request,
+    cpus: &[usize],
+    scratch: &Path,
+) -> Invocation {
+    let from_file = typed.headers.iter().any(|text| text.starts_with('@'));
+    if mode.secrets.is_empty() && !from_file && typed.expand_headers.is_empty() {
+        let headers = typed.headers.iter().map(String::as_str);
+        return Invocation {
+            arguments: arguments(typed, mode, headers, cpus),
+            ..Invocation::default()
+        };
+    }
+    let path = scratch.join("headers");
+    let file = format!("@{}", path.to_string_lossy());
+    let line = |(name, value): &(String, Vec<u8>)| [name.as_bytes(), b": ", value, b"\n"].concat();
+    let lines = request.headers.iter().flat_map(line).collect();
+    let arguments = arguments(typed, mode, std::iter::once(&*file), cpus);
+    Invocation { arguments, files: vec![(path, lines)], ..Invocation::default() }
+}
+
+fn arguments<'a>(
+    typed: &RunArgs,
+    mode: &Mode,
+    headers: impl Iterator<Item = &'a str>,
+    cpus: &[usize],
+) -> Vec<String> {
+    let mut words: Vec<String> = vec![mode.url.clone()];
     let mut option = |flag: &str, value: Option<&str>| {
         if let Some(value) = value {
             // In one word: a value may begin with a dash.
@@ -21,7 +54,7 @@ pub fn arguments(typed: &RunArgs, url: &str, threads: u32, cpus: &[usize]) -> Ve
         }
     };
     let cpus = if cpus.is_empty() { "none".into() } else { cpu_list(cpus) };
-    let threads = threads.to_string();
+    let threads = mode.threads.to_string();
     option("--connections", Some(&typed.connections));
     option("--threads", Some(&threads));
     option("--duration", typed.duration.as_deref());
@@ -30,7 +63,7 @@ pub fn arguments(typed: &RunArgs, url: &str, threads: u32, cpus: &[usize]) -> Ve
     option("--pipeline", typed.pipeline.as_deref());
     option("--close", Some(&typed.close));
     option("--method", typed.method.as_deref());
-    for header in &typed.headers {
+    for header in headers {
         option("--header", Some(header));
     }
     option("--body", typed.body.as_deref());
@@ -83,20 +116,30 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
     use crate::compare::plan::tests::plan;
-    use crate::plan::Plan;
+    use crate::plan::{Endpoint, Plan};
     use clap::Parser;
 
     #[test]
     fn the_child_has_the_plan_that_was_typed() {
+        let scratch = tempfile::tempdir().unwrap();
         for typed in [
             "-d 2s",
             "-k -n 5000 -c 1k --timeout 3s",
             "-p 16 -m PUT -HX:y -H A:-b --body=-x --cpus 0",
             "-r 5 --close rst --source-ports 40000-49999 --source-ip 127.0.0.2",
+            "-d 1s -HX:y -H Cookie:a=b;c -HX:z",
         ] {
             let ours = plan(typed).unwrap();
+            let endpoint = Endpoint::parse("http://a:81/x").unwrap();
+            let mode = Mode::of(&ours.run, &endpoint, 3);
+            let request = ours.run.request(&endpoint);
+            let child = invocation(&ours.typed, &mode, &request, &[0, 2, 3], scratch.path());
+            for (path, text) in child.files {
+                std::fs::write(path, text).unwrap();
+            }
+            assert!(!format!("{:?}", child.arguments).contains("Cookie"), "{:?}", child.arguments);
             let mut words = vec!["ringshot".to_owned()];
-            words.extend(arguments(&ours.typed, "http://a:81/x", 3, &[0, 2, 3]));
+            words.extend(child.arguments);
             let child = Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{error}"));
             let child = Plan::new(&child.run, &[]).unwrap();
             let seen = |plan: &Plan| {
@@ -112,8 +155,19 @@ mod tests {
             );
             assert_eq!(child.endpoint.unwrap().url, "http://a:81/x");
         }
-        let words = arguments(&plan("-d 1s").unwrap().typed, "a", 1, &[]);
-        assert!(words.contains(&"--cpus=none".into()), "{words:?}");
+    }
+
+    #[test]
+    fn credentials_are_in_a_file_and_not_among_the_arguments() {
+        let ours = plan("-d 1s http://me:secret@a/").unwrap();
+        let endpoint = ours.run.endpoint.clone().unwrap();
+        let mode = Mode::of(&ours.run, &endpoint, 1);
+        let request = ours.run.request(&endpoint);
+        let child = invocation(&ours.typed, &mode, &request, &[], Path::new("/s"));
+        assert!(child.arguments.contains(&"--cpus=none".into()), "{:?}", child.arguments);
+        assert!(child.arguments.contains(&"--header=@/s/headers".into()), "{:?}", child.arguments);
+        assert_eq!(child.arguments[0], "http://a/");
+        assert_eq!(child.files[0].1, b"Authorization: Basic bWU6c2VjcmV0\n");
     }
 
     #[test]

@@ -51,16 +51,24 @@ impl Tool for Wrk {
         if mode.is_new_connections() {
             arguments.extend(["-H".into(), "Connection: close".into()]);
         }
-        arguments.extend(super::headers(mode, &[]));
+        let secret = |(_, value): &&(String, String)| mode.is_secret(value);
+        let in_script: Vec<_> = mode.headers.iter().filter(secret).collect();
+        let names: Vec<&str> = in_script.iter().map(|(name, _)| name.as_str()).collect();
+        arguments.extend(super::headers(mode, &names));
         let mut files = Vec::new();
-        if let Some(script) = script(mode, &lua(&mode.body)) {
+        let header =
+            |(name, value): &&(String, String)| (lua(name.as_bytes()), lua(value.as_bytes()));
+        let headers: Vec<_> = in_script.iter().map(header).collect();
+        if let Some(script) = script(mode, &lua(&mode.body), &headers) {
             let path = scratch.join("wrk.lua");
             arguments.extend(["-s".into(), path.to_string_lossy().into_owned()]);
             files.push((path, script.into_bytes()));
         }
         arguments.push(mode.url.clone());
         // What is shown goes into reports, and a body may be a login.
-        let script = script(mode, &format!("<{} bytes>", mode.body.len()));
+        let hidden = headers.into_iter().map(|(name, _)| (name, "\"***\"".into()));
+        let hidden: Vec<_> = hidden.collect();
+        let script = script(mode, &format!("<{} bytes>", mode.body.len()), &hidden);
         Ok(Invocation { arguments, files, script, ..Invocation::default() })
     }
 
@@ -97,9 +105,13 @@ impl Tool for Wrk {
     }
 }
 
-/// The request in Lua, where options do not go as far; `body` as it is to stand in it.
-fn script(mode: &Mode, body: &str) -> Option<String> {
+/// The request in Lua, where options do not go as far or others could read them; `body` and
+/// `headers` as they are to stand in it.
+fn script(mode: &Mode, body: &str, headers: &[(String, String)]) -> Option<String> {
     let mut script = String::new();
+    for (name, value) in headers {
+        let _ = writeln!(script, "wrk.headers[{name}] = {value}");
+    }
     if mode.method != "GET" {
         let _ = writeln!(script, "wrk.method = {}", lua(mode.method.as_bytes()));
     }
@@ -185,6 +197,12 @@ mod tests {
         let shown = invocation("-d 1s -b secret").unwrap().script;
         assert_eq!(shown.unwrap(), "wrk.method = \"POST\"\nwrk.body = <6 bytes>\n");
         assert!(script("-d 1s -p 16").unwrap().contains("for i = 1, 16 do"));
+        let secret = invocation("-d 1s -HA:b -HCookie:c=d").unwrap();
+        assert!(!format!("{:?}", secret.arguments).contains("Cookie"), "{:?}", secret.arguments);
+        assert!(secret.arguments.contains(&"A: b".to_owned()));
+        let file = String::from_utf8(secret.files[0].1.clone()).unwrap();
+        assert_eq!(file, "wrk.headers[\"Cookie\"] = \"c\\061d\"\n");
+        assert_eq!(secret.script.unwrap(), "wrk.headers[\"Cookie\"] = \"***\"\n");
     }
 
     #[test]
