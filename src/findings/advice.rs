@@ -9,9 +9,12 @@ pub fn advice(failure: Failure) -> &'static str {
         (Phase::Connect, Errno(libc::ECONNREFUSED)) => {
             "nobody listens there: is the server running, on this address and port?"
         }
-        (Phase::Connect | Phase::Bind, Errno(libc::EADDRNOTAVAIL)) => {
+        (Phase::Connect, Errno(libc::EADDRNOTAVAIL)) => {
             "no source port is free for this target: --source-ports auto, --close server or rst, or \
-             more source addresses (--source-ip)"
+             more source addresses (--source-ip); or this box has no address to reach it from"
+        }
+        (Phase::Bind, Errno(libc::EADDRNOTAVAIL)) => {
+            "the source address is not on this box: `ip -brief address`, --source-ip"
         }
         (Phase::Connect, Errno(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
             "no route to this address: check `ip route get ADDRESS` and firewalls"

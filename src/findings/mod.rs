@@ -135,6 +135,7 @@ impl Facts<'_> {
 pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
     let rules = [
         ports::exhausted,
+        ports::no_source,
         ports::source_gone,
         ports::slow_search,
         network::conntrack,

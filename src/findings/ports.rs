@@ -13,8 +13,35 @@ const SLOWER: f64 = 3.0;
 /// And at least so long: on a quiet box the fastest may be very fast.
 const SLOW_US: f64 = 500.0;
 
+/// Whether no connection could be opened, and the route to an address of the target has no source
+/// address: what the kernel says then is what it says where no port is left.
+fn lacks_source(facts: &Facts<'_>) -> bool {
+    let ports = facts.ports;
+    let opened = facts.whole.connections_opened;
+    opened == 0 && ports.method == Method::Kernel && ports.sources.iter().any(Vec::is_empty)
+}
+
+/// The target has an address of a family that this box has no address of.
+pub(super) fn no_source(facts: &Facts<'_>) -> Option<Finding> {
+    let (requests, _) = facts.failed(Phase::Connect, Kind::Errno(libc::EADDRNOTAVAIL))?;
+    lacks_source(facts).then(|| Finding {
+        id: "no_source_address".into(),
+        severity: Severity::Error,
+        text: format!(
+            "this box has no source address to reach the target from: {} requests failed for it.",
+            count(requests)
+        ),
+        cure: "`ip -brief address` shows what is there; if IPv6 is switched off, \
+               `sysctl -w net.ipv6.conf.all.disable_ipv6=0`, or an IPv4 address in the URL"
+            .into(),
+    })
+}
+
 /// Requests failed for want of a source port.
 pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
+    if lacks_source(facts) {
+        return None;
+    }
     let failed = |phase, errno| facts.failed(phase, Kind::Errno(errno));
     let (taken, in_use) =
         (failed(Phase::Connect, libc::EADDRNOTAVAIL), failed(Phase::Bind, libc::EADDRINUSE));

@@ -183,6 +183,17 @@ fn exhausted_ports_name_the_4_tuple_the_number_and_the_time() {
 }
 
 #[test]
+fn a_missing_source_address_is_no_lack_of_ports() {
+    let mut run = Run::clean();
+    run.ports.sources = vec![Vec::new()];
+    run.counters.connections_opened = 0;
+    run.fail(Phase::Connect, libc::EADDRNOTAVAIL, 24);
+    let ids = run.ids();
+    assert!(ids.contains(&"no_source_address".to_owned()), "{ids:?}");
+    assert!(!ids.contains(&"ports_exhausted".to_owned()), "{ids:?}");
+}
+
+#[test]
 fn ports_held_by_others_have_another_reason_than_time_wait() {
     let mut run = Run::clean();
     run.ports.method = Method::Rotation;
