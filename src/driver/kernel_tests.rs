@@ -377,6 +377,43 @@ fn an_option_that_fails_is_named_once() {
     }
 }
 
+/// Each of these attempts fails in several steps, and each step posts: twice as much as there is
+/// room for. (No run comes this far: there only the making of sockets fails in the ring, and that
+/// only once the whole box has no file left.)
+#[test]
+fn a_full_completion_queue_is_counted_and_nothing_is_lost() {
+    const SLOTS: u32 = 512;
+    for engine in engines() {
+        // Nobody listens: the handshake fails at once, too.
+        let (_, address) = listener();
+        let unknown = SocketOption::int(libc::IPPROTO_TCP, 9999, 1);
+        let mut driver = driver_of(SLOTS, engine, &[address], &[unknown; 3]);
+        for generation in 1..=3 {
+            let slot = |index| Slot { index, generation };
+            (0..SLOTS).for_each(|index| driver.open(slot(index), 0, None));
+            let mut completions = Vec::new();
+            for _ in 0..100 {
+                driver.turn(PATIENCE, &mut completions).expect("the driver works");
+                if completions.len() == SLOTS as usize {
+                    break;
+                }
+            }
+            completions.sort_by_key(|done| done.token.slot.index);
+            let told = completions.iter().map(|done| done.token);
+            let expected = (0..SLOTS).map(|index| Token { op: Op::Option, slot: slot(index) });
+            assert!(told.eq(expected), "{engine:?}: {} completions", completions.len());
+            for done in completions {
+                let errno = done.result.expect_err("no such option").raw_os_error();
+                assert_eq!(errno, Some(libc::ENOPROTOOPT), "{engine:?}");
+            }
+            (0..SLOTS).for_each(|index| driver.close(slot(index)));
+        }
+        assert_eq!(driver.outstanding(), 0, "{engine:?}");
+        let in_ring = matches!(engine, Engine::IoUring(features) if features.options_in_ring);
+        assert_eq!(driver.overflows() > 0, in_ring, "{engine:?}");
+    }
+}
+
 #[test]
 fn a_receive_can_be_cancelled() {
     for engine in engines() {
