@@ -1,4 +1,5 @@
-//! Every finding, provoked for real in a network namespace, and runs that have none.
+//! Findings, provoked for real in a network namespace, and runs that have none. (Those of what is
+//! taken away in the run are in `faults`.)
 //!
 //! Each test asks the kernel's own counters first: they say that the cause was there. The finding
 //! comes last. Counters start at zero with the namespace.
@@ -8,13 +9,13 @@ mod support;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::netns::{self, Namespace, isolated};
 use support::peers::{self, Listen, Peer};
 use support::{
-    all_findings, assert_consistent, assert_pastes, conntrack, errors, eventually, findings,
+    all_findings, assert_consistent, assert_finding, conntrack, errors, eventually, findings,
     ringshot, server,
 };
 
@@ -41,22 +42,6 @@ fn only_error(document: &Value, expected: &str) -> u64 {
         [(name, count)] if name == expected => *count,
         others => panic!("{others:?} instead of {expected}"),
     }
-}
-
-/// There is a finding of this id, with these words in its text, and with a cure.
-fn assert_finding(document: &Value, id: &str, words: &[&str]) {
-    let all = document.pointer("/kernel/findings").and_then(Value::as_array).expect("findings");
-    let found = all.iter().find(|finding| finding["id"] == id);
-    let found = found.unwrap_or_else(|| panic!("no {id} in {all:?}"));
-    let text = found["text"].as_str().expect("a text");
-    for word in words {
-        assert!(text.to_lowercase().contains(word), "{id}: no {word:?} in {text:?}");
-    }
-    let cure = found["cure"].as_str().expect("a cure");
-    assert!(!cure.is_empty(), "{id}: no cure");
-    assert_pastes(id, cure);
-    let severity = found["severity"].as_str().expect("a severity");
-    assert!(["info", "warning", "error"].contains(&severity), "{id}: {severity}");
 }
 
 /// Fewer ports than connections, each of them for one minute.
@@ -236,61 +221,6 @@ fn conntrack_full() {
         assert!(namespace.conntrack("drop") > 0);
         assert_eq!(namespace.counter("TcpExtListenOverflows"), 0);
         assert_finding(&document, "conntrack_full", &["conntrack"]);
-    });
-}
-
-/// The source address is taken away in the run, as a virtual address that moves to another box.
-#[test]
-fn source_address_gone() {
-    isolated(&["ip"], |_| {
-        let address = |verb: &str| {
-            let mut ip = Command::new("ip");
-            ip.args(["address", verb, "10.99.0.1/32", "dev", "lo"]);
-            assert!(ip.status().expect("ip").success(), "{verb}");
-        };
-        address("add");
-        let server = server();
-        let plan = "-c 8 -d 1500ms --source-ip 10.99.0.1 --json -";
-        let mut command = support::command(&format!("http://{}/ {plan}", server.addr()));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let child = command.spawn().expect("the program starts");
-        std::thread::sleep(Duration::from_millis(500));
-        address("del");
-        let output = child.wait_with_output().expect("output");
-        let document: Value = serde_json::from_slice(&output.stdout).expect("the document");
-
-        assert!(number(&document, "/requests/ok") > 0);
-        let names: Vec<String> = errors(&document).into_iter().map(|(name, _)| name).collect();
-        assert!(names.contains(&"bind/EADDRNOTAVAIL".to_owned()), "{names:?}");
-        assert_finding(&document, "source_address_gone", &["source address"]);
-    });
-}
-
-/// Somebody lowers the limit of the running process.
-#[test]
-fn descriptors_exhausted() {
-    for engine in ["--ring-tier plain", "--engine epoll"] {
-        descriptors_exhausted_over(engine);
-    }
-}
-
-fn descriptors_exhausted_over(engine: &str) {
-    isolated(&["prlimit"], |_| {
-        let server = server();
-        let plan = format!("-c 64 -d 1500ms {engine} --json -");
-        let mut command = support::command(&format!("http://{}/ {plan}", server.addr()));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let child = command.spawn().expect("the program starts");
-        std::thread::sleep(Duration::from_millis(500));
-        let mut prlimit = Command::new("prlimit");
-        prlimit.args(["--pid", &child.id().to_string(), "--nofile=24:24"]);
-        assert!(prlimit.status().expect("prlimit").success());
-        let output = child.wait_with_output().expect("output");
-        let document: Value = serde_json::from_slice(&output.stdout).expect("the document");
-
-        assert!(only_error(&document, "socket/EMFILE") > 0);
-        assert!(number(&document, "/requests/ok") > 0);
-        assert_finding(&document, "descriptors_exhausted", &["descriptor"]);
     });
 }
 

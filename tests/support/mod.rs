@@ -2,14 +2,17 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 pub mod conntrack;
-pub mod faults;
+pub mod hostile;
 pub mod netns;
 pub mod numbers;
 pub mod peers;
 
 use bench_server::{Backend, Config, Server};
 use serde_json::Value;
-use std::process::{Command, Output, Stdio};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The flags for every driver that there is: the ring in each of its tiers, and epoll.
@@ -50,11 +53,17 @@ macro_rules! over_both_engines {
 /// Longer than any run of these tests takes; what is still there then has hung.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What the program has the resident set for, whatever its peers do: twice what it takes for a
+/// usual run, and less than it would for keeping what they send.
+const RESIDENT_BYTES_MAX: u64 = 64 << 20;
+
 /// What a run of the program left behind.
 pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+    /// The most memory that was resident.
+    pub resident_bytes_max: u64,
 }
 
 impl Ran {
@@ -62,6 +71,19 @@ impl Ran {
     pub fn document(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error} in {:?}\n{}", self.stdout, self.stderr))
+    }
+
+    /// The same of a run that came to its end as it should, in what memory it may take.
+    pub fn sane_document(&self) -> Value {
+        // Done, nothing succeeded, or ended by SIGINT.
+        assert!(matches!(self.code, Some(0 | 4 | 130)), "{:?}: {}", self.code, self.stderr);
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        assert!(!self.stderr.contains('\x1b'), "bytes of the server reach the terminal");
+        let resident = 1..RESIDENT_BYTES_MAX;
+        assert!(resident.contains(&self.resident_bytes_max), "{} bytes", self.resident_bytes_max);
+        let document = self.document();
+        assert_consistent(&document);
+        document
     }
 }
 
@@ -83,23 +105,110 @@ pub fn command(arguments: &str) -> Command {
     command
 }
 
-/// Runs a command to its end, within [`PATIENCE`].
-pub fn run_command(mut command: Command) -> Ran {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().expect("the program starts");
-    let id = child.id();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(child.wait_with_output()));
-    let Ok(output) = receiver.recv_timeout(PATIENCE) else {
-        let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
-        panic!("hung: {command:?}");
-    };
-    let Output { status, stdout, stderr } = output.expect("output");
-    Ran {
-        code: status.code(),
-        stdout: String::from_utf8(stdout).expect("UTF-8"),
-        stderr: String::from_utf8(stderr).expect("UTF-8"),
+/// The program with an `/etc/hosts` of its own. Needs `unshare`, and the right to mount.
+pub fn command_with_hosts(hosts: &Path, arguments: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let script = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+    command.args(["--mount", "sh", "-c", script]).arg(hosts);
+    command.arg(env!("CARGO_BIN_EXE_ringshot")).args(arguments.split_whitespace());
+    command
+}
+
+/// A run of the program that is under way.
+pub struct Running {
+    child: Child,
+    name: String,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let stdout = read_beside(child.stdout.take().expect("a pipe"));
+        let stderr = read_beside(child.stderr.take().expect("a pipe"));
+        Running { child, name: format!("{command:?}"), stdout, stderr }
     }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, by its name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(sent.expect("kill").success(), "{name}");
+    }
+
+    /// Waits for its end, within [`PATIENCE`].
+    pub fn finish(mut self) -> Ran {
+        let give_up = Instant::now() + PATIENCE;
+        let mut resident_bytes_max = 0;
+        let status = loop {
+            // What wait4(2) tells begins with the memory of this process.
+            resident_bytes_max = resident_bytes_max.max(peak_bytes(self.pid()));
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            if Instant::now() > give_up {
+                let _ = self.child.kill();
+                panic!("hung: {}", self.name);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        Ran {
+            code: status.code(),
+            stdout: self.stdout.join().expect("UTF-8"),
+            stderr: self.stderr.join().expect("UTF-8"),
+            resident_bytes_max,
+        }
+    }
+}
+
+/// The most memory that a process had resident so far; 0 when it has ended, or is not the program
+/// yet: what is on its way there still has the memory of this process.
+fn peak_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    if !status.starts_with("Name:\tringshot\n") {
+        return 0;
+    }
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.map(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>());
+    kib.map_or(0, |kib| kib.expect("a number") * 1024)
+}
+
+/// Reads a pipe to its end in a thread, so that nobody waits for room in it.
+fn read_beside(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).expect("UTF-8");
+        text
+    })
+}
+
+/// Runs a command to its end, within [`PATIENCE`].
+pub fn run_command(command: Command) -> Ran {
+    Running::start(command).finish()
+}
+
+/// Runs a body over each engine, side by side: most of these runs wait most of the time.
+pub fn on_every_engine(body: impl Fn(&'static str) + Sync) {
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    std::thread::scope(|scope| {
+        let start = |engine| {
+            let thread = std::thread::Builder::new().name(name.clone());
+            let body = &body;
+            (engine, thread.spawn_scoped(scope, move || body(engine)).expect("a thread"))
+        };
+        let runs: Vec<_> = ENGINES.into_iter().map(start).collect();
+        for (engine, run) in runs {
+            if let Err(panic) = run.join() {
+                eprintln!("over {engine}");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
 }
 
 /// Runs the program to its end.
@@ -169,6 +278,22 @@ pub fn findings(document: &Value) -> Vec<String> {
     ids
 }
 
+/// There is a finding of this id, with these words in its text, and with a cure.
+pub fn assert_finding(document: &Value, id: &str, words: &[&str]) {
+    let all = document.pointer("/kernel/findings").and_then(Value::as_array).expect("findings");
+    let found = all.iter().find(|finding| finding["id"] == id);
+    let found = found.unwrap_or_else(|| panic!("no {id} in {all:?}"));
+    let text = found["text"].as_str().expect("a text");
+    for word in words {
+        assert!(text.to_lowercase().contains(word), "{id}: no {word:?} in {text:?}");
+    }
+    let cure = found["cure"].as_str().expect("a cure");
+    assert!(!cure.is_empty(), "{id}: no cure");
+    assert_pastes(id, cure);
+    let severity = found["severity"].as_str().expect("a severity");
+    assert!(["info", "warning", "error"].contains(&severity), "{id}: {severity}");
+}
+
 /// What stands in backticks is accepted by a shell.
 pub fn assert_pastes(id: &str, cure: &str) {
     let pieces: Vec<&str> = cure.split('`').collect();
@@ -204,6 +329,10 @@ pub struct ServerProcess {
 
 impl ServerProcess {
     pub fn start(arguments: &str) -> ServerProcess {
+        ServerProcess::start_at("127.0.0.1:0", arguments)
+    }
+
+    pub fn start_at(listen: &str, arguments: &str) -> ServerProcess {
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_ringshot"));
         let program = program.with_file_name("bench-server");
         if !program.exists() {
@@ -218,7 +347,7 @@ impl ServerProcess {
             assert!(build.status().expect("cargo").success(), "bench-server cannot be built");
         }
         let mut command = Command::new(program);
-        command.args(["--listen", "127.0.0.1:0"]).args(arguments.split_whitespace());
+        command.args(["--listen", listen]).args(arguments.split_whitespace());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
         let output = child.stdout.as_mut().expect("a pipe");

@@ -92,7 +92,17 @@ impl Namespace {
 
     /// Adds a rule to the firewall of this namespace: packets on their way in.
     pub fn drop_incoming(&self, packets: &str) {
-        self.nft(&format!("add rule inet ringshot input {packets} counter drop"));
+        self.filter_incoming(packets, "drop");
+    }
+
+    /// The same, and what is to become of them.
+    pub fn filter_incoming(&self, packets: &str, verdict: &str) {
+        self.nft(&format!("add rule inet ringshot input {packets} counter {verdict}"));
+    }
+
+    /// `ip`, with arguments as a shell would split them.
+    pub fn ip(&self, arguments: &str) {
+        self.run("ip", &arguments.split_whitespace().collect::<Vec<_>>());
     }
 
     /// Switches connection tracking on in this namespace.
@@ -142,6 +152,16 @@ impl Namespace {
         let value =
             |mut row: std::str::SplitWhitespace<'_>| row.nth(at).expect("a value").to_owned();
         rows.map(|row| u64::from_str_radix(&value(row), 16).expect("a number")).sum()
+    }
+
+    /// Connections to a port, as the side that connected has them.
+    pub fn established(&self, port: u16) -> usize {
+        let text = self.file("tcp");
+        let is_one = |line: &&str| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            columns[3] == "01" && columns[2].ends_with(&format!(":{port:04X}"))
+        };
+        text.lines().skip(1).filter(is_one).count()
     }
 
     /// Sockets in TIME_WAIT: those that connected to a port, and those that listened on it.
