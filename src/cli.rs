@@ -1,8 +1,19 @@
 //! What was typed: the flags and their help texts, nothing else. What they mean is decided in
 //! [`crate::plan`], which also words the errors, so most values arrive here as text.
 
+use crate::report::console::format::escape;
 use crate::tuning::command::TuneArgs;
 use clap::{Args, Parser, Subcommand};
+
+/// What is wrong with what was typed, in one line. Usage is left to `--help`.
+pub fn usage_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    // The first paragraph says it.
+    let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    let words: Vec<&str> = what.split_whitespace().collect();
+    // Arguments are repeated as they were typed.
+    format!("{} (see --help)", escape(&words.join(" ")))
+}
 
 /// Opens new HTTP connections over io_uring, as fast as the box can, and says what stopped it.
 ///
@@ -313,4 +324,25 @@ pub struct PacingArgs {
     /// Run for this time first, and keep it out of every number
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     pub warmup: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line_that_steers_no_terminal() {
+        for (argument, text) in [
+            ("--nothing", "unexpected argument '--nothing' found (see --help)"),
+            ("--a\x1b[2J", r"unexpected argument '--a\x1b[2J' found (see --help)"),
+            ("--a\nb", "unexpected argument '--a b' found (see --help)"),
+            (
+                "--body",
+                "a value is required for '--body <TEXT>' but none was supplied (see --help)",
+            ),
+        ] {
+            let error = Cli::try_parse_from(["ringshot", argument]).unwrap_err();
+            assert_eq!(usage_line(&error), text);
+        }
+    }
 }

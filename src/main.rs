@@ -1,7 +1,7 @@
 //! The story of a run: parse, plan, preflight, run, report, exit code.
 
 use clap::Parser;
-use ringshot::cli::{Cli, Command, RunArgs};
+use ringshot::cli::{self, Cli, Command, RunArgs};
 use ringshot::compare;
 use ringshot::experiment::Experiment;
 use ringshot::plan::{JsonOutput, Plan, UsageError};
@@ -56,11 +56,7 @@ fn parse() -> Result<Cli, u8> {
             let _ = error.print();
             return 0;
         }
-        // The first paragraph says what is wrong; usage is in --help.
-        let text = error.to_string();
-        let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-        let words: Vec<&str> = what.split_whitespace().collect();
-        eprintln!("ringshot: {} (see --help)", words.join(" "));
+        eprintln!("ringshot: {}", cli::usage_line(&error));
         USAGE
     })
 }
