@@ -12,7 +12,7 @@ use crate::{compare, search};
 use std::error::Error;
 use std::path::Path;
 
-pub use read::{Saved, read};
+pub use read::{Saved, parse, read};
 
 /// Writes what was asked for, and returns the exit code.
 ///

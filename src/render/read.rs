@@ -30,18 +30,27 @@ pub enum Saved {
 /// # Errors
 /// The file and the reason, for a person.
 pub fn read(path: &Path) -> Result<Saved, String> {
-    parse(path).map_err(|reason| format!("{}: {reason}", escape(&path.to_string_lossy())))
+    let saved = bytes(path).and_then(|text| parse(&text));
+    saved.map_err(|reason| format!("{}: {reason}", escape(&path.to_string_lossy())))
 }
 
-fn parse(path: &Path) -> Result<Saved, String> {
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let read = file.take(BYTES_MAX + 1).read_to_end(&mut text);
     read.map_err(|error| format!("cannot be read: {error}"))?;
-    if text.len() as u64 > BYTES_MAX {
-        return Err(format!("has more than {} MiB: that is no result document", BYTES_MAX >> 20));
+    match text.len() as u64 > BYTES_MAX {
+        true => Err(format!("has more than {} MiB: that is no result document", BYTES_MAX >> 20)),
+        false => Ok(text),
     }
-    let head: Head = parsed(&text).map_err(|error| match error.is_eof() {
+}
+
+/// Understands the bytes of a document.
+///
+/// # Errors
+/// The reason, for a person, as what follows the name of the file.
+pub fn parse(text: &[u8]) -> Result<Saved, String> {
+    let head: Head = parsed(text).map_err(|error| match error.is_eof() {
         true if text.is_empty() => "is empty".to_owned(),
         true => {
             format!(
@@ -53,10 +62,10 @@ fn parse(path: &Path) -> Result<Saved, String> {
         false => format!("is no JSON document ({})", told(error)),
     })?;
     match head.schema.as_ref().and_then(Value::as_str) {
-        Some(SCHEMA) => run(&text),
-        Some(search::SCHEMA) => found(&text),
+        Some(SCHEMA) => run(text),
+        Some(search::SCHEMA) => found(text),
         Some(compare::SCHEMA) => {
-            document(&text).map(|compared| Saved::Comparison(Box::new(compared)))
+            document(text).map(|compared| Saved::Comparison(Box::new(compared)))
         }
         Some(schema) => Err(format!(
             "has the schema \"{}\"; this version reads \"{SCHEMA}\", \"{}\" and \"{}\"",
