@@ -115,3 +115,31 @@ fn no_dependency_is_there_twice_without_a_reason() {
     assert!(twice.is_empty(), "more than one version of {twice:?}; see deny.toml");
     assert!(skipped.is_empty(), "deny.toml excuses what is not there: {skipped:?}");
 }
+
+/// A lock file.
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<Package>,
+}
+
+#[test]
+fn the_fuzz_targets_are_built_from_the_same_versions() {
+    let versions = |text: &str| -> BTreeMap<String, BTreeSet<String>> {
+        let lock: Lock = toml::from_str(text).expect("a lock file");
+        let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for Package { name, version, .. } in lock.package {
+            versions.entry(name).or_default().insert(version);
+        }
+        versions
+    };
+    let ours = versions(include_str!("../Cargo.lock"));
+    for (name, theirs) in versions(include_str!("../fuzz/Cargo.lock")) {
+        let same = ours.get(&name).is_none_or(|ours| theirs.is_subset(ours));
+        assert!(
+            same,
+            "{name} {theirs:?} in fuzz/Cargo.lock, {:?} in Cargo.lock: `cp Cargo.lock fuzz/ && \
+             cargo metadata --manifest-path fuzz/Cargo.toml` puts it right",
+            ours[&name]
+        );
+    }
+}
