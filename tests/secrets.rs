@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use support::peers::{Listen, Peer};
-use support::{Ran, command, run_command};
+use support::{Ran, Running, command, run_command};
 
 /// In every secret of these tests.
 const SECRET: &str = "s3cret";
@@ -136,13 +136,8 @@ fn compare(arguments: &[&str], stdin: Stdio) -> Ran {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program");
     }
     let mut run: Command = command("compare --rounds 2 -d 1s -c 4 -t 1 --json - --with wrk,hey");
-    run.args(arguments).env("PATH", fakes.path()).stdin(stdin);
-    let output = run.stderr(Stdio::piped()).stdout(Stdio::piped()).output().expect("a comparison");
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-    }
+    run.args(arguments).env("PATH", fakes.path());
+    Running::start_with(run, stdin).finish()
 }
 
 #[test]

@@ -13,8 +13,9 @@ pub struct SocketOption {
     value: OptionValue,
 }
 
+/// Room for the largest value, and how many bytes of it the option takes: at most all of them, as the
+/// two constructors see to.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
 struct OptionValue([libc::c_int; 2], usize);
 
 impl SocketOption {
@@ -42,7 +43,7 @@ impl SocketOption {
 
     /// Sets it by setsockopt(2).
     pub(super) fn set(&self, fd: RawFd) -> io::Result<()> {
-        // SAFETY: `pointer` points to `len` bytes of `self`, and the kernel copies them.
+        // SAFETY: `len` bytes from `pointer` on are in the value, and the kernel only reads them.
         match unsafe { libc::setsockopt(fd, self.level, self.name, self.pointer(), self.len()) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),

@@ -123,8 +123,12 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(mut command: Command) -> Running {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn start(command: Command) -> Running {
+        Running::start_with(command, Stdio::null())
+    }
+
+    pub fn start_with(mut command: Command, stdin: Stdio) -> Running {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let stdout = read_beside(child.stdout.take().expect("a pipe"));
         let stderr = read_beside(child.stderr.take().expect("a pipe"));

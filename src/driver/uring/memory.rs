@@ -34,7 +34,7 @@ impl Block {
 
     /// The address of `len` bytes from `offset` on.
     fn at(&self, offset: usize, len: usize) -> *mut u8 {
-        assert!(offset + len <= self.len, "beyond the block");
+        assert!(offset <= self.len && len <= self.len - offset, "beyond the block");
         // SAFETY: within the allocation, as just checked.
         unsafe { self.start.add(offset) }
     }

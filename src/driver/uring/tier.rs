@@ -204,15 +204,15 @@ fn run_one(ring: &mut IoUring, entry: &io_uring::squeue::Entry) -> io::Result<i3
 fn direct_files_are_released_at_once() -> io::Result<bool> {
     let (slow, slow_peer) = UnixStream::pair()?;
     let (closed, mut closed_peer) = UnixStream::pair()?;
+    closed_peer.set_read_timeout(Some(Duration::from_millis(20)))?;
     let mut ring = build(Tier::Direct, 8, 16)?;
     ring.submitter().register_files(&[slow.as_raw_fd(), closed.as_raw_fd()])?;
     drop((slow, closed));
     let mut byte = [0u8; 1];
     let pending = opcode::Recv::new(types::Fixed(0), byte.as_mut_ptr(), 1).build();
-    // SAFETY: `byte` outlives the request: it is awaited below before this function returns.
+    // SAFETY: `byte` outlives the request: from here on nothing returns before it is awaited.
     unsafe { ring.submission().push(&pending).map_err(io::Error::other)? };
     let close = run_one(&mut ring, &opcode::Close::new(types::Fixed(1)).build());
-    closed_peer.set_read_timeout(Some(Duration::from_millis(20)))?;
     let released = matches!(closed_peer.read(&mut [0u8; 1]), Ok(0));
     drop(slow_peer);
     while ring.completion().next().is_none() {
