@@ -37,6 +37,15 @@ struct Package {
     name: String,
     version: String,
     license: Option<String>,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// Nothing for what is not for tests or build scripts alone.
+    kind: Option<String>,
+    optional: bool,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +86,7 @@ fn every_dependency_has_a_licence_that_is_allowed() {
     let allowed: BTreeSet<String> = deny().licenses.allow.into_iter().collect();
     let packages = packages();
     assert!(packages.len() > 50, "only {} packages", packages.len());
-    for Package { name, version, license } in packages {
+    for Package { name, version, license, .. } in packages {
         let license = license.unwrap_or_default();
         assert!(is_allowed(&license, &allowed), "{name} {version}: {license:?}; see deny.toml");
     }
@@ -119,27 +128,53 @@ fn no_dependency_is_there_twice_without_a_reason() {
 /// A lock file.
 #[derive(Deserialize)]
 struct Lock {
-    package: Vec<Package>,
+    package: Vec<Locked>,
+}
+
+#[derive(Deserialize)]
+struct Locked {
+    name: String,
+    version: String,
+    /// Names, with a version behind them where there is more than one.
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+const CURE: &str = "`cp Cargo.lock fuzz/ && cargo metadata --manifest-path fuzz/Cargo.toml` puts \
+                    fuzz/Cargo.lock right";
+
+fn lock(text: &str) -> Vec<Locked> {
+    let lock: Lock = toml::from_str(text).expect("a lock file");
+    lock.package
 }
 
 #[test]
 fn the_fuzz_targets_are_built_from_the_same_versions() {
-    let versions = |text: &str| -> BTreeMap<String, BTreeSet<String>> {
-        let lock: Lock = toml::from_str(text).expect("a lock file");
-        let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for Package { name, version, .. } in lock.package {
-            versions.entry(name).or_default().insert(version);
-        }
-        versions
-    };
-    let ours = versions(include_str!("../Cargo.lock"));
-    for (name, theirs) in versions(include_str!("../fuzz/Cargo.lock")) {
-        let same = ours.get(&name).is_none_or(|ours| theirs.is_subset(ours));
-        assert!(
-            same,
-            "{name} {theirs:?} in fuzz/Cargo.lock, {:?} in Cargo.lock: `cp Cargo.lock fuzz/ && \
-             cargo metadata --manifest-path fuzz/Cargo.toml` puts it right",
-            ours[&name]
-        );
+    let theirs = lock(include_str!("../fuzz/Cargo.lock"));
+    let mut ours: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for Locked { name, version, .. } in lock(include_str!("../Cargo.lock")) {
+        ours.entry(name).or_default().insert(version);
+    }
+    for Locked { name, version, .. } in &theirs {
+        let same = ours.get(name).is_none_or(|ours| ours.contains(version));
+        assert!(same, "{name} {version} is not what ringshot is built from; {CURE}");
+    }
+}
+
+#[test]
+fn the_fuzz_targets_know_what_ringshot_depends_on() {
+    for name in ["ringshot", "bench-server"] {
+        let ours = packages().into_iter().find(|package| package.name == name).expect(name);
+        let needed: BTreeSet<String> = ours
+            .dependencies
+            .into_iter()
+            .filter(|dependency| dependency.kind.is_none() && !dependency.optional)
+            .map(|dependency| dependency.name)
+            .collect();
+        let theirs = lock(include_str!("../fuzz/Cargo.lock"));
+        let theirs = theirs.into_iter().find(|package| package.name == name).expect(name);
+        let first = |text: &String| text.split(' ').next().unwrap_or_default().to_owned();
+        let known: BTreeSet<String> = theirs.dependencies.iter().map(first).collect();
+        assert_eq!(known, needed, "{name}: {CURE}");
     }
 }
