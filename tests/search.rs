@@ -62,7 +62,8 @@ fn a_search_that_was_interrupted_goes_on_from_its_document() {
     let server = server();
     let url = format!("http://{}/limited/1500", server.addr());
     let file = std::env::temp_dir().join(format!("ringshot-search-{}.json", std::process::id()));
-    let arguments = format!("search {STEPS} --from 1200 -t 1 {url} --json {}", file.display());
+    let arguments =
+        format!("search {STEPS} --precision 8% --from 1200 -t 1 {url} --json {}", file.display());
     let mut child = support::command(&arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -92,7 +93,7 @@ fn a_search_that_was_interrupted_goes_on_from_its_document() {
     let after = read();
     assert!(steps(&after) > steps(&before));
     assert_eq!(after["steps"][0], before["steps"][0], "the first steps are those of the file");
-    assert!((number(&after, "/result/rate_per_s") / 1500.0 - 1.0).abs() < 0.05, "{}", ran.stdout);
+    assert!((number(&after, "/result/rate_per_s") / 1500.0 - 1.0).abs() < 0.1, "{}", ran.stdout);
 
     let other = ringshot(&format!("{arguments} -c 5 --resume {}", file.display()));
     assert_eq!(other.code, Some(1));
