@@ -12,6 +12,9 @@ use support::{ringshot, run_command, server};
 /// much load are as many requests as wait for 50 ms.
 const STEPS: &str = "-d 1s --warmup 200ms --budget 55s --slo p99<50ms --slo errors<1%";
 
+/// Where a step has a thousand requests in less.
+const SHORT_STEPS: &str = "-d 700ms --warmup 150ms --budget 55s --slo p99<50ms --slo errors<1%";
+
 /// One search at a time: what is measured to a few percent must not share the CPUs with another.
 static ALONE: Mutex<()> = Mutex::new(());
 
@@ -30,7 +33,7 @@ fn the_capacity_of_a_token_bucket_is_found() {
     let server = server();
     let (begin, capacity) = (Instant::now(), 1_370.0);
     let url = format!("http://{}/limited/{capacity}", server.addr());
-    let ran = ringshot(&format!("search {STEPS} -t 1 {url} --json -"));
+    let ran = ringshot(&format!("search {SHORT_STEPS} -t 1 {url} --json -"));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let document = ran.document();
     let found = number(&document, "/result/rate_per_s");
@@ -62,8 +65,10 @@ fn a_search_that_was_interrupted_goes_on_from_its_document() {
     let server = server();
     let url = format!("http://{}/limited/1500", server.addr());
     let file = std::env::temp_dir().join(format!("ringshot-search-{}.json", std::process::id()));
-    let arguments =
-        format!("search {STEPS} --precision 8% --from 1200 -t 1 {url} --json {}", file.display());
+    let arguments = format!(
+        "search {SHORT_STEPS} --precision 8% --from 1200 -t 1 {url} --json {}",
+        file.display()
+    );
     let mut child = support::command(&arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
