@@ -234,6 +234,23 @@ fn the_end_of_the_stream_is_told_with_the_last_bytes_and_after_them() {
 }
 
 #[test]
+fn what_follows_urgent_data_is_not_missed() {
+    for engine in engines() {
+        let (mut driver, mut peer) = opened(engine, &[]);
+        peer.write_all(b"abc").expect("sent");
+        socket2::SockRef::from(&peer).send_out_of_band(b"!").expect("sent");
+        peer.write_all(b"rest").expect("sent");
+        let mut got = Vec::new();
+        while got.len() < 7 {
+            driver.receive(SLOT, Demand::Read);
+            let count = next(&mut driver).result.expect("bytes");
+            got.extend_from_slice(driver.received(SLOT, count));
+        }
+        assert_eq!(got, b"abcrest", "{engine:?}");
+    }
+}
+
+#[test]
 fn a_buffer_that_is_filled_exactly_says_whether_there_is_more() {
     for engine in engines() {
         for (bytes, more) in [(4096, false), (4097, true)] {

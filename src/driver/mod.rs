@@ -116,7 +116,7 @@ pub struct Completion {
     pub token: Token,
     /// How many bytes (0 for `open`; 0 for `receive` is the end of the stream), or the error.
     pub result: io::Result<usize>,
-    /// After a `receive`: the socket already has more, bytes or the end of the stream.
+    /// After a `receive`: the socket is known to have more already, bytes or the end of the stream.
     pub more: bool,
 }
 

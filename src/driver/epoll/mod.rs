@@ -50,6 +50,8 @@ struct Place {
     readable: bool,
     /// The peer has closed its side.
     ended: bool,
+    /// The peer has sent urgent data, at which a receive stops short.
+    urgent: bool,
 }
 
 /// The driver over epoll. Made and used on one thread.
@@ -125,7 +127,8 @@ impl EpollDriver {
             Err(errno) => return Err((Op::Connect, errno)),
         }
         // Afterwards: a socket that is not connected would report that it has hung up.
-        let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let all =
+            EventFlags::IN | EventFlags::PRI | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(Token { op: Op::Connect, slot }.to_bits());
         epoll::add(&self.waiter, &*socket, data, all).map_err(|errno| {
             place.connecting = false;
@@ -141,6 +144,7 @@ impl EpollDriver {
         }
         let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
         place.ended |= flags.contains(EventFlags::RDHUP);
+        place.urgent |= flags.contains(EventFlags::PRI);
         place.readable |= broken || flags.intersects(EventFlags::IN | EventFlags::RDHUP);
         let writable = broken || flags.contains(EventFlags::OUT);
         if place.connecting {
@@ -190,8 +194,8 @@ impl EpollDriver {
             // bytes will be an edge. What filled it may have done so exactly.
             Ok(count @ 1..) => {
                 let left = count == len && rustix::io::ioctl_fionread(socket).is_ok_and(|n| n > 0);
-                place.readable = left || place.ended;
-                place.readable
+                place.readable = left || place.ended || place.urgent;
+                left || place.ended
             }
             _ => false,
         };
