@@ -76,7 +76,7 @@ fn bodies_of_every_kind_and_size_are_whole() {
         ];
         for (path, flags) in cases {
             let url = format!("http://{}{path}", server.addr());
-            let requests = if path == "/bytes/5000000" { 8 } else { 40 };
+            let requests = if path == "/bytes/5000000" { 4 } else { 16 };
             let document = measure(&format!("{url} -c 4 -t 1 -n {requests} {engine} {flags}"));
             let ok = document.pointer("/requests/ok").and_then(Value::as_u64);
             assert_eq!(ok, Some(requests), "{path} {flags} {engine}: {:?}", errors(&document));

@@ -51,7 +51,8 @@ fn connections_that_are_all_busy_are_told_from_a_slow_server() {
     let server = server();
     // Four connections of 20 ms each: 200 requests per second, however fast the server is.
     let url = format!("http://{}/delay/20", server.addr());
-    let ran = ringshot(&format!("search {STEPS} --from 150 -k -c 4 -t 1 {url} --json -"));
+    let ran =
+        ringshot(&format!("search {STEPS} --precision 4% --from 150 -k -c 4 -t 1 {url} --json -"));
     let document = ran.document();
     let found = number(&document, "/result/rate_per_s");
     // In a second 5% more are ten requests, which are hard to tell from chance.
