@@ -7,15 +7,14 @@ use crate::plan::{Endpoint, JsonOutput, Plan};
 use crate::preflight::checks::{Check, Verdict};
 use crate::preflight::ground::Ground;
 use crate::preflight::host::HostFacts;
-use crate::report::console::Style;
 use crate::report::console::format::{counted, escape, wrapped};
 use crate::report::console::style::Role;
+use crate::report::console::{Style, headline};
 use crate::report::json;
 use crate::tuning::obsolete::{self, Obsolete};
 use crate::tuning::show;
 use serde::Serialize;
 use std::error::Error;
-use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -107,9 +106,14 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
 
 /// What the run would go over.
 fn engine(choice: EngineChoice, ground: &Ground) -> Check {
-    let check = |current: &dyn fmt::Display, needed: &str, why: &str| Check {
+    let tier = ground.engine.tier().map(Tier::name);
+    let current = match ground.no_ring {
+        Some(_) => "no io_uring".into(),
+        None => headline::engine(ground.engine.name(), tier),
+    };
+    let check = |needed: &str, why: &str| Check {
         knob: "engine",
-        current: current.to_string(),
+        current,
         needed: needed.into(),
         verdict: Verdict::Fits,
         why: why.into(),
@@ -122,20 +126,18 @@ fn engine(choice: EngineChoice, ground: &Ground) -> Check {
                 _ => Verdict::Limits,
             },
             cure: no_ring.cure().into(),
-            ..check(&"no io_uring", "io_uring", no_ring.what())
+            ..check("io_uring", no_ring.what())
         },
-        (None, engine @ Engine::IoUring(features)) => {
+        (None, Engine::IoUring(features)) => {
             let why = match features.tier {
                 Tier::Direct => {
                     "the best that there is: direct descriptors, all operations in the ring"
                 }
                 _ => "works; a kernel from 6.13 on opens connections at less CPU",
             };
-            check(&engine, "any tier", why)
+            check("any tier", why)
         }
-        (None, engine @ Engine::Epoll) => {
-            check(&engine, "as asked", "works everywhere, at more CPU than io_uring")
-        }
+        (None, Engine::Epoll) => check("as asked", "works everywhere, at more CPU than io_uring"),
     }
 }
 

@@ -13,18 +13,18 @@
 mod peer;
 mod settings;
 
+use super::transcript::request;
 use peer::Peer;
 use ringshot::connection::CloseMode;
 use ringshot::driver::script::ScriptDriver;
 use ringshot::driver::{Completion, Demand, Driver, Handover, Patience, Slot};
-use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::session::http1::{Http1, RequestBlock, Reuse, Shared};
 use ringshot::tally::Tally;
 use ringshot::worker::{Outcome, Worker};
 use settings::{Run, Until};
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 const US: u64 = 1_000;
@@ -88,18 +88,11 @@ pub fn run(data: &[u8]) {
 }
 
 fn shared(run: &Run) -> Shared {
-    let request = Request {
-        method: "GET".into(),
-        target: "/".into(),
-        host: "h".into(),
-        headers: Vec::new(),
-        body: Arc::new([]),
-    };
     let policy = &run.task.policy;
     let announces_close = policy.close == CloseMode::Server;
     let keeps = !announces_close || policy.requests_per_connection != Some(1);
     let reuse = Reuse { pipeline: policy.pipeline, keeps, announces_close };
-    Shared::new(RequestBlock::new(&request, reuse))
+    Shared::new(RequestBlock::new(&request("GET"), reuse))
 }
 
 /// What holds for every run.

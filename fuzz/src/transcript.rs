@@ -19,16 +19,20 @@ pub struct Play {
     pub forgets: bool,
 }
 
-/// The requests of a worker that asks with this method.
-pub fn block(method: &str) -> RequestBlock {
-    let request = Request {
+/// A request with this method, and nothing else to it.
+pub fn request(method: &str) -> Request {
+    Request {
         method: method.into(),
         target: "/".into(),
         host: "h".into(),
         headers: Vec::new(),
         body: Arc::new([]),
-    };
-    RequestBlock::new(&request, Reuse { pipeline: 1, keeps: true, announces_close: true })
+    }
+}
+
+/// The requests of a worker that asks with this method.
+pub fn block(method: &str) -> RequestBlock {
+    RequestBlock::new(&request(method), Reuse { pipeline: 1, keeps: true, announces_close: true })
 }
 
 impl Play {

@@ -1,7 +1,6 @@
 //! Which driver a run goes over: the ring where there is one, epoll where there is not.
 
 use super::uring::{self, Features, Tier, Unavailable};
-use std::fmt;
 
 /// A driver that this box can run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +13,8 @@ pub enum Engine {
 
 impl Engine {
     /// The best that there could be.
-    pub fn best() -> Engine {
+    #[cfg(test)]
+    pub(crate) fn best() -> Engine {
         Engine::IoUring(Features::best())
     }
 
@@ -31,16 +31,6 @@ impl Engine {
         match self {
             Engine::IoUring(features) => Some(features.tier),
             Engine::Epoll => None,
-        }
-    }
-}
-
-impl fmt::Display for Engine {
-    /// `io_uring (direct)`, `epoll`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.tier() {
-            Some(tier) => write!(f, "{} ({})", self.name(), tier.name()),
-            None => f.write_str(self.name()),
         }
     }
 }
@@ -125,11 +115,5 @@ mod tests {
             assert!(found.no_ring.is_none(), "these tests need io_uring: {found:?}");
             assert!(found.engine.tier() <= Some(Tier::Plain), "{found:?}");
         }
-    }
-
-    #[test]
-    fn an_engine_is_shown_with_its_tier() {
-        assert_eq!(Engine::best().to_string(), "io_uring (direct)");
-        assert_eq!(Engine::Epoll.to_string(), "epoll");
     }
 }

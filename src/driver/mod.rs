@@ -149,6 +149,14 @@ pub struct Patience {
     pub timeout_ns: u64,
 }
 
+/// Where bytes go that nobody reads: large enough to empty a socket buffer at once, small enough to
+/// stay in the second-level cache.
+const SINK_BYTES: usize = 256 * 1024;
+
+/// A cache line between the receive buffers of two slots: a whole page apart they would all compete
+/// for the same few cache sets.
+const BUFFER_GAP_BYTES: usize = 64;
+
 /// What a driver over a kernel is built from.
 #[derive(Clone, Debug)]
 pub struct Config {

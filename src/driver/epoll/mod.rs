@@ -17,7 +17,10 @@
 
 mod wait;
 
-use super::{Completion, Config, Demand, Driver, Handover, Op, Patience, Slot, Token, scoped};
+use super::{
+    BUFFER_GAP_BYTES, Completion, Config, Demand, Driver, Handover, Op, Patience, SINK_BYTES, Slot,
+    Token, scoped,
+};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -25,12 +28,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use wait::Waiter;
-
-/// Large enough to empty a socket buffer at once, small enough to stay in the second-level cache.
-const SINK_BYTES: usize = 256 * 1024;
-
-/// Buffers a whole page apart would all compete for the same few cache sets.
-const CACHE_LINE_BYTES: usize = 64;
 
 /// Events taken in one turn; the rest comes with the next one.
 const EVENTS_MAX: u32 = 512;
@@ -74,7 +71,7 @@ impl EpollDriver {
     /// The kernel's answer to the set-up.
     pub fn new(config: Config) -> io::Result<EpollDriver> {
         let slots = config.slots as usize;
-        let stride = config.receive_buffer_bytes + CACHE_LINE_BYTES;
+        let stride = config.receive_buffer_bytes + BUFFER_GAP_BYTES;
         Ok(EpollDriver {
             waiter: Waiter::new(config.slots.clamp(64, EVENTS_MAX) as usize)?,
             places: (0..slots).map(|_| Place::default()).collect(),
@@ -174,7 +171,7 @@ impl EpollDriver {
         let Some(socket) = &place.socket else { return };
         let buffer = match demand {
             Demand::Read => {
-                let start = index * (self.config.receive_buffer_bytes + CACHE_LINE_BYTES);
+                let start = index * (self.config.receive_buffer_bytes + BUFFER_GAP_BYTES);
                 &mut self.received[start..start + self.config.receive_buffer_bytes]
             }
             Demand::Discard(count) => {
@@ -250,7 +247,7 @@ impl Driver for EpollDriver {
 
     fn received(&self, slot: Slot, count: usize) -> &[u8] {
         let bytes = self.config.receive_buffer_bytes;
-        let start = slot.index as usize * (bytes + CACHE_LINE_BYTES);
+        let start = slot.index as usize * (bytes + BUFFER_GAP_BYTES);
         &self.received[start..start + count.min(bytes)]
     }
 

@@ -10,15 +10,11 @@
 //! costs what it uses. The stride is odd in cache lines: buffers a whole page apart would all
 //! compete for the same few cache sets.
 
+use crate::driver::{BUFFER_GAP_BYTES, SINK_BYTES};
 use std::mem::ManuallyDrop;
 
 /// How much is copied for one send of bytes that are not constant.
 const SEND_COPY_BYTES: usize = 4096;
-
-/// Large enough to empty a socket buffer at once, small enough to stay in the second-level cache.
-const SINK_BYTES: usize = 256 * 1024;
-
-const CACHE_LINE_BYTES: usize = 64;
 
 /// A block that the kernel writes to behind the compiler's back: only ever touched through a
 /// pointer, never as one slice.
@@ -57,7 +53,7 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(slots: usize, receive_buffer_bytes: usize) -> Memory {
-        let stride = receive_buffer_bytes + CACHE_LINE_BYTES;
+        let stride = receive_buffer_bytes + BUFFER_GAP_BYTES;
         Memory {
             receive: ManuallyDrop::new(Block::new(slots * stride)),
             send: ManuallyDrop::new(Block::new(slots * SEND_COPY_BYTES)),
@@ -68,7 +64,7 @@ impl Memory {
     }
 
     fn receive_offset(&self, index: usize) -> usize {
-        index * (self.receive_buffer_bytes + CACHE_LINE_BYTES)
+        index * (self.receive_buffer_bytes + BUFFER_GAP_BYTES)
     }
 
     /// Where the kernel puts what a slot receives.

@@ -53,7 +53,8 @@ pub struct Features {
 
 impl Features {
     /// Those of the newest kernels.
-    pub fn best() -> Features {
+    #[cfg(test)]
+    pub(crate) fn best() -> Features {
         Features {
             tier: Tier::Direct,
             options_in_ring: true,
