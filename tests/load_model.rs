@@ -500,8 +500,8 @@ fn limits_decide_the_exit_code_and_have_a_line_each(engine: &str) {
     assert_eq!(slo[0]["measured"], 1.0);
 
     // Of a server that is not there nothing was measured, and no limit of that is kept.
-    let gone = support::hostile::refused();
-    let (code, passes, slo) = run(&format!("http://{gone}/"), &["p99<30s"]);
+    let gone = support::hostile::Refused::bind();
+    let (code, passes, slo) = run(&format!("http://{}/", gone.address), &["p99<30s"]);
     assert_eq!((code, passes), (Some(4), vec![false]));
     assert!(slo[0]["measured"].is_null(), "{slo:?}");
     std::fs::remove_file(&path).expect("removed");

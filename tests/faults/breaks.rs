@@ -1,7 +1,7 @@
 //! The connection ends, or nothing more comes: at every phase of a request.
 
 use super::support::hostile::Act::*;
-use super::support::hostile::{self, ANSWER};
+use super::support::hostile::{ANSWER, Refused};
 use super::support::{errors, on_every_engine, ringshot};
 use super::{Case, Loss::*, RESET, assert_cases};
 use std::io::Write as _;
@@ -156,8 +156,8 @@ fn a_large_request_that_nobody_reads() {
 #[test]
 fn nobody_listens() {
     on_every_engine(|engine| {
-        let address = hostile::refused();
-        let ran = ringshot(&format!("http://{address}/ -c 4 -n 20 {engine} --json -"));
+        let refused = Refused::bind();
+        let ran = ringshot(&format!("http://{}/ -c 4 -n 20 {engine} --json -", refused.address));
         assert_eq!(ran.code, Some(4), "{}", ran.stderr);
         let document = ran.sane_document();
         assert_eq!(errors(&document), [("connect/ECONNREFUSED".to_owned(), 20)]);

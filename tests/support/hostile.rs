@@ -167,10 +167,20 @@ impl Book {
     }
 }
 
-/// A port on which nobody listens.
-pub fn refused() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
+/// A port on which nobody listens, and nobody else does either as long as this is kept: a port that
+/// were given back could be that of the next server which a test starts.
+pub struct Refused {
+    pub address: SocketAddr,
+    _bound: Socket,
+}
+
+impl Refused {
+    pub fn bind() -> Refused {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        let address = socket.local_addr().expect("an address").as_socket().expect("of IPv4");
+        Refused { address, _bound: socket }
+    }
 }
 
 /// Its connections take little that nobody reads: a large request stays with the client.
