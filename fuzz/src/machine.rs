@@ -17,14 +17,12 @@ use super::transcript::request;
 use peer::Peer;
 use ringshot::connection::CloseMode;
 use ringshot::driver::script::ScriptDriver;
-use ringshot::driver::{Completion, Demand, Driver, Handover, Patience, Slot};
 use ringshot::session::http1::{Http1, RequestBlock, Reuse, Shared};
 use ringshot::tally::Tally;
 use ringshot::worker::{Outcome, Worker};
 use settings::{Run, Until};
 use std::cell::Cell;
-use std::io;
-use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 const US: u64 = 1_000;
@@ -49,9 +47,9 @@ impl Fates<'_> {
     }
 }
 
-/// What the script and the driver around it have in common.
+/// What the script, its driver and the judge have in common.
 struct Common {
-    now_ns: Cell<u64>,
+    now_ns: Rc<Cell<u64>>,
     /// When the last fate was dealt.
     well_from_ns: Cell<Option<u64>>,
     dealt: Cell<u64>,
@@ -64,7 +62,7 @@ pub fn run(data: &[u8]) {
     let run = Run::of(&mut fates);
     fates.dealt = 0;
     let common = Common {
-        now_ns: Cell::new(0),
+        now_ns: Rc::default(),
         well_from_ns: Cell::new(None),
         dealt: Cell::new(0),
         stop: AtomicBool::new(false),
@@ -72,11 +70,11 @@ pub fn run(data: &[u8]) {
     let slots = run.task.slots;
     let mut peer = Peer::new(fates, &run, &common);
     // Places for strangers beside those of the worker.
-    let script = ScriptDriver::new(slots + 2, |slot, verb, replies: &mut Vec<_>| {
+    let driver = ScriptDriver::new(slots + 2, |slot, verb, replies: &mut Vec<_>| {
         peer.answer(slot, verb, replies);
     });
-    let script = if run.confirms { script.confirm_sends() } else { script };
-    let driver = Watched { driver: script, common: &common, turns: 0 };
+    let driver = driver.on_clock(common.now_ns.clone()).end_within(TURNS_MAX);
+    let driver = if run.confirms { driver.confirm_sends() } else { driver };
     let shared = shared(&run);
     let mut worker = Worker::<_, Http1>::new(driver, shared, run.task.clone(), &common.stop);
     worker.warm_up(None).expect("a script does not break");
@@ -133,56 +131,4 @@ fn identity(tally: &Tally, room: u64) {
     assert!(in_flight.is_some_and(|requests| requests <= room), "{counters:?}");
     let entries: u64 = tally.errors.iter().map(|entry| entry.count).sum();
     assert_eq!(entries, counters.failed, "{:?}", tally.errors);
-}
-
-/// Shows the time to the script, and knows a loop that does not end.
-struct Watched<'a, D> {
-    driver: D,
-    common: &'a Common,
-    turns: u64,
-}
-
-impl<D: Driver> Watched<'_, D> {
-    fn look(&self) {
-        self.common.now_ns.set(self.driver.now_ns());
-    }
-}
-
-impl<D: Driver> Driver for Watched<'_, D> {
-    fn now_ns(&self) -> u64 {
-        self.driver.now_ns()
-    }
-
-    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
-        self.look();
-        self.driver.open(slot, address, source);
-    }
-
-    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
-        self.look();
-        self.driver.send(slot, bytes)
-    }
-
-    fn receive(&mut self, slot: Slot, demand: Demand) {
-        self.look();
-        self.driver.receive(slot, demand);
-    }
-
-    fn received(&self, slot: Slot, count: usize) -> &[u8] {
-        self.driver.received(slot, count)
-    }
-
-    fn close(&mut self, slot: Slot) {
-        self.driver.close(slot);
-    }
-
-    fn cancel(&mut self, slot: Slot, op: ringshot::driver::Op) {
-        self.driver.cancel(slot, op);
-    }
-
-    fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()> {
-        self.turns += 1;
-        assert!(self.turns < TURNS_MAX, "the loop does not end");
-        self.driver.turn(patience, completions)
-    }
 }

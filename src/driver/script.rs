@@ -5,10 +5,12 @@
 //! never answered is answered by its cancellation, and a completion comes once.
 
 use super::{Completion, Demand, Driver, Handover, Op, Patience, Slot, Token};
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What the worker has asked for.
@@ -62,7 +64,7 @@ type Due = Reverse<(u64, u64, usize)>;
 /// The driver over a script.
 pub struct ScriptDriver<F> {
     script: F,
-    now_ns: u64,
+    now_ns: Rc<Cell<u64>>,
     due: BinaryHeap<Due>,
     /// Replies that are under way, by place, and the free places.
     replies: Vec<Option<(Slot, Reply)>>,
@@ -73,6 +75,9 @@ pub struct ScriptDriver<F> {
     received: Vec<Arc<[u8]>>,
     /// Whether sends are told of.
     confirm_sends: bool,
+    /// How much later than asked for a turn ends in which nothing happens.
+    late_ns: u64,
+    turns_left: u64,
     asked: Vec<Reply>,
 }
 
@@ -89,7 +94,7 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
     pub fn new(slots: u32, script: F) -> Self {
         ScriptDriver {
             script,
-            now_ns: 0,
+            now_ns: Rc::default(),
             due: BinaryHeap::new(),
             replies: Vec::new(),
             free: Vec::new(),
@@ -97,6 +102,8 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
             outstanding: vec![Vec::with_capacity(4); slots as usize],
             received: (0..slots).map(|_| Arc::new([]) as Arc<[u8]>).collect(),
             confirm_sends: false,
+            late_ns: 0,
+            turns_left: u64::MAX,
             asked: Vec::new(),
         }
     }
@@ -104,6 +111,24 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
     /// Every send is told of, as for bytes that are not constant.
     pub fn confirm_sends(mut self) -> Self {
         self.confirm_sends = true;
+        self
+    }
+
+    /// Runs on this clock, in nanoseconds, which the script can look at, too.
+    pub fn on_clock(mut self, now_ns: Rc<Cell<u64>>) -> Self {
+        self.now_ns = now_ns;
+        self
+    }
+
+    /// Who waits in vain is woken so much too late.
+    pub fn wake_late(mut self, late_ns: u64) -> Self {
+        self.late_ns = late_ns;
+        self
+    }
+
+    /// Takes a loop of more turns for one without an end, and panics.
+    pub fn end_within(mut self, turns: u64) -> Self {
+        self.turns_left = turns;
         self
     }
 
@@ -117,7 +142,7 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
     }
 
     fn schedule(&mut self, slot: Slot, reply: Reply) {
-        let due_ns = self.now_ns + reply.after_ns;
+        let due_ns = self.now_ns.get() + reply.after_ns;
         let entry = Some((reply.slot.unwrap_or(slot), reply));
         let place = match self.free.pop() {
             Some(place) => {
@@ -164,7 +189,7 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
 
 impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
     fn now_ns(&self) -> u64 {
-        self.now_ns
+        self.now_ns.get()
     }
 
     fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
@@ -213,12 +238,18 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
     }
 
     fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()> {
+        self.turns_left = self.turns_left.checked_sub(1).expect("the loop ends");
+        let now_ns = self.now_ns.get();
         // A look takes its time, too.
-        let timeout_ns = self.now_ns + patience.timeout_ns.max(100);
+        let timeout_ns = match patience.timeout_ns {
+            0 => now_ns + 100,
+            timeout_ns => now_ns + timeout_ns.max(100) + self.late_ns,
+        };
         let next_ns = self.due.peek().map_or(timeout_ns, |Reverse((due_ns, ..))| *due_ns);
-        self.now_ns = self.now_ns.max(next_ns.min(timeout_ns));
+        let now_ns = now_ns.max(next_ns.min(timeout_ns));
+        self.now_ns.set(now_ns);
         while let Some(&Reverse((due_ns, _, place))) = self.due.peek() {
-            if due_ns > self.now_ns {
+            if due_ns > now_ns {
                 break;
             }
             self.due.pop();

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use ringshot::connection::{CloseMode, Policy};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::driver::{Completion, Demand, Driver, Handover, Op, Patience, Slot};
+use ringshot::driver::{Driver, Op, Slot};
 use ringshot::failure::Failure;
 use ringshot::pace::{Model, Share};
 use ringshot::ports::Rotation;
@@ -13,7 +13,6 @@ use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
 use ringshot::tally::Tally;
 use ringshot::worker::{Outcome, Task, Worker};
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -185,71 +184,6 @@ impl Seen {
     }
 }
 
-/// Shows the time to a script. A run that takes so many turns never ends.
-struct Watched<D> {
-    driver: D,
-    watch: Watch,
-    turns_left: u64,
-    /// How much later than asked for a turn ends in which nothing happens.
-    late_ns: u64,
-}
-
-impl<D> Watched<D> {
-    fn new(driver: D, watch: &Watch) -> Watched<D> {
-        Watched { driver, watch: watch.clone(), turns_left: 3_000_000, late_ns: 0 }
-    }
-}
-
-impl<D: Driver> Watched<D> {
-    fn look(&self) {
-        self.watch.now_ns.set(self.driver.now_ns());
-    }
-}
-
-impl<D: Driver> Driver for Watched<D> {
-    fn now_ns(&self) -> u64 {
-        self.driver.now_ns()
-    }
-
-    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
-        self.look();
-        self.driver.open(slot, address, source);
-    }
-
-    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
-        self.look();
-        self.driver.send(slot, bytes)
-    }
-
-    fn receive(&mut self, slot: Slot, demand: Demand) {
-        self.look();
-        self.driver.receive(slot, demand);
-    }
-
-    fn received(&self, slot: Slot, count: usize) -> &[u8] {
-        self.driver.received(slot, count)
-    }
-
-    fn close(&mut self, slot: Slot) {
-        self.driver.close(slot);
-    }
-
-    fn cancel(&mut self, slot: Slot, op: Op) {
-        self.driver.cancel(slot, op);
-    }
-
-    fn turn(
-        &mut self,
-        patience: Patience,
-        completions: &mut Vec<Completion>,
-    ) -> std::io::Result<()> {
-        self.turns_left = self.turns_left.checked_sub(1).expect("the loop ends");
-        let late_ns = if patience.timeout_ns > 0 { self.late_ns } else { 0 };
-        let patience = Patience { timeout_ns: patience.timeout_ns + late_ns, ..patience };
-        self.driver.turn(patience, completions)
-    }
-}
-
 /// What a server decides about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -266,8 +200,7 @@ pub enum Turn {
 /// follows.
 pub fn served(task: Task, watch: &Watch, habit: impl FnMut(Turn) -> Option<Reply>) -> Outcome {
     let slots = task.slots;
-    let driver = ScriptDriver::new(slots, server(slots, watch.clone(), habit));
-    run_over(task, Watched::new(driver, watch))
+    run_over(task, watched(watch, slots, server(slots, watch.clone(), habit)))
 }
 
 /// As [`served`], and who waits is woken this much too late.
@@ -278,8 +211,8 @@ pub fn served_late(
     habit: impl FnMut(Turn) -> Option<Reply>,
 ) -> Outcome {
     let slots = task.slots;
-    let driver = ScriptDriver::new(slots, server(slots, watch.clone(), habit));
-    run_over(task, Watched { late_ns, ..Watched::new(driver, watch) })
+    let driver = watched(watch, slots, server(slots, watch.clone(), habit));
+    run_over(task, driver.wake_late(late_ns))
 }
 
 /// As [`served`], and each send is told of.
@@ -296,8 +229,15 @@ pub fn served_confirming(
             replies.push(Reply::new(US, Op::Send, Ok(bytes.len())));
         }
     };
-    let driver = ScriptDriver::new(slots, confirming).confirm_sends();
-    run_over(task, Watched::new(driver, watch))
+    run_over(task, watched(watch, slots, confirming).confirm_sends())
+}
+
+/// A driver on a watch's clock. A run that takes so many turns never ends.
+fn watched<F>(watch: &Watch, slots: u32, script: F) -> ScriptDriver<F>
+where
+    F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>),
+{
+    ScriptDriver::new(slots, script).on_clock(watch.now_ns.clone()).end_within(3_000_000)
 }
 
 /// One connection, as the server has it.
