@@ -64,6 +64,7 @@ fn asked_for_the_ring_it_does_not_run_without() {
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
         let said = words(&ran.stderr);
         assert!(said.contains(reason) && said.contains(cure), "{said}");
+        assert!(said.contains("--engine epoll"), "{said}");
         assert_eq!(ran.stdout, "");
     }
 }

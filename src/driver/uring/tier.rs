@@ -83,9 +83,14 @@ impl Unavailable {
     }
 }
 
+/// As an error, for who insists on the ring.
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "io_uring cannot be used: {}\n  cure: {}", self.what, self.cure)
+        let Unavailable { what, cure } = self;
+        write!(
+            f,
+            "io_uring cannot be used: {what}\n  cure: {cure}\n  or go without it: --engine epoll"
+        )
     }
 }
 
