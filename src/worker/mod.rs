@@ -143,12 +143,12 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             self.driver.turn(patience, &mut completions)?;
             let before_ns = std::mem::replace(&mut self.around.now_ns, self.driver.now_ns());
             let late_ns = self.around.now_ns.checked_sub(before_ns + patience.timeout_ns);
+            // A turn that brought something took its time for that.
             match (patience.timeout_ns, late_ns) {
-                (0, _) if completions.is_empty() => {
-                    self.looked_ns += self.around.now_ns - before_ns;
-                }
+                _ if !completions.is_empty() => {}
+                (0, _) => self.looked_ns += self.around.now_ns - before_ns,
                 (1.., Some(late_ns)) => self.lead.learn(late_ns),
-                _ => {}
+                (1.., None) => {}
             }
             self.around.tallies.current().counters.turns += 1;
             // What came due while the slots were busy stands in line before one of them is free.
