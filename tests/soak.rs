@@ -208,7 +208,7 @@ fn adds_up(flags: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("soak.md");
     let mut words = vec!["soak", "--requests", "1500", "-c", "24", "--ringshot"];
-    words.extend([env!("CARGO_BIN_EXE_ringshot"), "-o", output.to_str().expect("UTF-8")]);
+    words.extend([env!("CARGO_BIN_EXE_ringshot"), "--report", output.to_str().expect("UTF-8")]);
     words.extend(flags.split(' '));
     let args = soak::Args::try_parse_from(&words).unwrap_or_else(|error| panic!("{error}"));
     let checks = soak::run(&args).expect("a run");

@@ -69,8 +69,8 @@ pub struct Args {
     pub ringshot: PathBuf,
 
     /// Where the report goes; ringshot's own is beside it
-    #[arg(long, short, value_name = "FILE.md", default_value = "reports/soak.md")]
-    pub output: PathBuf,
+    #[arg(long, short = 'o', value_name = "FILE.md", default_value = "reports/soak.md")]
+    pub report: PathBuf,
 
     /// Further flags of ringshot, such as `--close client`
     #[arg(last = true, value_name = "FLAGS")]
@@ -93,7 +93,7 @@ fn main() -> ExitCode {
 /// # Errors
 /// When there was nothing to judge, or the report cannot be written.
 pub fn run(args: &Args) -> Result<Vec<Check>, Box<dyn Error>> {
-    file::check(&args.output)?;
+    file::check(&args.report)?;
     let server = server()?;
     let (mut command, document) = command(args, &server);
     // The document of another run must not be taken for this one's.
@@ -124,7 +124,7 @@ pub fn run(args: &Args) -> Result<Vec<Check>, Box<dyn Error>> {
         eprintln!("{:6}  {:12}  {}", check.verdict(), check.name, check.text);
     }
     let page = page::page(args, &report, &watched.samples, &outcome, &checks);
-    file::write(&page, &args.output)?;
+    file::write(&page, &args.report)?;
     Ok(checks)
 }
 
@@ -138,7 +138,7 @@ fn server() -> std::io::Result<Server> {
 
 /// What to start, and where its document will be.
 fn command(args: &Args, server: &Server) -> (Command, PathBuf) {
-    let beside = |end: &str| args.output.with_extension(format!("run.{end}"));
+    let beside = |end: &str| args.report.with_extension(format!("run.{end}"));
     let mut path = format!("/faulty/{}", args.faults);
     if !args.switch.is_zero() {
         let seconds = args.switch.as_secs_f64();

@@ -48,7 +48,7 @@ pub fn page(
     table(&mut page, &["check", "verdict", "numbers"], checks.iter().map(check));
     faults(&mut page, outcome);
     parts(&mut page, judge::under_load(samples), outcome);
-    let own = args.output.with_extension("run.md");
+    let own = args.report.with_extension("run.md");
     let own = own.file_name().unwrap_or_default().to_string_lossy();
     let _ = writeln!(
         page,
