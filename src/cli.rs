@@ -1,13 +1,22 @@
 //! What was typed: the flags and their help texts, nothing else. What they mean is decided in
 //! [`crate::plan`], which also words the errors, so most values arrive here as text.
 
+use crate::plan::redact;
 use crate::report::console::format::escape;
 use crate::tuning::command::TuneArgs;
+use clap::error::ContextValue;
 use clap::{Args, Parser, Subcommand};
 
 /// What is wrong with what was typed, in one line. Usage is left to `--help`.
 pub fn usage_line(error: &clap::Error) -> String {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    // A secret may stand where no argument was expected: behind a forgotten -H, as a URL of another
+    // tool's command line.
+    for (_, value) in error.context() {
+        if let ContextValue::String(word) = value {
+            text = text.replace(word, &redact(word));
+        }
+    }
     // The first paragraph says it.
     let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     let words: Vec<&str> = what.split_whitespace().collect();

@@ -6,7 +6,7 @@ use clap::Parser;
 use ringshot::cli::{self, Cli, Command, RunArgs};
 use ringshot::compare::ComparePlan;
 use ringshot::documentation;
-use ringshot::plan::{Outputs, Plan, UsageError};
+use ringshot::plan::{Endpoint, Outputs, Plan, UsageError};
 use ringshot::report::console::format;
 use ringshot::search::SearchPlan;
 use ringshot::session::Session;
@@ -75,9 +75,6 @@ fn keep_off_the_disk(cli: &mut Cli) {
     };
     run.body_file = None;
     run.headers.retain(|header| !header.starts_with('@'));
-    if run.body.as_deref().is_some_and(|body| body.starts_with('@')) {
-        run.body = None;
-    }
 }
 
 /// What follows from a plan without asking anybody: nothing typed becomes a second request.
@@ -88,6 +85,17 @@ fn is_carried_out(plan: &Plan) {
     assert!(!plan.socket_options().is_empty());
     let Some(endpoint) = &plan.endpoint else { return };
     assert!(endpoint.port > 0 && !endpoint.host.is_empty());
+    if let Some(credentials) = &endpoint.authorization {
+        let tells = |word: &String| {
+            let shown = Endpoint::parse(word);
+            shown.is_ok_and(|shown| shown.authorization.as_ref() == Some(credentials))
+        };
+        // A password may be what is shown instead of one; a header may look like a URL.
+        let is_header = |word: &String| plan.headers.iter().any(|(name, _)| word.contains(name));
+        let mut words =
+            plan.command.iter().filter(|word| !word.contains("***") && !is_header(word));
+        assert_eq!(words.find(|word| tells(word)), None, "credentials are shown");
+    }
     let request = plan.request(endpoint);
     let header_bytes: usize =
         request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();

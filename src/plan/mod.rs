@@ -4,6 +4,7 @@ mod headers;
 mod outputs;
 mod pacing;
 pub(crate) mod parse;
+mod redaction;
 mod url;
 
 use crate::cli::RunArgs;
@@ -16,9 +17,10 @@ use crate::slo::Limit;
 use headers::Headers;
 pub use outputs::{JsonOutput, Outputs};
 pub use pacing::Pacing;
+pub(crate) use redaction::redact;
 use std::sync::Arc;
 use std::time::Duration;
-pub use url::{Endpoint, redact};
+pub use url::Endpoint;
 
 /// How long a run takes when nothing is said.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
@@ -141,7 +143,7 @@ impl Plan {
             watch_pid.map(|pid| parse::within_u32("--watch-pid", pid, PID_MAX)).transpose()?;
         let headers = Headers::of(cli)?;
         let plan = Plan {
-            command: command.iter().map(|argument| redact(argument)).collect(),
+            command: redaction::command(command, cli),
             endpoint: cli.url.as_deref().map(Endpoint::parse).transpose()?,
             connections: parse::within_u32("--connections", connections, 16_777_216)?,
             threads,
@@ -233,7 +235,8 @@ impl Plan {
     /// environment, and those that are credentials by their name.
     pub fn secrets(&self, request: &http1::Request) -> Vec<Vec<u8>> {
         let secret = |(name, value): &&(String, Vec<u8>)| {
-            !value.is_empty() && (url::is_secret_name(name) || self.hidden_values.contains(value))
+            !value.is_empty()
+                && (redaction::is_secret_name(name) || self.hidden_values.contains(value))
         };
         request.headers.iter().filter(secret).map(|(_, value)| value.clone()).collect()
     }

@@ -127,11 +127,13 @@ pub(super) fn header(flag: &str, text: &[u8]) -> Result<(String, Vec<u8>), Usage
     let from = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
     let to = value.iter().rposition(|byte| !blank(byte)).map_or(from, |at| at + 1);
     let value = &value[from..to];
-    let valid = http::HeaderName::from_bytes(&text[..colon]).is_ok()
-        && http::HeaderValue::from_bytes(value).is_ok();
-    match valid {
-        true => Ok((name.into_owned(), value.to_vec())),
-        false => refuse(flag, &name, HEADER_ACCEPTED),
+    // What is no name may be a part of the secret, too.
+    if http::HeaderName::from_bytes(&text[..colon]).is_err() {
+        return refuse(flag, "", HEADER_ACCEPTED);
+    }
+    match http::HeaderValue::from_bytes(value) {
+        Ok(_) => Ok((name.into_owned(), value.to_vec())),
+        Err(_) => refuse(flag, &name, HEADER_ACCEPTED),
     }
 }
 

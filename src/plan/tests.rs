@@ -78,7 +78,7 @@ fn values_that_cannot_be_used_name_the_flag_and_the_form() {
         (&["-m", "CONNECT"], "--method CONNECT: a tunnel"),
         (&["-H", "X: a\r\nY: b"], "--header X: give `Name: value`, without line breaks"),
         (&["-H", "no colon"], "--header : give `Name: value`"),
-        (&["-H", "X Y: b"], "--header X Y: give"),
+        (&["-H", "X Y: b"], "--header : give `Name: value`"),
         (&["--cpus", "3-1"], "--cpus 3-1: give CPU numbers"),
         (&["--body-file", "/nonexistent/file"], "--body-file /nonexistent/file: No such file"),
     ];
