@@ -7,10 +7,13 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
-use support::{Ran, assert_consistent, findings, run_command, server};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use support::{Ran, assert_consistent, command, findings, run_command, server};
 
 /// Runs the program where `io_uring_setup` fails with `errno`.
-fn without_ring(errno: i32, arguments: &str) -> Ran {
+fn without_ring(errno: i32, command: Command) -> Ran {
     let rules = BTreeMap::from([(libc::SYS_io_uring_setup, vec![])]);
     let answer = SeccompAction::Errno(errno.unsigned_abs());
     let filter = SeccompFilter::new(
@@ -20,7 +23,6 @@ fn without_ring(errno: i32, arguments: &str) -> Ran {
         ARCH.try_into().expect("an architecture with seccomp"),
     );
     let filter: BpfProgram = filter.expect("a filter").try_into().expect("a program");
-    let command = support::command(arguments);
     // A filter holds for the thread that set it, and for its children.
     let run = std::thread::spawn(move || {
         seccompiler::apply_filter(&filter).expect("no_new_privs is enough");
@@ -32,7 +34,7 @@ fn without_ring(errno: i32, arguments: &str) -> Ran {
 /// What each answer means, and what helps.
 const REASONS: [(i32, &str, &str); 3] = [
     (libc::EPERM, "a seccomp filter forbids it", "seccomp=unconfined"),
-    (libc::ENOSYS, "built without it", "CONFIG_IO_URING"),
+    (libc::ENOSYS, "a seccomp filter", "seccomp=unconfined"),
     (libc::ENOMEM, "not enough memory", "more memory"),
 ];
 
@@ -40,7 +42,10 @@ const REASONS: [(i32, &str, &str); 3] = [
 fn auto_falls_back_to_epoll_aloud() {
     let server = server();
     for (errno, reason, cure) in REASONS {
-        let ran = without_ring(errno, &format!("http://{}/ -c 8 -n 500 --json -", server.addr()));
+        let ran = without_ring(
+            errno,
+            command(&format!("http://{}/ -c 8 -n 500 --json -", server.addr())),
+        );
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         let said = words(&ran.stderr);
         assert!(said.contains("io_uring cannot be used") && said.contains("epoll"), "{said}");
@@ -51,7 +56,9 @@ fn auto_falls_back_to_epoll_aloud() {
         assert_eq!(document["ring_tier"], Value::Null);
         assert_eq!(document["requests"]["ok"], 500);
         assert_eq!(findings(&document), ["io_uring_unavailable"]);
-        let finding = &document["kernel"]["findings"][0];
+        let all = document["kernel"]["findings"].as_array().expect("findings");
+        let finding = all.iter().find(|finding| finding["id"] == "io_uring_unavailable");
+        let finding = finding.expect("it is there");
         assert!(finding["text"].as_str().expect("a text").contains(reason), "{finding}");
         assert!(finding["cure"].as_str().expect("a cure").contains(cure), "{finding}");
     }
@@ -60,7 +67,7 @@ fn auto_falls_back_to_epoll_aloud() {
 #[test]
 fn asked_for_the_ring_it_does_not_run_without() {
     for (errno, reason, cure) in REASONS {
-        let ran = without_ring(errno, "http://127.0.0.1:9/ -n 1 --engine io_uring");
+        let ran = without_ring(errno, command("http://127.0.0.1:9/ -n 1 --engine io_uring"));
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
         let said = words(&ran.stderr);
         assert!(said.contains(reason) && said.contains(cure), "{said}");
@@ -73,7 +80,7 @@ fn asked_for_the_ring_it_does_not_run_without() {
 fn asked_for_epoll_it_says_nothing_of_the_ring() {
     let server = server();
     let plan = format!("http://{}/ -c 8 -n 500 --engine epoll --json -", server.addr());
-    let ran = without_ring(libc::EPERM, &plan);
+    let ran = without_ring(libc::EPERM, command(&plan));
     assert_eq!((ran.code, ran.stderr.contains("io_uring")), (Some(0), false), "{}", ran.stderr);
     assert_eq!(findings(&ran.document()), [""; 0]);
 }
@@ -81,7 +88,7 @@ fn asked_for_epoll_it_says_nothing_of_the_ring() {
 #[test]
 fn the_doctor_says_what_a_plan_would_go_over() {
     let verdict = |flags: &str| {
-        let ran = without_ring(libc::EPERM, &format!("doctor {flags} --json -"));
+        let ran = without_ring(libc::EPERM, command(&format!("doctor {flags} --json -")));
         let checks = ran.document()["checks"].clone();
         let engine = checks
             .as_array()
@@ -91,6 +98,35 @@ fn the_doctor_says_what_a_plan_would_go_over() {
     assert_eq!(verdict(""), "limits");
     assert_eq!(verdict("--engine io_uring"), "prevents");
     assert_eq!(verdict("--engine epoll"), "fits");
+}
+
+#[test]
+fn a_comparison_says_what_it_compares() {
+    let server = server();
+    let directory = tempfile::tempdir().expect("a directory");
+    let tool = directory.path().join("wrk");
+    std::fs::write(&tool, "#!/bin/sh\nexit 1\n").expect("a script");
+    std::fs::set_permissions(&tool, Permissions::from_mode(0o755)).expect("a program");
+    let compare = |flags: &str| {
+        let url = format!("http://{}/", server.addr());
+        let plan = format!("compare {url} --with wrk --rounds 1 -d 1s -c 4 {flags} --json -");
+        let mut compare = command(&plan);
+        compare.env("PATH", directory.path());
+        without_ring(libc::EPERM, compare)
+    };
+    let ran = compare("");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let document = ran.document();
+    assert_eq!(
+        (&document["plan"]["engine"], &document["plan"]["ring_tier"]),
+        (&"epoll".into(), &Value::Null)
+    );
+    assert_eq!(document["tools"][0]["rounds"][0]["errors"], 0);
+    let notes = document["notes"].to_string();
+    assert!(notes.contains("epoll") && notes.contains("seccomp=unconfined"), "{notes}");
+    let ran = compare("--engine io_uring");
+    assert_eq!((ran.code, ran.stdout), (Some(1), String::new()), "{}", ran.stderr);
+    assert!(words(&ran.stderr).contains("a seccomp filter forbids it"), "{}", ran.stderr);
 }
 
 #[test]

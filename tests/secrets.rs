@@ -128,15 +128,18 @@ fn errors_name_the_place_and_not_the_secret() {
 fn compare(arguments: &[&str], stdin: Stdio) -> Ran {
     let fakes = tempfile::tempdir().expect("a directory");
     for tool in ["wrk", "hey"] {
-        let script = "#!/bin/sh\ncase \"$1\" in --version|-V) echo 'fake 9.8.7'; exit 0;; esac\n\
-                      case \"$*\" in *s3cret*) echo \"$* told\" >&2;; *) echo untold >&2;; esac\n\
-                      exit 3\n";
+        let script = r#"#!/bin/sh
+case "$1" in --version|-V) echo 'fake 9.8.7'; exit 0;; esac
+for word; do case $word in *.lua) mode=$(stat -c %a "${word%/*}");; esac; done
+case "$*" in *s3cret*) echo "$* told" >&2;; *) echo "untold $mode" >&2;; esac
+exit 3
+"#;
         let program = fakes.path().join(tool);
         fs::write(&program, script).expect("a script");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program");
     }
     let mut run: Command = command("compare --rounds 2 -d 1s -c 4 -t 1 --json - --with wrk,hey");
-    run.args(arguments).env("PATH", fakes.path());
+    run.args(arguments).env("PATH", format!("{}:/usr/bin:/bin", fakes.path().display()));
     Running::start_with(run, stdin).finish()
 }
 
@@ -160,7 +163,8 @@ fn a_comparison_hands_them_on_and_shows_none() {
         assert!(round["ok"].as_u64().expect("a count") > 0 && round["errors"] == 0, "{round}");
     }
     assert!(ours["command"].to_string().contains("\"--header=@headers\""), "{ours}");
-    assert_eq!(row("wrk")["rounds"][0]["note"], "exit code 3: untold");
+    // Its script is in a directory that nobody else can look into.
+    assert_eq!(row("wrk")["rounds"][0]["note"], "exit code 3: untold 700");
     let hey = row("hey");
     let note = hey["rounds"][0]["note"].as_str().expect("a note");
     assert!(note.contains("X-Tenant: ***") && note.ends_with("told"), "{note}");

@@ -8,6 +8,7 @@ use super::tools::{self, Invocation, Output, Reading, Tool};
 use super::trial::{self, End, Trial};
 use super::{judge, markdown, page, plots};
 use crate::cli::CompareArgs;
+use crate::driver::{Engine, Found};
 use crate::plan::{Endpoint, JsonOutput};
 use crate::preflight::cpus::{Cpus, Placement};
 use crate::preflight::descriptors;
@@ -17,10 +18,13 @@ use crate::report::markdown::beside;
 use crate::report::{Host, json};
 use crate::signals::Signals;
 use std::error::Error;
+use std::fs::Permissions;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
 
 const NOTHING_SUCCEEDED: u8 = 4;
 
@@ -61,11 +65,23 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     for note in &placement.notes {
         eprintln!("ringshot: {note}");
     }
+    // Each run of ringshot finds the same, and its own words of it are not seen.
+    let (tier, connections) = (plan.run.ring_tier, plan.run.connections);
+    let Found { engine, no_ring } = plan.run.engine.find(tier, placement.threads, connections)?;
+    let fallback = no_ring.map(|no_ring| {
+        format!(
+            "ringshot went over epoll, at more CPU per request than over io_uring, which cannot be \
+             used here: {}. Cure: {}.",
+            no_ring.what(),
+            no_ring.cure()
+        )
+    });
+    fallback.iter().for_each(|note| eprintln!("ringshot: {note}"));
     // Before the first child: it must not outlive us.
     let signals = Signals::catch()?;
     let mut contestants = contestants(&plan, &signals)?;
     let mut target = Target::of(&plan.run, &placement)?;
-    let scratch = tempfile::tempdir().map_err(|error| format!("no temporary files: {error}"))?;
+    let scratch = scratch().map_err(|error| format!("no temporary files: {error}"))?;
     let arena = Arena::new(&plan, &placement, &allowed, &signals, scratch.path());
     // The children inherit the limit of descriptors.
     let facts = HostFacts { descriptors: descriptors::raise_limit(), ..HostFacts::default() };
@@ -75,10 +91,11 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         _ => (Box::new(io::stdout()), Style::stdout()),
     };
     arena.find_out_who_can(&mut contestants, &target)?;
-    let setup = arena.setup();
+    let setup = arena.setup(engine);
     listening(page::head(&setup, &rows(&contestants), plan.rounds, &mut out, style))?;
     let (begin, begun_at) = (Instant::now(), SystemTime::now());
-    let notes = arena.rounds(&mut contestants, &mut target)?;
+    let mut notes = arena.rounds(&mut contestants, &mut target)?;
+    notes.extend(fallback);
     let around = Circumstances {
         plan: &plan,
         setup,
@@ -98,6 +115,12 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         None if !document.succeeded() => NOTHING_SUCCEEDED,
         None => 0,
     })
+}
+
+/// Headers and bodies are in there, and may be secrets: nobody else gets in.
+fn scratch() -> io::Result<TempDir> {
+    let only_ours = Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix("ringshot.").permissions(only_ours).tempdir()
 }
 
 fn rows(contestants: &[Contestant]) -> Vec<Row> {
@@ -194,9 +217,9 @@ impl<'a> Arena<'a> {
         Arena { plan, placement, signals, scratch, cpus, processors }
     }
 
-    fn setup(&self) -> Setup {
+    fn setup(&self, engine: Engine) -> Setup {
         let server = self.placement.server.as_deref().unwrap_or_default();
-        Setup::of(self.plan, self.placement.threads, &self.cpus, server)
+        Setup::of(self.plan, self.placement.threads, engine, &self.cpus, server)
     }
 
     /// Whether each tool can do this, before anything is started.

@@ -6,6 +6,7 @@ use super::statistics::Spread;
 use super::tools::{Latencies, Reading};
 use super::trial::Trial;
 use super::verdict;
+use crate::driver::Engine;
 use crate::report::{Host, Word};
 use crate::statistics::{median, rounded};
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,12 @@ pub struct Setup {
     pub cpus: Vec<usize>,
     /// Where the bundled server ran; empty when there was none, or it was not pinned.
     pub server_cpus: Vec<usize>,
+    /// What ringshot went over: `io_uring` or `epoll`.
+    #[serde(default)]
+    pub engine: Option<Word>,
+    /// With which features of the ring; null over epoll.
+    #[serde(default)]
+    pub ring_tier: Option<Word>,
 }
 
 /// One tool.
@@ -188,7 +195,13 @@ pub struct Medians {
 
 impl Setup {
     /// What all of them were given.
-    pub(super) fn of(plan: &ComparePlan, threads: u32, cpus: &[usize], server: &[usize]) -> Setup {
+    pub(super) fn of(
+        plan: &ComparePlan,
+        threads: u32,
+        engine: Engine,
+        cpus: &[usize],
+        server: &[usize],
+    ) -> Setup {
         let run = &plan.run;
         Setup {
             url: run.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
@@ -204,6 +217,8 @@ impl Setup {
             timeout_s: run.policy.timeout_ns as f64 / 1e9,
             cpus: cpus.to_vec(),
             server_cpus: server.to_vec(),
+            engine: Some(engine.name().into()),
+            ring_tier: engine.tier().map(|tier| tier.name().into()),
         }
     }
 }

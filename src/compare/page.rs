@@ -70,8 +70,14 @@ pub(super) fn how_often(setup: &Setup, rounds: u32, tools: usize) -> String {
         Some(_) => String::new(),
         None => format!("; the server {}, new for every run", place(&setup.server_cpus)),
     };
+    let engine = match &setup.engine {
+        Some(name) => {
+            format!("; ringshot over {}", headline::engine(name, setup.ring_tier.as_deref()))
+        }
+        None => String::new(),
+    };
     format!(
-        "{} of {} of {each} each, {}, {}{server}",
+        "{} of {} of {each} each, {}, {}{server}{engine}",
         counted(rounds.into(), "round"),
         counted(tools as u64, "run"),
         counted(setup.threads.into(), "thread"),
@@ -250,7 +256,7 @@ mod tests {
                         the server closes";
         assert_eq!(what_runs(&setup), expected);
         let expected = "3 rounds of 2 runs of 1 s each, 1 thread, on CPU 1; the server on CPU 0, \
-                        new for every run";
+                        new for every run; ringshot over io_uring (direct)";
         assert_eq!(how_often(&setup, 3, 2), expected);
         let kept = Setup { requests_per_connection: None, pipeline: 16, ..setup };
         assert!(what_runs(&kept).ends_with("64 connections, keep-alive, 16 pipelined"));

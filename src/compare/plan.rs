@@ -5,6 +5,7 @@ use crate::cli::{CompareArgs, RunArgs};
 use crate::connection::CloseMode;
 use crate::plan::{Endpoint, Plan, UsageError, parse, redact};
 use crate::ports::PortChoice;
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,13 +144,19 @@ impl Mode {
         match self.headers.iter().find_map(of) {
             Some(shown) => shown,
             None if self.is_secret(word) => "***".into(),
-            None => redact(word),
+            None => match word.strip_prefix("--body=") {
+                Some(body) => format!("--body=<{} bytes>", body.len()),
+                None => redact(word),
+            },
         }
     }
 
     /// What a tool has printed as it may be shown.
     pub fn scrubbed(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        // The longest first: one may be a part of another.
+        let mut secrets: Vec<&String> = self.secrets.iter().collect();
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
     }
 
     /// Whether every request has a connection of its own.

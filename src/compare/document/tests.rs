@@ -50,7 +50,7 @@ pub(in crate::compare) fn document(rows: Vec<Row>) -> Document {
     let mut plan = plan("-d 1s --rounds 3").unwrap();
     plan.run.command = ["ringshot", "compare", "-d", "1s"].map(String::from).into();
     let around = Circumstances {
-        setup: Setup::of(&plan, 1, &[1], &[0]),
+        setup: Setup::of(&plan, 1, Engine::best(), &[1], &[0]),
         plan: &plan,
         host: Host { kernel: "6.18.0".into(), cpu_model: "a processor".into(), cpus: 2, ..host() },
         begun_at: "2026-01-31T12:00:00.000Z".into(),
