@@ -237,39 +237,52 @@ fn direct_files_are_released_at_once() -> io::Result<bool> {
 pub(super) fn explain(error: &io::Error) -> Unavailable {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let disabled = read("/proc/sys/kernel/io_uring_disabled");
-    let disabled = disabled.trim();
-    let seccomp = read("/proc/self/status")
+    let is_filtered = read("/proc/self/status")
         .lines()
         .any(|line| line.starts_with("Seccomp:") && !line.ends_with('0'));
+    reason(error, disabled.trim(), is_filtered)
+}
+
+/// What an error means where `kernel.io_uring_disabled` is this (empty: there is no such setting,
+/// for want of io_uring or before kernel 6.6), and system calls are filtered or not.
+fn reason(error: &io::Error, disabled: &str, is_filtered: bool) -> Unavailable {
+    const ALLOW: &str = "start the container with --security-opt seccomp=unconfined, or with a \
+                         profile that allows io_uring_setup, io_uring_enter and io_uring_register";
+    const NEW_KERNEL: &str = "use a kernel from 5.15 on with CONFIG_IO_URING=y";
     let (what, cure) = match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) if !disabled.is_empty() && disabled != "0" => (
+        Some(libc::EPERM | libc::EACCES) if !["", "0"].contains(&disabled) => (
             format!("kernel.io_uring_disabled is {disabled}"),
-            "sysctl -w kernel.io_uring_disabled=0",
+            "sysctl -w kernel.io_uring_disabled=0".into(),
         ),
-        Some(libc::EPERM | libc::EACCES) if seccomp => (
+        Some(libc::EPERM | libc::EACCES) if is_filtered => (
             "a seccomp filter forbids it, as the default profiles of container engines do".into(),
-            "start the container with --security-opt seccomp=unconfined, \
-             or with a profile that allows io_uring_setup, io_uring_enter and io_uring_register",
+            ALLOW.into(),
         ),
-        Some(libc::ENOSYS) => (
-            "this kernel is built without it".into(),
-            "use a kernel from 5.15 on with CONFIG_IO_URING=y",
+        // A kernel with the setting has what is said to be missing.
+        Some(libc::ENOSYS) if !disabled.is_empty() => {
+            ("a seccomp filter says that this kernel has none, and it has".into(), ALLOW.into())
+        }
+        Some(libc::ENOSYS) if is_filtered => (
+            "this kernel is built without it, or a seccomp filter says so".into(),
+            format!("{NEW_KERNEL}; or {ALLOW}"),
         ),
+        Some(libc::ENOSYS) => ("this kernel is built without it".into(), NEW_KERNEL.into()),
         Some(libc::ENOMEM) => (
             "there is not enough memory for its rings".into(),
             "more memory for the container or control group, or fewer connections (-c); before \
-             kernel 5.12 ulimit -l unlimited",
+             kernel 5.12 ulimit -l unlimited"
+                .into(),
         ),
         Some(libc::EOPNOTSUPP) => (
             "this kernel lacks an operation that is needed".into(),
-            "use a kernel from 5.15 on (6.13 and later are the fastest)",
+            "use a kernel from 5.15 on (6.13 and later are the fastest)".into(),
         ),
         Some(libc::EMFILE | libc::ENFILE) => {
-            ("no file descriptor is free".into(), "ulimit -n 65536; sysctl fs.file-max")
+            ("no file descriptor is free".into(), "ulimit -n 65536; sysctl fs.file-max".into())
         }
-        _ => (error.to_string(), "see `man io_uring_setup` for this error"),
+        _ => (error.to_string(), "see `man io_uring_setup` for this error".into()),
     };
-    Unavailable { what, cure: cure.into() }
+    Unavailable { what, cure }
 }
 
 #[cfg(test)]
@@ -286,7 +299,24 @@ mod tests {
 
     #[test]
     fn an_errno_is_explained_with_a_cure() {
-        let unavailable = explain(&io::Error::from_raw_os_error(libc::ENOSYS)).to_string();
-        assert!(unavailable.contains("built without") && unavailable.contains("cure:"));
+        let cases = [
+            (libc::EPERM, "2", false, "io_uring_disabled is 2", "sysctl -w"),
+            (libc::EPERM, "1", true, "io_uring_disabled is 1", "sysctl -w"),
+            (libc::EPERM, "0", true, "seccomp filter forbids", "seccomp=unconfined"),
+            (libc::EPERM, "", true, "seccomp filter forbids", "seccomp=unconfined"),
+            (libc::EPERM, "0", false, "not permitted", "man io_uring_setup"),
+            (libc::ENOSYS, "0", true, "seccomp filter says", "seccomp=unconfined"),
+            (libc::ENOSYS, "", true, "built without it, or a seccomp", "CONFIG_IO_URING=y; or"),
+            (libc::ENOSYS, "", false, "built without it", "CONFIG_IO_URING"),
+            (libc::ENOMEM, "0", false, "memory", "fewer connections"),
+            (libc::EMFILE, "0", false, "descriptor", "ulimit -n"),
+            (libc::EINVAL, "0", false, "Invalid argument", "man io_uring_setup"),
+        ];
+        for (errno, disabled, is_filtered, what, cure) in cases {
+            let error = io::Error::from_raw_os_error(errno);
+            let Unavailable { what: said, cure: advised } = reason(&error, disabled, is_filtered);
+            assert!(said.contains(what), "{said}");
+            assert!(advised.contains(cure), "{advised}");
+        }
     }
 }
