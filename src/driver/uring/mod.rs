@@ -72,6 +72,8 @@ pub struct UringDriver {
     /// Plain descriptors that were made in the ring and wait to be connected.
     unconnected: Vec<Slot>,
     overflows: u64,
+    /// Taken before the turn they belong to, as the kernel had no room for more.
+    early: Vec<Completion>,
     /// A queue was too full to submit: told by the next turn.
     broken: Option<io::Error>,
 }
@@ -131,6 +133,7 @@ impl UringDriver {
             outstanding: 0,
             unconnected: Vec::with_capacity(slots as usize),
             overflows: 0,
+            early: Vec::new(),
             broken: None,
         })
     }
@@ -152,13 +155,11 @@ impl UringDriver {
     fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: whatever the entries of this file point to is owned by the driver and stays in
         // place until the operation has completed: buffers and constant block live in `memory` and
-        // `config`, which `drop` frees only when nothing is outstanding; addresses and option
-        // values are read while the entry is submitted or, for options, executed before `drop`.
+        // `config`, and `drop` gives neither back unless the kernel has said that nothing is under
+        // way; addresses are read while the entry is submitted, option values are read then, too.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
-            if let Err(error) = self.ring.submit()
-                && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
-            {
-                self.broken = Some(error);
+            self.submit();
+            if self.broken.is_some() {
                 return;
             }
         }
@@ -169,11 +170,23 @@ impl UringDriver {
         let queue = self.ring.submission();
         let free = queue.capacity() - queue.len();
         drop(queue);
-        if free < entries
-            && let Err(error) = self.ring.submit()
-            && !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY | libc::EAGAIN))
-        {
-            self.broken = Some(error);
+        if free < entries {
+            self.submit();
+        }
+    }
+
+    /// Submits what is queued, without waiting.
+    fn submit(&mut self) {
+        let Err(error) = self.ring.submit() else { return };
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            // The kernel takes nothing more before completions have been taken.
+            Some(libc::EBUSY | libc::EAGAIN) => {
+                let mut early = std::mem::take(&mut self.early);
+                self.harvest(&mut early);
+                self.early = early;
+            }
+            _ => self.broken = Some(error),
         }
     }
 
@@ -211,7 +224,10 @@ impl UringDriver {
                         (token.op, errno) = (op, first_errno);
                     }
                 }
-                Op::Send if place.quiet_send && current => {
+                // Of a connection that is gone: the slot is not given on before a send that is told
+                // of has ended, so this is one that nobody counts.
+                Op::Send if !current => continue,
+                Op::Send if place.quiet_send => {
                     if result >= 0 {
                         continue;
                     }
@@ -358,7 +374,9 @@ impl Driver for UringDriver {
         if self.ring.submission().cq_overflow() {
             self.overflows += 1;
         }
-        self.enter(patience)?;
+        let timeout_ns = if self.early.is_empty() { patience.timeout_ns } else { 0 };
+        self.enter(Patience { timeout_ns, ..patience })?;
+        completions.append(&mut self.early);
         self.harvest(completions);
         self.connect_new_sockets();
         Ok(())
@@ -382,6 +400,7 @@ impl Drop for UringDriver {
             }
             self.close(slot);
         }
+        self.submit();
         let patience = Patience { want: 1, linger_ns: 0, timeout_ns: 100_000_000 };
         let give_up = Instant::now() + Duration::from_secs(1);
         let mut completions = Vec::new();
@@ -397,9 +416,19 @@ impl Drop for UringDriver {
                 self.close(slot);
             }
         }
-        if self.outstanding > 0 {
-            // Memory that the kernel may still write to is never given back.
+        // Sends that nobody hears of are not counted: the kernel is asked to end whatever is left
+        // (from 6.0 on), and says when it has.
+        let within = types::Timespec::from(Duration::from_secs(1));
+        let all = types::CancelBuilder::any();
+        let ended = self.ring.submitter().register_sync_cancel(Some(within), all);
+        let ended = match ended.map_err(|error| error.raw_os_error()) {
+            Ok(()) | Err(Some(libc::ENOENT)) => self.outstanding == 0,
+            Err(_) => false,
+        };
+        if !ended {
+            // What the kernel may still write to or read is never given back.
             self.memory.leak();
+            std::mem::forget(self.config.constant.clone());
         }
     }
 }
