@@ -14,7 +14,7 @@
 //!   of another user, where
 //!   everybody may create some  refused, as the kernel does with fs.protected_fifos
 //! in /dev, /proc               a descriptor of ours (/dev/stdout, /dev/fd/63), or a device
-//! a directory, a socket, a disk   refused
+//! a directory, a socket, a disk   refused, and what is missing in /dev and /proc
 //! ```
 //!
 //! The mode is that of the umask, or that of the file before if it was ours; of somebody else's only
@@ -26,6 +26,7 @@ use super::console::format;
 use nix::unistd::{AccessFlags, Uid, eaccess, geteuid};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -71,11 +72,8 @@ pub fn is_stream(destination: &Path) -> bool {
 
 /// Whether two names are those of one file, which need not be there yet.
 pub fn is_same(one: &Path, other: &Path) -> bool {
-    let whole = |path: &Path| {
-        let directory = path.parent().filter(|parent| *parent != Path::new(""));
-        let directory = directory.unwrap_or(Path::new(".")).canonicalize().ok()?;
-        Some(directory.join(path.file_name()?))
-    };
+    let whole =
+        |path: &Path| Some(directory_of(path)?.canonicalize().ok()?.join(path.file_name()?));
     one == other || whole(one).is_some_and(|one| whole(other) == Some(one))
 }
 
@@ -92,10 +90,8 @@ impl Destination {
         if path == Path::new("-") {
             return Ok(Destination::Stdout);
         }
-        let directory = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            Some(_) => Path::new("."),
-            None => return Err(reworded(path, ErrorKind::IsADirectory, "it is not a file name")),
+        let Some(directory) = directory_of(path) else {
+            return Err(reworded(path, ErrorKind::IsADirectory, "it is not a file name"));
         };
         let whole = directory.canonicalize().map_err(|error| {
             let reason = match error.kind() {
@@ -107,7 +103,11 @@ impl Destination {
             reworded(path, error.kind(), &reason)
         })?;
         if whole == Path::new("/dev") || whole.starts_with("/proc") {
-            return Ok(Destination::Descriptor);
+            let found = fs::metadata(path).map_err(|error| told(path, &error))?;
+            return match found.is_file() || is_device(&found) {
+                true => Ok(Destination::Descriptor),
+                false => Err(reworded(path, ErrorKind::InvalidInput, "it is no file or pipe")),
+            };
         }
         let inside = fs::metadata(&whole).map_err(|error| told(path, &error))?;
         // Asks about a link itself, not about what it leads to.
@@ -140,6 +140,16 @@ impl Destination {
             )),
             false => Ok(Destination::Replace(directory.into())),
         }
+    }
+}
+
+/// Where a file of this name is; `None` if it names no file. (`parent()` takes no notice of a slash at
+/// the end.)
+fn directory_of(path: &Path) -> Option<&Path> {
+    match path.parent()? {
+        _ if path.as_os_str().as_bytes().ends_with(b"/") => None,
+        parent if parent == Path::new("") => Some(Path::new(".")),
+        parent => Some(parent),
     }
 }
 
@@ -189,10 +199,14 @@ fn descriptor(path: &Path, text: &str) -> io::Result<()> {
 fn device(path: &Path, text: &str) -> io::Result<()> {
     // Whoever owns it may have put a link in its place since it was looked at, or a file.
     let mut file = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
-    match is_device(&file.metadata()?) {
-        true => file.write_all(text.as_bytes()),
-        false => Err(io::Error::new(ErrorKind::InvalidInput, "it has just been replaced")),
+    let found = file.metadata()?;
+    if !is_device(&found) {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it has just been replaced"));
     }
+    if let Some(directory) = directory_of(path) {
+        refuse_planted(path, &found, &fs::metadata(directory)?)?;
+    }
+    file.write_all(text.as_bytes())
 }
 
 /// Whoever looks sees the old file or the new one; after a failure only the old. Nothing that is

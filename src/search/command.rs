@@ -8,8 +8,8 @@ use crate::cli::SearchArgs;
 use crate::experiment::Experiment;
 use crate::plan::JsonOutput;
 use crate::report::console::{Progress, Style};
-use crate::report::json;
 use crate::report::markdown::beside;
+use crate::report::{file, json};
 use crate::signals::Signals;
 use std::error::Error;
 use std::io::{self, Write};
@@ -72,7 +72,10 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         listening(page::row(steps.len() + 1, &step, &mut out, style))?;
         let aftermath = step.aftermath();
         steps.push(step);
-        if let Some(JsonOutput::File(path)) = &plan.step.outputs.json {
+        // Whoever reads from a pipe gets one document, the last.
+        if let Some(JsonOutput::File(path)) = &plan.step.outputs.json
+            && !file::is_stream(path)
+        {
             json::write(&Document::new(&plan, &steps, &circumstances, false), path)?;
         }
         if steps.iter().all(|step| step.ok == 0) {
