@@ -86,7 +86,7 @@ fn every_drift_is_found_and_nothing_else() {
         ("threads", |s, _| s[150..].iter_mut().for_each(|s| s.threads += 1), &["threads"]),
         (
             "slots",
-            |_, o| o.in_flight[200..].iter_mut().for_each(|(_, n)| *n = (*n).min(57)),
+            |_, o| o.in_flight[200..].iter_mut().for_each(|(_, n)| *n = (*n).min(62)),
             &["slots"],
         ),
         ("a slot that rests", |_, o| o.in_flight[200..].iter_mut().for_each(|(_, n)| *n -= 1), &[]),

@@ -4,7 +4,8 @@
 //! request for /faulty/PERCENT/QUIET_S/FAULTY_S
 //!    |- quiet now?            -> answer             by the time since the first of them
 //!    |- not in the share?     -> answer             never more than half a request off
-//!    '- the next kind in turn -> fault, counted     so all kinds are met equally often
+//!    '- the next kind in turn -> fault, counted     all kinds equally often, but that a
+//!                                                    close stands in for a stall too many
 //! ```
 //!
 //! Nothing is drawn by lot: a client that has counted its failures by kind can be held against the

@@ -11,8 +11,8 @@ pub const MEMORY_DRIFT_BYTES_MAX: u64 = 2 << 20;
 /// The least that may be left of the rate. Machines are noisy; what drifts goes on falling.
 pub const RATE_RATIO_MIN: f64 = 0.7;
 
-/// The least that may be left of the slots.
-const SLOTS_RATIO_MIN: f64 = 0.9;
+/// How many slots fewer may be in use: one may rest whenever somebody looks.
+const SLOTS_RESTING_MAX: u64 = 1;
 
 /// How many seconds in a row may be without a request.
 const SILENCE_SECONDS_MAX: usize = 5;
@@ -292,7 +292,7 @@ fn slots(
     let all_held = !outcome.kept || held == outcome.connections;
     Check {
         name: "slots",
-        pass: early > 0 && late as f64 >= early as f64 * SLOTS_RATIO_MIN && all_held,
+        pass: early > 0 && late + SLOTS_RESTING_MAX >= early && all_held,
         text: format!(
             "{} connections; at most {early} in use at first, {late} at last; at most {held} held \
              by the server at last",

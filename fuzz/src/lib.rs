@@ -1,5 +1,5 @@
 //! What each fuzz target does with its bytes, apart from the engine that finds them: the programs in
-//! `fuzz_targets/` hand them over, and `tests/seeds.rs` of the workspace replays the seeds through
+//! `fuzz_targets/` hand them over, and `tests/fuzz_seeds.rs` of the workspace replays the seeds through
 //! the same functions in a plain `cargo test`.
 //!
 //! A function returns when all is well, and panics when a promise of ringshot is broken.
