@@ -272,10 +272,13 @@ fn the_tools_that_are_here_say_what_the_server_has_seen() {
     }
     // wrk knows only a time, h2load opens new connections only with -n, pipelining is known to both.
     for (mode, rounds) in [("-d 1s", 1), ("-n 2000", 2), ("-k -d 1s", 1), ("-p 8 -d 1s", 1)] {
-        // On a box that is busy a tool may have a timeout, or end late; not twice in a row.
-        let found = complaints(&tools, mode, rounds);
-        let found = if found.is_empty() { found } else { complaints(&tools, mode, rounds) };
-        assert!(found.is_empty(), "{mode}: {found:#?}");
+        // On a box that is busy a tool may have a timeout, or end late; not three times in a row.
+        let mut found = Vec::new();
+        let good = (0..3).any(|_| {
+            found = complaints(&tools, mode, rounds);
+            found.is_empty()
+        });
+        assert!(good, "{mode}: {found:#?}");
     }
 }
 

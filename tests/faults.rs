@@ -100,9 +100,13 @@ fn assert_group(group: &[Case], flags: &str) {
     match loss {
         Loss::Nothing(expected) => {
             assert_eq!(errors, [], "{what}");
-            // Of the server's doing: the others say what the whole box did meanwhile.
+            // Of the server's doing: the others say what the whole box did meanwhile, and it may have
+            // kept a server from closing in time.
             let mut ids = all_findings(&document);
-            ids.retain(|id| id.starts_with("server_") || id == "surplus_bytes");
+            ids.retain(|id| {
+                let is_late = id == "server_ignores_close" && !expected.contains(&id.as_str());
+                (id.starts_with("server_") || id == "surplus_bytes") && !is_late
+            });
             assert_eq!(ids, expected, "{what}");
         }
         Loss::Each(count, error) => {
@@ -116,15 +120,22 @@ fn assert_group(group: &[Case], flags: &str) {
     }
 }
 
+/// For what loses requests on their way: until they are given up, their slots are not free.
+const SOON: &str = "300ms";
+
+/// For what is told at once: a machine that stands still for a while is no fault.
+const LATE: &str = "10s";
+
 /// A run in an open loop that is broken and mended on its way, and then goes on until the server
 /// sees all slots again.
 fn interlude(
     server: &Hostile,
+    timeout: &str,
     mut command: Command,
     break_it: impl FnOnce(&Running),
     mend_it: impl FnOnce(&Running),
 ) -> Value {
-    let plan = format!("-c {SLOTS_MIN} -t 1 -R 200 -d 60s --timeout 300ms --json -");
+    let plan = format!("-c {SLOTS_MIN} -t 1 -R 200 -d 60s --timeout {timeout} --json -");
     let run = Running::start({
         command.args(plan.split_whitespace());
         command

@@ -6,14 +6,14 @@ use serde_json::Value;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use support::{ringshot, run_command, server};
+use support::{hopefully, in_some_attempt, ringshot, run_command, server};
 
 /// Steps that are shorter than those of a user: a capacity of thousands shows in a second, when 5% too
 /// much load are as many requests as wait for 50 ms.
-const STEPS: &str = "-d 1s --warmup 200ms --budget 55s --slo p99<50ms --slo errors<1%";
+const STEPS: &str = "-d 1s --warmup 200ms --budget 45s --slo p99<50ms --slo errors<1%";
 
 /// Where a step has a thousand requests in less.
-const SHORT_STEPS: &str = "-d 700ms --warmup 150ms --budget 55s --slo p99<50ms --slo errors<1%";
+const SHORT_STEPS: &str = "-d 700ms --warmup 150ms --budget 45s --slo p99<50ms --slo errors<1%";
 
 /// One search at a time: what is measured to a few percent must not share the CPUs with another.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -31,18 +31,23 @@ fn number(document: &Value, pointer: &str) -> f64 {
 fn the_capacity_of_a_token_bucket_is_found() {
     let _alone = alone();
     let server = server();
-    let (begin, capacity) = (Instant::now(), 1_370.0);
+    let capacity = 1_370.0;
     let url = format!("http://{}/limited/{capacity}", server.addr());
-    let ran = ringshot(&format!("search {SHORT_STEPS} -t 1 {url} --json -"));
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let document = ran.document();
-    let found = number(&document, "/result/rate_per_s");
-    assert!((found / capacity - 1.0).abs() < 0.05, "{found} of {capacity}\n{}", ran.stderr);
-    assert_eq!(document["result"]["complete"], true, "{}", ran.stderr);
-    assert!(begin.elapsed() < Duration::from_secs(60));
-    // For a server without a processor of its own the box may have been the limit.
-    assert_ne!(document["result"]["limited_by"], "connections", "{}", ran.stderr);
-    assert!(ran.stderr.contains("is the highest rate that keeps the limits"), "{}", ran.stderr);
+    in_some_attempt(|| {
+        let begin = Instant::now();
+        let ran = ringshot(&format!("search {SHORT_STEPS} -t 1 {url} --json -"));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let document = ran.document();
+        let found = number(&document, "/result/rate_per_s");
+        let is_near = (found / capacity - 1.0).abs() < 0.05;
+        hopefully(is_near, || format!("{found} of {capacity}\n{}", ran.stderr))?;
+        hopefully(document["result"]["complete"] == true, || ran.stderr.clone())?;
+        hopefully(begin.elapsed() < Duration::from_secs(60), || "it took its time".into())?;
+        // For a server without a processor of its own the box may have been the limit.
+        assert_ne!(document["result"]["limited_by"], "connections", "{}", ran.stderr);
+        assert!(ran.stderr.contains("is the highest rate that keeps the limits"), "{}", ran.stderr);
+        Ok(())
+    });
 }
 
 #[test]
@@ -51,13 +56,16 @@ fn connections_that_are_all_busy_are_told_from_a_slow_server() {
     let server = server();
     // Four connections of 20 ms each: 200 requests per second, however fast the server is.
     let url = format!("http://{}/delay/20", server.addr());
-    let ran =
-        ringshot(&format!("search {STEPS} --precision 4% --from 150 -k -c 4 -t 1 {url} --json -"));
-    let document = ran.document();
-    let found = number(&document, "/result/rate_per_s");
-    // In a second 5% more are ten requests, which are hard to tell from chance.
-    assert!((180.0..=212.0).contains(&found), "{found}\n{}", ran.stderr);
-    assert_eq!(document["result"]["limited_by"], "connections", "{}", ran.stderr);
+    let plan = format!("search {STEPS} --precision 4% --from 150 -k -c 4 -t 1 {url} --json -");
+    in_some_attempt(|| {
+        let ran = ringshot(&plan);
+        let document = ran.document();
+        let found = number(&document, "/result/rate_per_s");
+        let limited_by = &document["result"]["limited_by"];
+        // In a second 5% more are ten requests, which are hard to tell from chance.
+        let is_found = (180.0..=212.0).contains(&found) && *limited_by == "connections";
+        hopefully(is_found, || format!("{found}, limited by {limited_by}\n{}", ran.stderr))
+    });
 }
 
 #[test]
@@ -99,7 +107,8 @@ fn a_search_that_was_interrupted_goes_on_from_its_document() {
     let after = read();
     assert!(steps(&after) > steps(&before));
     assert_eq!(after["steps"][0], before["steps"][0], "the first steps are those of the file");
-    assert!((number(&after, "/result/rate_per_s") / 1500.0 - 1.0).abs() < 0.1, "{}", ran.stdout);
+    // Wherever a noisy machine has led it: what it finds precisely is another test.
+    assert!((number(&after, "/result/rate_per_s") / 1500.0 - 1.0).abs() < 0.5, "{}", ran.stdout);
 
     let other = ringshot(&format!("{arguments} -c 5 --resume {}", file.display()));
     assert_eq!(other.code, Some(1));

@@ -4,8 +4,10 @@
 mod support;
 
 use ringshot::tuning::cure;
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -29,13 +31,15 @@ fn values(namespace: &Namespace) -> Vec<String> {
     KNOBS.iter().map(|name| namespace.get(name)).collect()
 }
 
-/// Removed when dropped.
+/// Not there at first; removed when dropped.
 struct StateDirectory(PathBuf);
 
 impl StateDirectory {
     fn new(name: &str) -> StateDirectory {
-        let name = format!("ringshot-tune-{}-{name}", std::process::id());
-        StateDirectory(std::env::temp_dir().join(name))
+        // The name of a directory that was new, and is gone again.
+        let name = format!("ringshot-tune-{name}-");
+        let directory = tempfile::Builder::new().prefix(&name).tempdir().expect("a directory");
+        StateDirectory(directory.path().to_owned())
     }
 }
 
@@ -132,12 +136,22 @@ fn another_namespace_is_another_matter() {
 
 #[test]
 fn without_root_nothing_changes() {
-    isolated(&[], |namespace| {
+    isolated(&["install"], |namespace| {
         let state = StateDirectory::new("nobody");
         usual(namespace);
-        let mut nobody = command(&state, &with_knobs("apply"));
-        let Ok(refused) = nobody.uid(NOBODY).gid(NOBODY).output() else {
-            return netns::skip("the program lies where nobody may start it");
+        // The program may lie below a directory that is closed to others. It is copied by another
+        // process: what a neighbour starts meanwhile must not have it open for writing.
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = Permissions::from_mode(0o755);
+        std::fs::set_permissions(directory.path(), open).expect("set");
+        let program = directory.path().join("ringshot");
+        let mut install = Command::new("install");
+        install.args(["-m", "755", env!("CARGO_BIN_EXE_ringshot")]).arg(&program);
+        assert!(install.status().expect("install").success());
+        let mut nobody = Command::new(program);
+        nobody.args(command(&state, &with_knobs("apply")).get_args()).stdin(Stdio::null());
+        let Ok(refused) = nobody.current_dir("/").uid(NOBODY).gid(NOBODY).output() else {
+            return netns::skip("nobody may start a program from the temporary directory");
         };
         assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
         assert!(text(&refused.stderr).contains("not permitted"), "{}", text(&refused.stderr));
@@ -193,10 +207,11 @@ fn what_is_not_tracked_makes_no_entry() {
     const ENTRIES: &str = "net.netfilter.nf_conntrack_count";
     isolated(&["nft"], |namespace| {
         namespace.track_connections();
-        let listeners = [
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener"),
-            TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).expect("a listener"),
-        ];
+        let mut listeners = vec![TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener")];
+        match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => eprintln!("skipped: no IPv6 here: {error}"),
+        }
         for listener in &listeners {
             let port = listener.local_addr().expect("an address").port();
             let cure = cure::notrack(port);

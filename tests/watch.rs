@@ -2,9 +2,13 @@
 
 mod support;
 
+use ringshot::kernel::holders;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use support::{ServerProcess, command, measure, ringshot};
 
 fn number(document: &Value, pointer: &str) -> f64 {
@@ -69,12 +73,39 @@ fn assert_rows(document: &Value) {
 /// Measures until something holds of the document, which on a box with other work may take a while.
 #[track_caller]
 fn measure_until(flags: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let documents = (0..8).map(|_| measure(flags));
-    documents.into_iter().find(holds).unwrap_or_else(|| panic!("it never holds: {flags}"))
+    try_to_measure(flags, holds).unwrap_or_else(|| panic!("it never holds: {flags}"))
+}
+
+fn try_to_measure(flags: &str, holds: impl Fn(&Value) -> bool) -> Option<Value> {
+    (0..8).map(|_| measure(flags)).find(holds)
 }
 
 fn was_searched(document: &Value) -> bool {
     document["watch"]["server_search_complete"] == true
+}
+
+/// Whether every row has a look of its own: one that comes late is too close to the next.
+fn was_looked_at_every_second(document: &Value) -> bool {
+    let rows = document["series"].as_array().expect("rows");
+    rows.iter().all(|row| row["host"].is_object())
+}
+
+/// Whether so much runs here that a search for a server may come to no end in its time.
+fn searching_takes_long() -> bool {
+    let begin = Instant::now();
+    // A number that no socket has: all processes are looked at.
+    holders::of_sockets(&[u32::MAX], Duration::from_secs(10));
+    begin.elapsed() > holders::PATIENCE / 2
+}
+
+/// A port that stays taken when whoever listens there has ended: no other test's server comes in its
+/// place. A server that is told to can listen beside this socket, which does not listen itself.
+fn kept_port() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("set");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    let address = socket.local_addr().expect("an address").as_socket().expect("of IPv4");
+    (socket, address)
 }
 
 /// Whether the box had other work, or gave less than its time.
@@ -85,21 +116,24 @@ fn was_crowded(document: &Value) -> bool {
 
 #[test]
 fn the_bundled_server_is_watched_in_this_process() {
-    let document = measure("-k -c 8 -d 2300ms");
+    // Two whole rows and a short one, unless the box had other work for half a second.
+    let document = measure_until("-k -c 8 -d 2500ms", |document| {
+        document["series"].as_array().map(Vec::len) == Some(3)
+            && was_looked_at_every_second(document)
+    });
     assert_watched(&document, "bundled", None);
     assert_rows(&document);
-    assert_eq!(
-        document["series"].as_array().map(Vec::len),
-        Some(3),
-        "two whole rows and a short one"
-    );
 }
 
 #[test]
 fn who_listens_on_the_port_is_found() {
     let server = ServerProcess::start("--threads 2");
     let flags = format!("{} -c 8 -d 1500ms --warmup 300ms", server.url);
-    let document = measure_until(&flags, was_searched);
+    let whole = |document: &Value| was_searched(document) && was_looked_at_every_second(document);
+    let Some(document) = try_to_measure(&flags, whole) else {
+        assert!(searching_takes_long(), "it never holds: {flags}");
+        return eprintln!("skipped: too many processes run here to look at all of them in time");
+    };
     assert_watched(&document, "listener", Some(server.pid()));
     assert_rows(&document);
     assert_eq!(document["plan"]["watch_pid"], Value::Null);
@@ -143,13 +177,18 @@ fn a_process_that_is_not_there_is_refused_before_the_run() {
 
 #[test]
 fn a_server_that_is_killed_was_watched_as_long_as_it_lived() {
-    let mut server = ServerProcess::start("--threads 1");
+    let (_kept, address) = kept_port();
+    let mut server = ServerProcess::start_at(&address.to_string(), "--threads 1");
     let pid = server.pid();
     let mut run = command(&format!("{} -c 4 -d 3s --json - --watch-pid {pid}", server.url));
     let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    // The row of the first second.
+    // The row of the first second: `1.0 s`, or later on a box with other work.
+    let is_row = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.next().is_some_and(|word| word.parse::<f64>().is_ok()) && words.next() == Some("s")
+    };
     let mut rows = BufReader::new(run.stderr.take().expect("a pipe")).lines();
-    assert!(rows.any(|line| line.expect("text").trim_start().starts_with("1.0 s")));
+    assert!(rows.any(|line| is_row(&line.expect("text"))));
     server.kill();
     rows.for_each(drop);
     let mut text = String::new();
@@ -160,9 +199,10 @@ fn a_server_that_is_killed_was_watched_as_long_as_it_lived() {
     assert_eq!((&watched["pid"], &watched["ended"]), (&server.pid().into(), &true.into()));
     let rows = document["series"].as_array().expect("rows");
     assert!(rows[0]["server"].is_object() && rows[0]["host"].is_object());
-    let last = &rows[rows.len() - 1];
-    assert!(last["server"].is_null() && last["host"].is_object(), "{last:#}");
-    assert!(number(&document, "/watch/server/watched_s") < 2.5, "{watched:#}");
+    // The last look, unless it came right after another one.
+    let last = rows.iter().rfind(|row| row["host"].is_object()).expect("the first one");
+    assert!(last["server"].is_null(), "{last:#}");
+    assert!(number(&document, "/watch/server/watched_s") < 2.9, "{watched:#}");
     assert_eq!(document["limited_by"]["who"], "server", "{:#}", document["limited_by"]);
 }
 
@@ -171,7 +211,8 @@ fn who_was_the_limit_is_said_with_numbers() {
     let server = ServerProcess::start("--threads 1");
     let url = server.url.trim_end_matches('/');
     let flags = format!("{url}/delay/20 -c 4 -t 1 -d 1s --watch-pid {}", server.pid());
-    let document = measure(&flags);
+    // After a long stall the answers do not come to what the connections could have had.
+    let document = measure_until(&flags, |document| document["limited_by"].is_object());
     let limit = &document["limited_by"];
     let text = limit["evidence"].as_str().expect("a sentence");
     match limit["who"].as_str() {

@@ -30,8 +30,8 @@ fn stop_ends_open_connections_soon_and_frees_the_port() {
         clients[0].send(b"GET / HT");
         let start = Instant::now();
         server.stop();
-        // A tenth of this on an idle machine, at most.
-        assert!(start.elapsed() < Duration::from_secs(1), "{backend:?}: {:?}", start.elapsed());
+        // A hundredth of this on an idle machine, at most.
+        assert!(start.elapsed() < Duration::from_secs(10), "{backend:?}: {:?}", start.elapsed());
         let refused = TcpStream::connect(addr).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{backend:?}");
         for client in &mut clients {
@@ -54,7 +54,7 @@ fn a_delayed_answer_does_not_hold_up_the_stop() {
     }
     let start = Instant::now();
     drop(server);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

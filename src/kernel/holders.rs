@@ -86,7 +86,9 @@ mod tests {
         assert_eq!(inodes.len(), 1);
         let patience = Duration::from_secs(60);
         let found = of_sockets(&inodes, patience);
-        assert_eq!((found.pids.len(), found.complete), (0, true), "this process is not looked at");
+        // A neighbour's child may hold everything until it has become its program.
+        let own = std::process::id() as i32;
+        assert!(found.complete && !found.pids.contains(&own), "this process is not looked at");
         let held = Stdio::from(OwnedFd::from(listener));
         let mut child = Command::new("sleep").arg("100").stdin(held).spawn().unwrap();
         // The program has begun when it holds the socket and no other of this process.

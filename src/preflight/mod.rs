@@ -53,11 +53,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_resolves_to_itself_and_an_unknown_name_is_refused() {
+    fn an_address_resolves_to_itself_and_what_cannot_be_a_name_is_refused() {
         let endpoint = Endpoint::parse("http://127.0.0.1:8080/").unwrap();
         assert_eq!(resolve(&endpoint).unwrap(), ["127.0.0.1:8080".parse().unwrap()]);
-        let endpoint = Endpoint::parse("http://no-such-host.invalid/").unwrap();
+        // Refused without a question to a name server: who knows what this machine's would answer.
+        let endpoint = Endpoint { host: "no-such\0host".into(), ..endpoint };
         let refusal = resolve(&endpoint).unwrap_err().to_string();
-        assert!(refusal.contains("no-such-host.invalid") && refusal.contains("cure:"), "{refusal}");
+        assert!(refusal.contains("no-such") && refusal.contains("cure:"), "{refusal}");
     }
 }

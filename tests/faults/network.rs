@@ -6,7 +6,7 @@ use super::support::{
     Running, all_findings, command, command_with_hosts, errors, eventually, findings,
     on_every_engine, ringshot, run_command,
 };
-use super::{SLOTS_MIN, assert_errors, interlude, number};
+use super::{SLOTS_MIN, SOON, assert_errors, interlude, number};
 use socket2::{Domain, Socket, Type};
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -42,7 +42,7 @@ fn a_firewall_in_the_way() {
                 // The number of a packet, from 0 on.
                 let first_eight = format!("tcp {packets} numgen inc mod 100000 < 8");
                 namespace.filter_incoming(&first_eight, verdict);
-                let plan = "-c 4 -t 1 -n 24 --timeout 500ms";
+                let plan = "-c 4 -t 1 -n 24 --timeout 800ms";
                 let ran = ringshot(&format!("{} {plan} {engine} --json -", server.url()));
                 let document = ran.sane_document();
                 let what = format!("{packets} {verdict} {engine}");
@@ -79,6 +79,7 @@ fn a_route_in_the_run() {
                 let (address, port) = (format!("192.0.2.{number}"), server.address.port());
                 let document = interlude(
                     &server,
+                    SOON,
                     command(&format!("http://{address}:{port}/ {engine}")),
                     |_| namespace.ip(&format!("route add {route} {address} table local")),
                     |_| namespace.ip(&format!("route del {route} {address} table local")),
@@ -103,7 +104,8 @@ fn a_listener_with_a_full_backlog() {
             // The kernel admits one more than was asked for.
             let connect = |_| TcpStream::connect(address).expect("a place in the queue");
             let waiting: Vec<TcpStream> = (0..5).map(connect).collect();
-            let plan = "-c 4 -t 1 -n 48 --timeout 300ms";
+            // Before the kernel sends a SYN again, after a second.
+            let plan = "-c 4 -t 1 -n 48 --timeout 700ms";
             let run =
                 Running::start(command(&format!("http://{address}/ {plan} {engine} --json -")));
             eventually("SYNs are dropped", || namespace.counter("TcpExtListenOverflows") >= 8);

@@ -7,7 +7,7 @@ use super::support::{
     Running, ServerProcess, all_findings, assert_finding, command, command_with_hosts, errors,
     eventually, on_every_engine, ringshot, run_command,
 };
-use super::{BROKEN, assert_errors, interlude, number};
+use super::{BROKEN, LATE, SOON, assert_errors, interlude, number};
 use socket2::{Domain, Socket, Type};
 use std::fs;
 use std::net::SocketAddr;
@@ -64,7 +64,7 @@ fn descriptors_exhausted() {
             let server = Hostile::harmless();
             let command = command(&format!("{} {engine}", server.url()));
             let document =
-                interlude(&server, command, |run| limit(run, "5"), |run| limit(run, "1000"));
+                interlude(&server, LATE, command, |run| limit(run, "5"), |run| limit(run, "1000"));
             if document["ring_tier"] == "direct" {
                 assert_eq!(errors(&document), []);
             } else {
@@ -84,7 +84,8 @@ fn source_address_gone() {
             address("add");
             let server = Hostile::harmless();
             let command = command(&format!("{} --source-ip 10.99.0.1 {engine}", server.url()));
-            let document = interlude(&server, command, |_| address("del"), |_| address("add"));
+            let document =
+                interlude(&server, SOON, command, |_| address("del"), |_| address("add"));
             // What was under way has nowhere to come back to.
             assert_errors(
                 &document,
@@ -105,11 +106,14 @@ fn source_ports_taken() {
     on_every_engine(|engine| {
         for (flags, expected) in cases {
             isolated(&[], |namespace| {
+                // Its port is none of those.
+                namespace.set("net.ipv4.ip_local_port_range", "50000 50999");
                 let server = Hostile::harmless();
                 namespace.set("net.ipv4.ip_local_port_range", "40000 40007");
                 let taken = std::cell::RefCell::new(Vec::new());
                 let document = interlude(
                     &server,
+                    LATE,
                     command(&format!("{} {flags} {engine}", server.url())),
                     |_| taken.borrow_mut().extend((40000..=40007).map(listen)),
                     |_| taken.borrow_mut().clear(),
@@ -151,7 +155,7 @@ fn a_name_that_stops_resolving() {
             fs::write(hosts.path(), "127.0.0.1 fleeting.test\n").expect("written");
             let server = Hostile::harmless();
             let url = format!("http://fleeting.test:{}/", server.address.port());
-            let plan = "--slo p99<1s --from 200 -d 300ms --warmup 50ms --budget 2s -t 1";
+            let plan = "--slo p99<5s --from 200 -d 300ms --warmup 50ms --budget 4s -t 1";
             let arguments = format!("search {plan} {url} {engine} --json -");
             let run = Running::start(command_with_hosts(hosts.path(), &arguments));
             server.wait_for_more(1);
@@ -174,16 +178,21 @@ fn a_name_that_stops_resolving() {
 
 #[test]
 fn a_name_without_an_address_cannot_run() {
-    let ran = ringshot("http://no-such-host.invalid/ -n 1");
-    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(ran.stderr.contains("no-such-host.invalid") && ran.stderr.contains("cure"));
+    // Where nobody can be asked, and nobody keeps it waiting.
+    isolated(&[], |_| {
+        let ran = ringshot("http://no-such-host.invalid/ -n 1");
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains("no-such-host.invalid") && ran.stderr.contains("cure"));
+    });
 }
 
 /// A part of the ports is in use: they are passed over, and nothing fails.
 #[test]
 fn a_part_of_the_source_ports_taken() {
     on_every_engine(|engine| {
-        isolated(&[], |_| {
+        isolated(&[], |namespace| {
+            // Its port is none of those.
+            namespace.set("net.ipv4.ip_local_port_range", "50000 50999");
             let server = Hostile::harmless();
             let _taken: Vec<Socket> = (40000..=40005).map(listen).collect();
             let flags = "-c 4 -t 1 -n 40 --source-ports 40000-40011 --close rst";

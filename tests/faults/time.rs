@@ -3,7 +3,7 @@
 use super::support::hostile::Hostile;
 use super::support::netns::skip;
 use super::support::{Running, command, errors, on_every_engine};
-use super::{BROKEN, interlude, number};
+use super::{BROKEN, LATE, interlude, number};
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
@@ -15,7 +15,7 @@ const STOPPED: Duration = Duration::from_millis(600);
 fn stopped(flags: &str, connections: usize) -> Value {
     let server = Hostile::harmless();
     let run = Running::start(command(&format!("{} -c 4 -t 1 {flags} --json -", server.url())));
-    server.wait_for_more(connections);
+    server.wait_for(connections);
     run.signal("STOP");
     std::thread::sleep(STOPPED);
     run.signal("CONT");
@@ -96,6 +96,7 @@ fn a_clock_that_is_set() {
         let (begin, began_at) = (Instant::now(), SystemTime::now());
         let document = interlude(
             &server,
+            LATE,
             command,
             |_| set(TEN_YEARS_S + TEN_HOURS_S),
             |_| set(TEN_YEARS_S - TEN_HOURS_S),

@@ -11,6 +11,7 @@
 
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -123,7 +124,11 @@ impl Hostile {
 
     /// Waits until there were so many more connections.
     pub fn wait_for_more(&self, connections: usize) {
-        let goal = self.accepted() + connections;
+        self.wait_for(self.accepted() + connections);
+    }
+
+    /// Waits until there were so many connections.
+    pub fn wait_for(&self, goal: usize) {
         let came = self.book.wait_while(self.book.lock(), |entries| entries.accepted < goal);
         assert!(came, "only {} connections of {goal}", self.accepted());
     }
@@ -150,13 +155,22 @@ impl Book {
         entries.accepted - 1
     }
 
-    /// A connection has a request: during a roll call it waits for the others.
-    fn answer_roll_call(&self) {
+    /// A connection has a request: during a roll call it waits for the others, and does not count any
+    /// more when its client gives up and comes back with another one.
+    fn answer_roll_call(&self, stream: &TcpStream) {
         let mut entries = self.lock();
-        if entries.present < entries.wanted {
-            entries.present += 1;
-            self.changed.notify_all();
-            self.wait_while(entries, |entries| entries.present < entries.wanted);
+        if entries.present >= entries.wanted {
+            return;
+        }
+        entries.present += 1;
+        self.changed.notify_all();
+        while entries.present < entries.wanted {
+            let look = Duration::from_millis(5);
+            entries = self.changed.wait_timeout(entries, look).expect("not poisoned").0;
+            if entries.present < entries.wanted && has_gone(stream) {
+                entries.present -= 1;
+                return;
+            }
         }
     }
 
@@ -164,6 +178,15 @@ impl Book {
     fn wait_while(&self, entries: MutexGuard<'_, Entries>, is: impl Fn(&Entries) -> bool) -> bool {
         let waited = self.changed.wait_timeout_while(entries, PATIENCE, |entries| is(entries));
         !waited.expect("not poisoned").1.timed_out()
+    }
+}
+
+/// Whether a client has closed, of which no byte is left to be read.
+fn has_gone(stream: &TcpStream) -> bool {
+    let look = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    match SockRef::from(stream).recv_with_flags(&mut [MaybeUninit::uninit()], look) {
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
 
@@ -195,7 +218,7 @@ fn small_listener() -> io::Result<TcpListener> {
 /// Answers until the client closes, or asks to close.
 fn behave(mut stream: TcpStream, book: &Book) -> io::Result<()> {
     while let Some(close) = request(&mut stream)? {
-        book.answer_roll_call();
+        book.answer_roll_call(&stream);
         stream.write_all(ANSWER)?;
         if close {
             break;

@@ -9,6 +9,7 @@ pub mod peers;
 
 use bench_server::{Backend, Config, Server};
 use serde_json::Value;
+use std::cell::Cell;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -51,11 +52,11 @@ macro_rules! over_both_engines {
 }
 
 /// Longer than any run of these tests takes; what is still there then has hung.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the program has the resident set for, whatever its peers do: twice what it takes for a
-/// usual run, and less than it would for keeping what they send.
-const RESIDENT_BYTES_MAX: u64 = 64 << 20;
+/// What the program has the resident set for, whatever its peers do: a few times what it takes for a
+/// usual run, as pages may be large ones, and less than it would for keeping what they send.
+const RESIDENT_BYTES_MAX: u64 = 128 << 20;
 
 /// What a run of the program left behind.
 pub struct Ran {
@@ -120,6 +121,7 @@ pub struct Running {
     name: String,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
+    resident_bytes_max: Cell<u64>,
 }
 
 impl Running {
@@ -132,7 +134,8 @@ impl Running {
         let mut child = command.spawn().expect("the program starts");
         let stdout = read_beside(child.stdout.take().expect("a pipe"));
         let stderr = read_beside(child.stderr.take().expect("a pipe"));
-        Running { child, name: format!("{command:?}"), stdout, stderr }
+        let resident_bytes_max = Cell::new(0);
+        Running { child, name: format!("{command:?}"), stdout, stderr, resident_bytes_max }
     }
 
     pub fn pid(&self) -> u32 {
@@ -141,17 +144,23 @@ impl Running {
 
     /// Sends it a signal, by its name without `SIG`.
     pub fn signal(&self, name: &str) {
+        // It may be gone before this process runs again.
+        self.look();
         let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
         assert!(sent.expect("kill").success(), "{name}");
+    }
+
+    /// What wait4(2) tells of memory begins with that of this process.
+    fn look(&self) {
+        let before = self.resident_bytes_max.get();
+        self.resident_bytes_max.set(before.max(peak_bytes(self.pid())));
     }
 
     /// Waits for its end, within [`PATIENCE`].
     pub fn finish(mut self) -> Ran {
         let give_up = Instant::now() + PATIENCE;
-        let mut resident_bytes_max = 0;
         let status = loop {
-            // What wait4(2) tells begins with the memory of this process.
-            resident_bytes_max = resident_bytes_max.max(peak_bytes(self.pid()));
+            self.look();
             if let Some(status) = self.child.try_wait().expect("a child") {
                 break status;
             }
@@ -165,7 +174,7 @@ impl Running {
             code: status.code(),
             stdout: self.stdout.join().expect("UTF-8"),
             stderr: self.stderr.join().expect("UTF-8"),
-            resident_bytes_max,
+            resident_bytes_max: self.resident_bytes_max.get(),
         }
     }
 }
@@ -275,10 +284,11 @@ pub fn all_findings(document: &Value) -> Vec<String> {
 }
 
 /// The ids of the findings, without those that depend on what else this machine does: other tests
-/// run beside this one.
+/// run beside this one, and may keep a server from closing in time.
 pub fn findings(document: &Value) -> Vec<String> {
+    let others = ["generator_saturated", "other_connections", "server_ignores_close"];
     let mut ids = all_findings(document);
-    ids.retain(|id| !["generator_saturated", "other_connections"].contains(&id.as_str()));
+    ids.retain(|id| !others.contains(&id.as_str()));
     ids
 }
 
@@ -317,11 +327,33 @@ pub fn server() -> Server {
 
 /// Waits until a condition holds.
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(5);
+    let give_up = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < give_up, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Whether one attempt of a few holds: a busy machine spoils some, a bug all of them. Pauses between
+/// them, longer and longer, as a noisy neighbour stays for a while.
+pub fn in_some_attempt(attempt: impl Fn() -> Result<(), String>) {
+    let mut reasons = Vec::new();
+    while reasons.len() < 6 {
+        match attempt() {
+            Ok(()) => return,
+            Err(reason) => {
+                eprintln!("tried again: {reason}");
+                reasons.push(reason);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(500) * reasons.len() as u32);
+    }
+    panic!("not once: {reasons:#?}");
+}
+
+/// For [`in_some_attempt`]: what is false may be true the next time.
+pub fn hopefully(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
 }
 
 /// The bundled server as a program of its own, which ends with this value.

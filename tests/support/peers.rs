@@ -6,6 +6,7 @@
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,13 +19,19 @@ pub struct Listen {
     pub address: &'static str,
     /// How many connections may wait to be accepted; the kernel admits one more.
     pub backlog: i32,
-    /// How long nothing is accepted at first.
-    pub deaf: Duration,
+    /// Nothing is accepted at first, see [`Peer::listen`].
+    pub deaf: bool,
 }
 
 impl Default for Listen {
     fn default() -> Listen {
-        Listen { address: "127.0.0.1:0", backlog: 1024, deaf: Duration::ZERO }
+        Listen { address: "127.0.0.1:0", backlog: 1024, deaf: false }
+    }
+}
+
+impl Listen {
+    pub fn deaf() -> Listen {
+        Listen { deaf: true, ..Listen::default() }
     }
 }
 
@@ -33,6 +40,7 @@ pub struct Peer {
     pub address: SocketAddr,
     listener: Arc<TcpListener>,
     clients: Arc<Mutex<Vec<SocketAddr>>>,
+    deaf: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,9 +52,13 @@ impl Peer {
         let listener = Arc::new(listener(&listen).expect("a listener"));
         let address = listener.local_addr().expect("an address");
         let clients = Arc::new(Mutex::new(Vec::new()));
+        let deaf = Arc::new(AtomicBool::new(listen.deaf));
         let (accepting, seen, habit) = (listener.clone(), clients.clone(), Arc::new(habit));
+        let is_deaf = deaf.clone();
         let thread = std::thread::spawn(move || {
-            std::thread::sleep(listen.deaf);
+            while is_deaf.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             // Accepting fails when `drop` has shut the listener down.
             while let Ok((stream, client)) = accepting.accept() {
                 seen.lock().expect("not poisoned").push(client);
@@ -55,7 +67,12 @@ impl Peer {
                 std::thread::spawn(move || drop(habit(stream)));
             }
         });
-        Peer { address, listener, clients, thread: Some(thread) }
+        Peer { address, listener, clients, deaf, thread: Some(thread) }
+    }
+
+    /// Begins to accept.
+    pub fn listen(&self) {
+        self.deaf.store(false, Ordering::Relaxed);
     }
 
     pub fn url(&self) -> String {
@@ -70,6 +87,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        self.listen();
         let _ = SockRef::from(&*self.listener).shutdown(Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

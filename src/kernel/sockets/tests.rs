@@ -31,6 +31,21 @@ fn listen(address: &str, backlog: i32) -> Option<(Socket, SocketAddr)> {
     Some((socket, bound))
 }
 
+/// A listener on a port that no connection to these addresses is left of, as whoever had it before
+/// may have left some.
+fn listen_alone(address: &str, targets: &[&str]) -> Option<(Socket, SocketAddr)> {
+    for _ in 0..100 {
+        let (socket, bound) = listen(address, 8)?;
+        let targets: Vec<_> =
+            targets.iter().map(|ip| at(&format!("{ip}:{}", bound.port()))).collect();
+        let left = time_wait(&targets).unwrap();
+        if left.client_owned() + left.server_owned() == 0 {
+            return Some((socket, bound));
+        }
+    }
+    panic!("something is left of every port");
+}
+
 /// A connection, its ends closed in this order; both ends have seen the other's FIN.
 fn connect_and_close(listener: &Socket, target: SocketAddr, first: Owner) {
     let client = TcpStream::connect_timeout(&target, Duration::from_secs(5)).unwrap();
@@ -54,8 +69,9 @@ fn at(text: &str) -> SocketAddr {
 
 #[test]
 fn whoever_closes_first_owns_the_time_wait() {
-    for address in ["127.0.0.1:0", "[::1]:0"] {
-        let Some((listener, target)) = listen(address, 8) else { continue };
+    // An address of IPv4 that no other test connects to.
+    for ip in ["127.8.8.8", "[::1]"] {
+        let Some((listener, target)) = listen_alone(&format!("{ip}:0"), &[ip]) else { continue };
         for first in [Owner::Client, Owner::Client, Owner::Server] {
             connect_and_close(&listener, target, first);
         }
@@ -74,11 +90,12 @@ fn whoever_closes_first_owns_the_time_wait() {
 
 #[test]
 fn a_dual_stack_server_speaks_ipv4() {
-    let Some((listener, bound)) = listen("[::]:0", 8) else { return };
-    let target = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), bound.port());
+    let ips = ["127.8.8.9", "[::1]"];
+    let Some((listener, bound)) = listen_alone("[::]:0", &ips) else { return };
+    let target = at(&format!("127.8.8.9:{}", bound.port()));
     connect_and_close(&listener, target, Owner::Server);
     connect_and_close(&listener, target, Owner::Client);
-    for given in [target, at(&format!("[::ffff:127.0.0.1]:{}", bound.port()))] {
+    for given in [target, at(&format!("[::ffff:127.8.8.9]:{}", bound.port()))] {
         let found = eventually(
             || time_wait(&[given]).unwrap(),
             |found| (found.client_owned(), found.server_owned()) == (1, 1),
@@ -92,7 +109,8 @@ fn a_dual_stack_server_speaks_ipv4() {
 
 #[test]
 fn a_listener_has_a_backlog_and_a_queue() {
-    for address in ["127.0.0.1:0", "[::1]:0"] {
+    // Once it is gone, another test may get the port, but hardly at this address of IPv4.
+    for address in ["127.8.8.8:0", "[::1]:0"] {
         let Some((socket, bound)) = listen(address, 37) else { continue };
         let expected = Listener { backlog: 37, queued: 0, count: 1 };
         assert_eq!(super::listener(bound).unwrap(), Some(expected));

@@ -4,34 +4,33 @@ use super::*;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::ffi::OsString;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{chown, symlink};
-use std::process;
+use std::os::unix::net::UnixStream;
 use std::thread;
+use tempfile::TempDir;
 
 const NEW: &str = "{}\n";
 
 /// A directory of one test.
-struct Directory(PathBuf);
+struct Directory(TempDir);
 
 impl Directory {
     fn new(test: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("ringshot-file-{}-{test}", process::id()));
-        fs::create_dir(&path).unwrap();
-        Directory(path)
+        let name = format!("ringshot-file-{test}-");
+        Directory(tempfile::Builder::new().prefix(&name).tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 
     fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path().join(name)
     }
 
     fn names(&self) -> Vec<OsString> {
-        fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name()).collect()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        fs::read_dir(self.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     }
 }
 
@@ -126,7 +125,7 @@ fn what_somebody_else_has_planted_does_not_help_them() {
         return;
     }
     let directory = Directory::new("planted");
-    fs::set_permissions(&directory.0, Permissions::from_mode(0o1777)).unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o1777)).unwrap();
     let path = directory.join("run.json");
     fs::write(&path, "").unwrap();
     chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -147,7 +146,7 @@ fn what_somebody_else_has_planted_does_not_help_them() {
         assert!(error.to_string().contains("of another user"), "{error}");
     }
     // In a directory of one's own it is the user's choice.
-    fs::set_permissions(&directory.0, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     check(&pipe).unwrap();
 }
 
@@ -170,12 +169,12 @@ fn the_sticky_bit_is_known_beforehand() {
 #[test]
 fn a_directory_that_cannot_be_written_to_is_known_beforehand() {
     let directory = Directory::new("read-only");
-    fs::set_permissions(&directory.0, Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o555)).unwrap();
     let checked = check(directory.join("run.json"));
     // Root may all the same.
     assert_eq!(checked.is_ok(), geteuid().is_root());
     assert_eq!(write(NEW, directory.join("run.json")).is_ok(), checked.is_ok());
-    fs::set_permissions(&directory.0, Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]
@@ -184,16 +183,17 @@ fn an_error_names_the_file_and_the_reason() {
     let missing = directory.join("no\x1bwhere/run.json");
     let error = write(NEW, &missing).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    let at = shown(&directory.0);
+    let at = shown(directory.path());
     assert_eq!(
         error.to_string(),
         format!(r"cannot write {at}/no\x1bwhere/run.json: there is no directory {at}/no\x1bwhere")
     );
     assert_eq!(check(&missing).unwrap_err().kind(), ErrorKind::NotFound);
 
-    let error = write(NEW, &directory.0).unwrap_err();
+    let error = write(NEW, directory.path()).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot write {at}: it is a directory"));
     check(directory.join("run.json")).unwrap();
+    check(directory.join("results/")).unwrap_err();
     check("-").unwrap();
     assert!(directory.names().is_empty());
 }
@@ -204,18 +204,25 @@ fn after_a_failure_nothing_half_written_is_left() {
     let path = directory.join("run.json");
     // What appeared at the destination after the check cannot be renamed over.
     fs::create_dir(&path).unwrap();
-    replace(&path, &directory.0, "{}").unwrap_err();
+    replace(&path, directory.path(), "{}").unwrap_err();
     assert_eq!(directory.names(), ["run.json"]);
 }
 
 #[test]
 fn devices_and_descriptors_are_written_to_as_they_are() {
-    for device in ["/dev/null", "/dev/stdout", "/dev/fd/63", "/proc/self/fd/1"] {
+    let (file, (socket, _other)) = (tempfile::tempfile().unwrap(), UnixStream::pair().unwrap());
+    let ours = file.as_raw_fd();
+    for device in ["/dev/null", &format!("/dev/fd/{ours}"), &format!("/proc/self/fd/{ours}")] {
         assert_eq!(
             Destination::of(Path::new(device)).unwrap(),
             Destination::Descriptor,
             "{device}"
         );
+    }
+    // Better known before the run than after it.
+    let socket = format!("/dev/fd/{}", socket.as_raw_fd());
+    for none in ["/dev/no.json", "/proc/no.json", "/dev/fd/999999", &socket, "/dev/fd/"] {
+        check(none).expect_err(none);
     }
     write(NEW, "/dev/null").unwrap();
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
