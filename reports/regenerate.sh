@@ -7,14 +7,18 @@
 #                                       search
 #   ROUNDS=3 SECONDS_EACH=2 reports/regenerate.sh ...    shorter
 #   OUT=DIR reports/regenerate.sh ...                    elsewhere
+#   PROFILE=dev reports/regenerate.sh ...                by a program that is built faster, and is slow
 #
 # Uses whatever of wrk, ab, hey, oha and h2load is there. Nothing else should run on the box.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-5} seconds=${SECONDS_EACH:-5}
 out=$(realpath "${OUT:-reports}")
-cargo build --release --quiet --workspace --bins --example client_closes
-export PATH=$PWD/target/release:$PWD/target/release/examples:$PATH
+# A release, unless somebody only wants to see whether it works.
+profile=${PROFILE:-release} built=${PROFILE:-release}
+[ "$profile" = dev ] && built=debug
+cargo build --profile "$profile" --quiet --workspace --bins --example client_closes
+export PATH=$PWD/target/$built:$PWD/target/$built/examples:$PATH
 cd "$out"
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null' EXIT
