@@ -44,7 +44,7 @@ fn auto_falls_back_to_epoll_aloud() {
     for (errno, reason, cure) in REASONS {
         let ran = without_ring(
             errno,
-            command(&format!("http://{}/ -c 8 -n 500 --json -", server.addr())),
+            command(&format!("http://{}/ -c 8 -n 500 --engine auto --json -", server.addr())),
         );
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         let said = words(&ran.stderr);
@@ -95,7 +95,7 @@ fn the_doctor_says_what_a_plan_would_go_over() {
             .and_then(|checks| checks.iter().find(|check| check["knob"] == "engine").cloned());
         engine.unwrap_or_else(|| panic!("no engine in {checks}"))["verdict"].clone()
     };
-    assert_eq!(verdict(""), "limits");
+    assert_eq!(verdict("--engine auto"), "limits");
     assert_eq!(verdict("--engine io_uring"), "prevents");
     assert_eq!(verdict("--engine epoll"), "fits");
 }
@@ -114,7 +114,7 @@ fn a_comparison_says_what_it_compares() {
         compare.env("PATH", directory.path());
         without_ring(libc::EPERM, compare)
     };
-    let ran = compare("");
+    let ran = compare("--engine auto");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let document = ran.document();
     assert_eq!(

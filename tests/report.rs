@@ -163,8 +163,8 @@ fn every_number_of_the_gallery_is_in_its_documents() {
 fn a_report_stands_beside_its_plots() {
     let directory = Directory::new("plots");
     let report = directory.path("a run.md");
-    let mut run = command("-d 2500ms -c 8 --report");
-    run.arg(&report);
+    let mut run = command("-d 2500ms -c 8");
+    run.arg("--report").arg(&report);
     let ran = run_command(run);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let text = directory.read("a run.md");
