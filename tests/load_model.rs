@@ -97,9 +97,9 @@ fn a_rate_is_kept(engine: &str) {
         assert_eq!(count(&document, "/schedule/dropped"), 0);
         assert_eq!(number(&document, "/plan/rate"), 1000.0);
         near("duration", number(&document, "/duration_s"), 2.2, 0.1)?;
-        near("started", count(&document, "/requests/started") as f64, 2000.0, 0.01)?;
+        near("started", count(&document, "/requests/started") as f64, 2000.0, 0.002)?;
         let rows = column(&document, "requests");
-        near("the first second", rows[0] as f64, 1000.0, 0.02)
+        near("the first second", rows[0] as f64, 1000.0, 0.01)
     });
 }
 
@@ -291,16 +291,19 @@ fn a_connection_asks_no_more_often_than_it_thinks(engine: &str) {
     let _machine = together();
     let server = server();
     let flags = "-c 4 -t 2 -k -d 1s --think 200ms";
-    let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
-    // At 0, 200, 400, 600 and 800 ms; a busy machine is late, and asks less often.
-    let started = count(&document, "/requests/started");
-    assert!((4..=20).contains(&started), "{started}");
-    assert_eq!(count(&document, "/connections/opened"), 4);
-    assert_eq!(document["plan"]["think_s"], serde_json::json!([0.2, 0.2]));
-    assert!(document["schedule"].is_null(), "a closed loop has none");
-    assert!(document["latency"]["uncorrected"].is_null());
-    // Thinking is in no latency.
-    assert!(count(&document, "/latency/total/p50_us") < 100_000);
+    in_some_attempt(|| {
+        let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
+        assert_eq!(count(&document, "/connections/opened"), 4);
+        assert_eq!(document["plan"]["think_s"], serde_json::json!([0.2, 0.2]));
+        assert!(document["schedule"].is_null(), "a closed loop has none");
+        assert!(document["latency"]["uncorrected"].is_null());
+        // Thinking is in no latency.
+        assert!(count(&document, "/latency/total/p50_us") < 100_000);
+        // At 0, 200, 400, 600 and 800 ms; a busy machine is late, and asks once less or twice.
+        let started = count(&document, "/requests/started");
+        assert!(started <= 20, "{started}");
+        hopefully(started >= 12, || format!("{started} started"))
+    });
 }
 
 fn connections_are_opened_no_faster_than_allowed(engine: &str) {
@@ -328,15 +331,15 @@ fn connections_begin_over_the_ramp(engine: &str) {
     let _machine = together();
     let server = server();
     let flags = "-c 20 -t 2 -k -d 2s --think 50ms --ramp-connections 1500ms";
-    let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
-    // One each 75 ms: 14 in the first second.
-    let rows = column(&document, "connections");
-    assert!((10..=18).contains(&rows[0]) && rows.iter().sum::<u64>() == 20, "{rows:?}");
-    assert_eq!(count(&document, "/connections/opened"), 20);
-    assert_eq!(number(&document, "/plan/ramp_connections_s"), 1.5);
-    // With them comes the load.
-    let requests = column(&document, "requests");
-    assert!(requests[0] < requests[1], "{requests:?}");
+    in_some_attempt(|| {
+        let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
+        assert_eq!(count(&document, "/connections/opened"), 20);
+        assert_eq!(number(&document, "/plan/ramp_connections_s"), 1.5);
+        // One each 75 ms: 14 in the first second. With them comes the load.
+        let [rows, requests] = ["connections", "requests"].map(|key| column(&document, key));
+        let is_even = rows[0].abs_diff(14) <= 1 && rows[0] + rows[1] == 20;
+        hopefully(is_even && requests[0] * 3 < requests[1] * 2, || format!("{rows:?} {requests:?}"))
+    });
 }
 
 // A warm-up.
@@ -521,22 +524,26 @@ fn a_load_that_is_too_much_is_found_out(engine: &str) {
         (found, document)
     };
     // Twice as many as the server answers: after 1 s 200 have no answer.
-    let (found, document) = run("/limited/200", "-R 400 -c 8");
-    assert_eq!(found, ["rate_not_kept"]);
-    assert_eq!(document["schedule"]["kept_up"], false);
-    let unanswered = count(&document, "/schedule/unanswered_after");
-    assert!(unanswered >= 185, "{unanswered}");
-    // At the begin those that are due at once, one for each thread.
-    assert!(count(&document, "/schedule/unanswered_before") <= 2);
+    in_some_attempt(|| {
+        let (found, document) = run("/limited/200", "-R 400 -c 8");
+        assert_eq!(found, ["rate_not_kept"]);
+        assert_eq!(document["schedule"]["kept_up"], false);
+        // At the begin those that are due at once, one for each thread.
+        assert!(count(&document, "/schedule/unanswered_before") <= 2);
+        let unanswered = count(&document, "/schedule/unanswered_after");
+        hopefully((185..=230).contains(&unanswered), || format!("{unanswered} unanswered"))
+    });
 
     // With a line of 20, and 8 under way, the others are dropped.
-    let (found, document) = run("/limited/200", "-R 400 -c 8 --backlog 20");
-    assert!(found.contains(&"requests_dropped".to_owned()), "{found:?}");
-    assert_eq!(document["schedule"]["kept_up"], false);
-    let (dropped, waiting) =
-        (count(&document, "/schedule/dropped"), count(&document, "/schedule/waiting"));
-    assert!(dropped >= 150, "{dropped}");
-    assert!(waiting <= 20, "{waiting}");
+    in_some_attempt(|| {
+        let (found, document) = run("/limited/200", "-R 400 -c 8 --backlog 20");
+        assert!(found.contains(&"requests_dropped".to_owned()), "{found:?}");
+        assert_eq!(document["schedule"]["kept_up"], false);
+        let [dropped, waiting] =
+            ["dropped", "waiting"].map(|key| count(&document, &format!("/schedule/{key}")));
+        assert!(waiting <= 20, "{waiting}");
+        hopefully((150..=200).contains(&dropped), || format!("{dropped} dropped"))
+    });
 
     // A load that the server can take has none of them, though its answers take their time.
     in_some_attempt(|| {
