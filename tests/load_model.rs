@@ -312,18 +312,21 @@ fn connections_are_opened_no_faster_than_allowed(engine: &str) {
     // One in 25 ms, whichever thread opens it, in a closed loop and in an open one.
     for load in ["", "-R 200"] {
         let flags = format!("-c 16 -t 2 -d 1s --connect-rate 40 {load}");
-        let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
-        let opened = count(&document, "/connections/opened");
-        assert!((10..=40).contains(&opened), "{load}: {opened}");
-        assert_eq!(column(&document, "connections")[0], opened, "{load}");
-        assert_eq!(number(&document, "/plan/connect_rate"), 40.0);
-        // A request begins when its connection may be opened; in an open loop when it is due, and
-        // number n, due after n x 5 ms, is opened after n x 25 ms.
-        let total_us = count(&document, "/latency/total/max_us");
-        match load {
-            "" => assert!(total_us < 900_000, "{total_us}"),
-            _ => assert!(total_us >= 500_000, "{total_us}"),
-        }
+        in_some_attempt(|| {
+            let document = measure(&format!("http://{}/ {flags} {engine}", server.addr()));
+            let opened = count(&document, "/connections/opened");
+            assert!(opened <= 40, "{load}: {opened}");
+            assert_eq!(column(&document, "connections")[0], opened, "{load}");
+            assert_eq!(number(&document, "/plan/connect_rate"), 40.0);
+            // A request begins when its connection may be opened; in an open loop when it is due, and
+            // number n, due after n x 5 ms, is opened after n x 25 ms.
+            let total_us = count(&document, "/latency/total/max_us");
+            let is_right = match load {
+                "" => total_us < 500_000,
+                _ => (500_000..1_000_000).contains(&total_us),
+            };
+            hopefully(opened >= 28 && is_right, || format!("{load}: {opened}, {total_us} us"))
+        });
     }
 }
 
