@@ -223,6 +223,75 @@ fn a_send_without_room_can_be_cancelled() {
 }
 
 #[test]
+fn a_quiet_send_that_waits_for_room_does_not_outlive_its_socket() {
+    for engine in engines() {
+        let (mut driver, peer) = opened(engine, &[SocketOption::reset_on_close()]);
+        fill(&mut driver);
+        driver.cancel(SLOT, Op::Send);
+        assert_eq!(next(&mut driver).token.op, Op::Send, "{engine:?}");
+        let constant = driver.constant();
+        let handover = driver.send(SLOT, &constant);
+        let brief = Patience { timeout_ns: 1000, ..PATIENCE };
+        driver.turn(brief, &mut Vec::new()).expect("a turn");
+        if handover.confirmed {
+            driver.cancel(SLOT, Op::Send);
+            assert_eq!(next(&mut driver).token.op, Op::Send, "{engine:?}");
+        }
+        driver.close(SLOT);
+        // The peer has not made room, and sees the reset all the same.
+        let end = Instant::now() + Duration::from_secs(10);
+        while peer.take_error().expect("a socket").is_none() {
+            assert!(Instant::now() < end, "{engine:?}: the socket is still open");
+            driver.turn(brief, &mut Vec::new()).expect("a turn");
+        }
+    }
+}
+
+/// More than fits into the 31 bits in which the kernel counts.
+#[test]
+fn a_constant_of_more_than_two_gib_arrives_whole() {
+    const BYTES: usize = (1 << 31) + 4097;
+    let memory = procfs::Current::current().map(|memory: procfs::Meminfo| memory.mem_available);
+    if memory.is_ok_and(|available| available.is_some_and(|bytes| bytes < 3 * BYTES as u64)) {
+        eprintln!("skipped: there is no memory for a body of 2 GiB");
+        return;
+    }
+    let constant: Arc<[u8]> = vec![0; BYTES].into();
+    for engine in [probe(Tier::Direct).map(Engine::IoUring).expect("a ring"), Engine::Epoll] {
+        let (listener, address) = listener();
+        let reader = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().expect("a connection");
+            io::copy(&mut peer, &mut io::sink()).expect("all of it")
+        });
+        let config = Config {
+            slots: 4,
+            addresses: vec![address],
+            options: Vec::new(),
+            constant: constant.clone(),
+            receive_buffer_bytes: 4096,
+            epoch: Instant::now(),
+        };
+        let mut driver: Box<dyn Tested> = match engine {
+            Engine::IoUring(features) => Box::new(UringDriver::new(config, features).expect("ok")),
+            Engine::Epoll => Box::new(EpollDriver::new(config).expect("an epoll instance")),
+        };
+        driver.open(SLOT, 0, None);
+        next(&mut driver).result.expect("established");
+        let mut sent = 0;
+        while sent < BYTES {
+            let handover = driver.send(SLOT, &constant[sent..]);
+            sent += handover.taken;
+            if handover.confirmed {
+                next(&mut driver).result.expect("sent");
+            }
+        }
+        driver.close(SLOT);
+        driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+        assert_eq!(reader.join().expect("a reader"), BYTES as u64, "{engine:?}");
+    }
+}
+
+#[test]
 fn a_send_to_a_peer_that_has_reset_fails_once() {
     for engine in engines() {
         let (mut driver, peer) = opened(engine, &[]);

@@ -149,6 +149,15 @@ pub struct Patience {
     pub timeout_ns: u64,
 }
 
+/// How many completions a turn brings at most; the others wait for the next one, which has a time of
+/// its own. The worker answers each with up to a handful of operations, and all of them together fit
+/// into a submission queue of [`uring`].
+pub const COMPLETIONS_MAX: usize = 64;
+
+/// The most bytes that one send or receive takes: the kernel counts them in 31 bits, and the ring
+/// takes their number in 32.
+const TRANSFER_BYTES_MAX: usize = 1 << 30;
+
 /// Where bytes go that nobody reads: large enough to empty a socket buffer at once, small enough to
 /// stay in the second-level cache.
 const SINK_BYTES: usize = 256 * 1024;
@@ -216,8 +225,14 @@ pub trait Driver {
     /// Asks the kernel to end an operation early; the operation's own completion follows.
     fn cancel(&mut self, slot: Slot, op: Op);
 
-    /// Submits what is queued, waits, and appends what has completed. An error here is the end of
-    /// the run: the driver itself is broken.
+    /// Whether there is no room for what another slot may ask for within this turn.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Submits what is queued, waits, and appends what has completed, at most [`COMPLETIONS_MAX`] of
+    /// it: what is left does not let the next turn wait. An error here is the end of the run: the
+    /// driver itself is broken.
     fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()>;
 
     /// How often the completion queue was full: the generator's own fault, never the server's.

@@ -4,7 +4,7 @@
 //! The driver keeps the kernel's promises where the script says nothing: an operation that was
 //! never answered is answered by its cancellation, and a completion comes once.
 
-use super::{Completion, Demand, Driver, Handover, Op, Patience, Slot, Token};
+use super::{COMPLETIONS_MAX, Completion, Demand, Driver, Handover, Op, Patience, Slot, Token};
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -248,10 +248,11 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
         let next_ns = self.due.peek().map_or(timeout_ns, |Reverse((due_ns, ..))| *due_ns);
         let now_ns = now_ns.max(next_ns.min(timeout_ns));
         self.now_ns.set(now_ns);
-        while let Some(&Reverse((due_ns, _, place))) = self.due.peek() {
-            if due_ns > now_ns {
-                break;
-            }
+        let most = completions.len() + COMPLETIONS_MAX;
+        while completions.len() < most
+            && let Some(&Reverse((due_ns, _, place))) = self.due.peek()
+            && due_ns <= now_ns
+        {
             self.due.pop();
             self.free.push(place);
             if let Some((slot, reply)) = self.replies[place].take() {

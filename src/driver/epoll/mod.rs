@@ -18,12 +18,13 @@
 mod wait;
 
 use super::{
-    BUFFER_GAP_BYTES, Completion, Config, Demand, Driver, Handover, Op, Patience, SINK_BYTES, Slot,
-    Token, scoped,
+    BUFFER_GAP_BYTES, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Handover, Op, Patience,
+    SINK_BYTES, Slot, Token, scoped,
 };
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -60,8 +61,8 @@ pub struct EpollDriver {
     received: Vec<u8>,
     /// Where bytes go that nobody reads.
     sink: Vec<u8>,
-    /// What verbs have completed since the last turn.
-    ready: Vec<Completion>,
+    /// What has completed and was not taken yet.
+    ready: VecDeque<Completion>,
 }
 
 impl EpollDriver {
@@ -78,7 +79,7 @@ impl EpollDriver {
             received: vec![0; slots * stride],
             sink: vec![0; SINK_BYTES],
             // Connect or receive, and send, of each slot.
-            ready: Vec::with_capacity(2 * slots),
+            ready: VecDeque::with_capacity(2 * slots),
             config,
         })
     }
@@ -92,7 +93,7 @@ impl EpollDriver {
 
     fn tell(&mut self, op: Op, slot: Slot, result: Result<usize, Errno>, more: bool) {
         let result = result.map_err(io::Error::from);
-        self.ready.push(Completion { token: Token { op, slot }, result, more });
+        self.ready.push_back(Completion { token: Token { op, slot }, result, more });
     }
 
     /// Makes the socket and sends the SYN; what failed, and how.
@@ -279,7 +280,8 @@ impl Driver for EpollDriver {
                 self.wake(token.slot, flags);
             }
         }
-        completions.append(&mut self.ready);
+        let portion = self.ready.len().min(COMPLETIONS_MAX);
+        completions.extend(self.ready.drain(..portion));
         Ok(())
     }
 }

@@ -16,7 +16,10 @@ mod memory;
 mod open;
 pub mod tier;
 
-use super::{Completion, Config, Demand, Driver, Handover, Op, Patience, Slot, Token};
+use super::{
+    COMPLETIONS_MAX, Completion, Config, Demand, Driver, Handover, Op, Patience, Slot,
+    TRANSFER_BYTES_MAX, Token,
+};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use memory::Memory;
 use open::Source;
@@ -37,6 +40,12 @@ const ENTER_GETEVENTS: u32 = 1;
 /// to be told that they are done.
 const QUIET_SEND_BYTES_MAX: usize = 8 * 1024;
 
+/// The largest submission queue: room for the answers to the completions of one turn.
+const SUBMISSIONS_MAX: u32 = 512;
+
+/// Entries that a slot may need in one turn: a socket given back and the next one opened.
+const ENTRIES_MAX: usize = 8;
+
 /// What the driver knows of a slot.
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -52,6 +61,8 @@ struct Place {
     more: bool,
     /// A send of which only a failure is told.
     quiet_send: bool,
+    /// Bytes have come since the latest send: whoever answers has what was sent.
+    heard: bool,
 }
 
 const NO_SOCKET: RawFd = -1;
@@ -80,9 +91,8 @@ pub struct UringDriver {
 
 /// A ring for so many slots, with its table of direct descriptors.
 fn ring(features: Features, slots: u32) -> io::Result<IoUring> {
-    // Small enough to stay in the cache, large enough for a busy turn; a burst is submitted in
-    // several portions.
-    let submissions = (slots.saturating_mul(4)).next_power_of_two().clamp(64, 512);
+    // Small enough to stay in the cache, large enough for a busy turn.
+    let submissions = (slots.saturating_mul(4)).next_power_of_two().clamp(64, SUBMISSIONS_MAX);
     let completions = (slots.saturating_mul(2)).next_power_of_two().clamp(1024, 65536);
     let ring = tier::build(features.tier, submissions, completions)?;
     if features.tier == Tier::Direct {
@@ -121,6 +131,7 @@ impl UringDriver {
             binds: false,
             more: false,
             quiet_send: false,
+            heard: false,
         };
         Ok(UringDriver {
             ring,
@@ -183,17 +194,20 @@ impl UringDriver {
             // The kernel takes nothing more before completions have been taken.
             Some(libc::EBUSY | libc::EAGAIN) => {
                 let mut early = std::mem::take(&mut self.early);
-                self.harvest(&mut early);
+                self.harvest(&mut early, usize::MAX);
                 self.early = early;
             }
             _ => self.broken = Some(error),
         }
     }
 
-    /// Translates what the kernel posted, keeping to itself what only concerns the driver.
-    fn harvest(&mut self, completions: &mut Vec<Completion>) {
-        let queue = self.ring.completion();
-        for entry in queue {
+    /// Translates what the kernel posted until there are `most` completions, keeping to itself what
+    /// only concerns the driver.
+    fn harvest(&mut self, completions: &mut Vec<Completion>, most: usize) {
+        let mut queue = self.ring.completion();
+        while completions.len() < most
+            && let Some(entry) = queue.next()
+        {
             let Some(token) = Token::from_bits(entry.user_data()) else { continue };
             let result = entry.result();
             let place = &mut self.places[token.slot.index as usize];
@@ -226,7 +240,7 @@ impl UringDriver {
                 }
                 // Of a connection that is gone: the slot is not given on before a send that is told
                 // of has ended, so this is one that nobody counts.
-                Op::Send if !current => continue,
+                Op::Send if !current || place.fd == NO_SOCKET => continue,
                 Op::Send if place.quiet_send => {
                     if result >= 0 {
                         continue;
@@ -234,7 +248,10 @@ impl UringDriver {
                     // Was not counted as outstanding when it was queued.
                     self.outstanding += 1;
                 }
-                Op::Receive => place.more = cqueue::sock_nonempty(entry.flags()),
+                Op::Receive => {
+                    place.more = cqueue::sock_nonempty(entry.flags());
+                    place.heard |= result > 0;
+                }
                 Op::Send => {}
             }
             if token.op == Op::Socket {
@@ -302,9 +319,10 @@ impl Driver for UringDriver {
             constant.contains(&bytes.as_ptr()) && bytes.as_ptr_range().end <= constant.end;
         let place = &mut self.places[slot.index as usize];
         let bytes = match is_constant {
-            true => bytes,
+            true => &bytes[..bytes.len().min(TRANSFER_BYTES_MAX)],
             false => self.memory.copy_for_sending(slot.index as usize, bytes),
         };
+        place.heard = false;
         place.quiet_send = is_constant && bytes.len() <= QUIET_SEND_BYTES_MAX;
         let handover = Handover { taken: bytes.len(), confirmed: !place.quiet_send };
         // WAITALL: a short send would count as success.
@@ -352,6 +370,10 @@ impl Driver for UringDriver {
         if fd == NO_SOCKET {
             return;
         }
+        // A send that still waits for room would hold the socket open, unseen by anybody.
+        if place.quiet_send && !place.heard {
+            self.cancel(slot, Op::Send);
+        }
         let entry = match self.is_direct() {
             true => opcode::Close::new(types::Fixed(slot.index)).build(),
             false => opcode::Close::new(types::Fd(fd)).build(),
@@ -367,6 +389,12 @@ impl Driver for UringDriver {
         self.push(&entry.user_data(token).flags(self.quiet()));
     }
 
+    fn is_full(&self) -> bool {
+        // SAFETY: there is one queue, and nobody else has it meanwhile.
+        let queue = unsafe { self.ring.submission_shared() };
+        queue.capacity() - queue.len() < ENTRIES_MAX
+    }
+
     fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()> {
         if let Some(error) = self.broken.take() {
             return Err(error);
@@ -374,10 +402,12 @@ impl Driver for UringDriver {
         if self.ring.submission().cq_overflow() {
             self.overflows += 1;
         }
-        let timeout_ns = if self.early.is_empty() { patience.timeout_ns } else { 0 };
+        let has_more = !self.early.is_empty() || !self.ring.completion().is_empty();
+        let timeout_ns = if has_more { 0 } else { patience.timeout_ns };
         self.enter(Patience { timeout_ns, ..patience })?;
-        completions.append(&mut self.early);
-        self.harvest(completions);
+        let most = completions.len() + COMPLETIONS_MAX;
+        completions.extend(self.early.drain(..self.early.len().min(COMPLETIONS_MAX)));
+        self.harvest(completions, most);
         self.connect_new_sockets();
         Ok(())
     }
@@ -387,17 +417,35 @@ impl Driver for UringDriver {
     }
 }
 
+impl UringDriver {
+    /// Asks the kernel to end everything that is under way, which it can do from 6.0 on; whether
+    /// nothing is left.
+    fn cancel_all(&self) -> bool {
+        let within = types::Timespec::from(Duration::from_secs(1));
+        let cancelled =
+            self.ring.submitter().register_sync_cancel(Some(within), types::CancelBuilder::any());
+        matches!(cancelled.map_err(|error| error.raw_os_error()), Ok(()) | Err(Some(libc::ENOENT)))
+    }
+}
+
 impl Drop for UringDriver {
     /// Ends what is under way, so that the kernel lets go of the buffers before they are freed.
     fn drop(&mut self) {
+        self.submit();
+        // Slot by slot it would take a time that grows with the square of their number: the kernel
+        // keeps what waits in at most 256 lists, and walks one for each.
+        let all_at_once = self.cancel_all();
         for index in 0..self.places.len() {
             let slot = Slot { index: index as u32, generation: self.places[index].generation };
             if self.places[index].fd == NO_SOCKET {
                 continue;
             }
-            for op in [Op::Connect, Op::Send, Op::Receive] {
-                self.cancel(slot, op);
+            if !all_at_once {
+                for op in [Op::Connect, Op::Send, Op::Receive] {
+                    self.cancel(slot, op);
+                }
             }
+            self.places[index].quiet_send = false;
             self.close(slot);
         }
         self.submit();
@@ -405,27 +453,19 @@ impl Drop for UringDriver {
         let give_up = Instant::now() + Duration::from_secs(1);
         let mut completions = Vec::new();
         while self.outstanding > 0 && Instant::now() < give_up {
-            if self.enter(patience).is_err() {
-                break;
-            }
             completions.clear();
-            self.harvest(&mut completions);
+            self.harvest(&mut completions, usize::MAX);
             // Sockets that were still to be connected: closing them is the end of their `open`.
             while let Some(slot) = self.unconnected.pop() {
                 self.outstanding -= 1;
                 self.close(slot);
             }
+            if completions.is_empty() && self.enter(patience).is_err() {
+                break;
+            }
         }
-        // Sends that nobody hears of are not counted: the kernel is asked to end whatever is left
-        // (from 6.0 on), and says when it has.
-        let within = types::Timespec::from(Duration::from_secs(1));
-        let all = types::CancelBuilder::any();
-        let ended = self.ring.submitter().register_sync_cancel(Some(within), all);
-        let ended = match ended.map_err(|error| error.raw_os_error()) {
-            Ok(()) | Err(Some(libc::ENOENT)) => self.outstanding == 0,
-            Err(_) => false,
-        };
-        if !ended {
+        // Sends that nobody hears of are not counted: whatever is left is ended once more.
+        if !self.cancel_all() || self.outstanding > 0 {
             // What the kernel may still write to or read is never given back.
             self.memory.leak();
             std::mem::forget(self.config.constant.clone());

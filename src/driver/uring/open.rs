@@ -90,6 +90,7 @@ impl UringDriver {
             binds: source.is_some(),
             more: false,
             quiet_send: false,
+            heard: false,
         };
         if let Some(source) = source {
             self.sources[index] = Source::new(scoped(source, target));
