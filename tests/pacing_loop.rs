@@ -2,6 +2,8 @@
 //! of connecting. Time is virtual, so what is due at a microsecond begins at that microsecond, and
 //! every latency has the value that arithmetic gives it.
 
+#[path = "pacing_loop/bursts.rs"]
+mod bursts;
 #[path = "pacing_loop/closed.rs"]
 mod closed;
 #[path = "pacing_loop/line.rs"]
@@ -29,10 +31,11 @@ use ringshot::tally::{Counters, latency_histogram};
 use ringshot::worker::{Outcome, Task};
 use scripted::{
     ANSWER, Fate, MS, S, Turn, US, Watch, answer, assert_all_ended, fate, only_failure, policy,
-    served, served_confirming, served_late, steady, task,
+    served, served_confirming, served_late, served_until, steady, task,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long opening a connection takes, see [`steady`].
 const CONNECT: u64 = 10 * US;

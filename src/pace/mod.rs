@@ -309,6 +309,13 @@ impl Pace {
         })
     }
 
+    /// Whether there are slots that could start by now.
+    pub fn is_behind(&self, now_ns: u64) -> bool {
+        let rests_over = self.resting.peek().is_some_and(|Reverse((due_ns, _))| *due_ns <= now_ns);
+        let line = self.line.as_ref();
+        rests_over || line.is_some_and(|line| !line.due.is_empty() && !line.idle.is_empty())
+    }
+
     /// When there is something to do next: a rest is over, or a request comes due for which a slot
     /// is idle.
     pub fn next_due_ns(&self) -> Option<u64> {

@@ -6,25 +6,38 @@
 //!
 //! **Where the clock is read.** Once per turn, when the kernel comes back with completions. All
 //! completions of a turn carry this time, and so does what is handed to the kernel in answer to
-//! them. A latency thus includes the time that a completion waited for the others of its turn, and
+//! them. A turn is short, however much there is to do: it brings a portion of the completions
+//! ([`COMPLETIONS_MAX`](crate::driver::COMPLETIONS_MAX)), starts a portion of the slots that are
+//! due, and looks at a portion of the deadlines. The next turn, without a wait, has a clock of its
+//! own. A latency thus includes the time that a completion waited for the others of its turn, and
 //! that a request waited for the end of the turn: the generator makes a latency longer, never
 //! shorter. In an open loop nothing waits for others: the kernel comes back with the first
 //! completion, and the clock is read once more before requests that are due begin.
 
+mod deadlines;
 mod task;
 mod timing;
 
 use crate::connection::{Connection, Route, Step, Surroundings};
-use crate::driver::{Completion, Demand, Driver, Op, Token};
+use crate::driver::{COMPLETIONS_MAX, Completion, Demand, Driver, Op, Token};
 use crate::pace::{Lead, Pace};
 use crate::session::Session;
 use crate::tally::{Part, Tallies, latency_histogram};
+use deadlines::Deadlines;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 pub use task::{Interval, Outcome, Outlet, Task};
 
 /// While it is open which of the target's addresses accepts, the other slots look again this often.
 const SCOUT_NS: u64 = 1_000_000;
+
+/// How many slots start in one turn, of those whose time has come. To connect takes the kernel some
+/// 20 us: with more of them the last of a turn would be late by what the others took, and so would
+/// the answers that arrive meanwhile.
+const STARTS_MAX: usize = 32;
+
+/// The same while completions wait for the next turn: what has started comes first.
+const STARTS_BEHIND_MAX: usize = 4;
 
 /// One thread's loop.
 pub struct Worker<'a, D: Driver, S: Session> {
@@ -41,7 +54,7 @@ pub struct Worker<'a, D: Driver, S: Session> {
     /// When the part that is under way began, and when it is over.
     part_from_ns: u64,
     part_end_ns: u64,
-    next_sweep_ns: u64,
+    deadlines: Deadlines,
     next_interval_ns: u64,
     lead: Lead,
     looked_ns: u64,
@@ -56,6 +69,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     /// Allocates everything that the run needs.
     pub fn new(driver: D, shared: S::Shared, task: Task, stop: &'a AtomicBool) -> Self {
         let Task { slots, connections, share, quota, ref model, .. } = task;
+        let task_timeout_ns = task.policy.timeout_ns;
         // Only an open loop has to remember when each request was due.
         let intended = if model.open_loop.is_some() { task.policy.pipeline as usize } else { 0 };
         Worker {
@@ -70,7 +84,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 tallies: Tallies::new(task.addresses),
                 now_ns: 0,
             },
-            completions: Vec::with_capacity(4 * slots as usize + 64),
+            completions: Vec::with_capacity(COMPLETIONS_MAX),
             task,
             stop,
             busy: 0,
@@ -78,7 +92,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             measure_from_ns: 0,
             part_from_ns: 0,
             part_end_ns: 0,
-            next_sweep_ns: 0,
+            deadlines: Deadlines::new(slots, task_timeout_ns),
             next_interval_ns: 0,
             lead: Lead::default(),
             looked_ns: 0,
@@ -98,16 +112,12 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         self.begin_ns = self.around.now_ns;
         self.measure_from_ns = self.begin_ns + self.task.warmup_ns;
         self.around.pace.begin(self.begin_ns, self.task.warmup_ns);
-        self.next_sweep_ns = self.around.now_ns + self.sweep_ns();
         self.enter(Part::Warmup, self.measure_from_ns);
         self.busy = self.task.slots;
         for slot in 0..self.task.slots {
-            match self.around.pace.first_ns(slot) {
-                first_ns if first_ns > self.around.now_ns => self.rest(slot, first_ns),
-                _ => self.start(slot),
-            }
+            self.rest(slot, self.around.pace.first_ns(slot));
         }
-        self.start_due();
+        self.start_due(STARTS_MAX);
         self.go_on(outlet)
     }
 
@@ -139,13 +149,15 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     fn go_on(&mut self, outlet: Option<&Outlet>) -> io::Result<()> {
         while !self.is_over() {
             let mut completions = std::mem::take(&mut self.completions);
-            let patience = self.patience();
+            let is_behind = self.around.pace.is_behind(self.around.now_ns);
+            let patience = self.patience(is_behind);
             self.driver.turn(patience, &mut completions)?;
             let before_ns = std::mem::replace(&mut self.around.now_ns, self.driver.now_ns());
             let late_ns = self.around.now_ns.checked_sub(before_ns + patience.timeout_ns);
-            // A turn that brought something took its time for that.
+            // A turn that brought something took its time for that, and so did one that submitted a
+            // portion of starts with others behind it.
             match (patience.timeout_ns, late_ns) {
-                _ if !completions.is_empty() => {}
+                _ if !completions.is_empty() || is_behind => {}
                 (0, _) => self.looked_ns += self.around.now_ns - before_ns,
                 (1.., Some(late_ns)) => self.lead.learn(late_ns),
                 (1.., None) => {}
@@ -153,15 +165,16 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             self.around.tallies.current().counters.turns += 1;
             // What came due while the slots were busy stands in line before one of them is free.
             self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
-            let answered = !completions.is_empty();
+            let brought = completions.len();
             for completion in completions.drain(..) {
                 self.dispatch(completion);
             }
             self.completions = completions;
-            let started = self.start_due();
+            let starts_max = if brought < COMPLETIONS_MAX { STARTS_MAX } else { STARTS_BEHIND_MAX };
+            let started = self.start_due(starts_max);
             self.sweep();
             if let Some(outlet) = outlet {
-                self.report(outlet, answered || started);
+                self.report(outlet, brought > 0 || started);
             }
         }
         Ok(())
@@ -232,6 +245,11 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
+    /// The deadline of a slot may have changed.
+    fn note_deadline(&mut self, index: u32) {
+        self.deadlines.set(index, self.connections[index as usize].deadline_ns());
+    }
+
     /// Does what a connection asks for.
     fn take(&mut self, step: Step, index: u32) {
         match step {
@@ -261,10 +279,11 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 let connection = &self.connections[index as usize];
                 self.driver.close(connection.slot());
                 if !connection.waits() {
-                    self.start(index);
+                    return self.start(index);
                 }
             }
         }
+        self.note_deadline(index);
     }
 
     /// Hands over what there is to send, up to the first piece whose end will be told.
@@ -336,6 +355,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             self.around.now_ns,
         );
         self.driver.open(connection.slot(), address, source);
+        self.note_deadline(index);
     }
 
     /// Lets a slot wait until `due_ns`.
@@ -361,25 +381,31 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
-    /// Wakes the slots whose rest is over, and those for which a request is due; whether there were
-    /// any.
-    fn start_due(&mut self) -> bool {
-        let mut any = false;
+    /// Wakes slots whose rest is over, and slots for which a request is due, at most so many; whether
+    /// there were any.
+    fn start_due(&mut self, starts_max: usize) -> bool {
+        let mut left = starts_max;
         if self.around.pace.is_open_loop() {
             self.around.now_ns = self.driver.now_ns();
         }
-        while let Some(slot) = self.around.pace.rested(self.around.now_ns) {
+        while left > 0
+            && !self.driver.is_full()
+            && let Some(slot) = self.around.pace.rested(self.around.now_ns)
+        {
             self.resume(slot);
-            any = true;
+            left -= 1;
         }
         self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
         if self.unanswered_after.is_none() && self.around.pace.has_given_all(self.around.now_ns) {
             self.unanswered_after = Some(self.around.tallies.unanswered());
         }
-        while let Some(slot) = self.around.pace.next_idle() {
+        while left > 0
+            && !self.driver.is_full()
+            && let Some(slot) = self.around.pace.next_idle()
+        {
             self.resume(slot);
-            any = true;
+            left -= 1;
         }
-        any
+        left < starts_max
     }
 }

@@ -7,9 +7,8 @@ use crate::session::Session;
 /// The longest wait in the kernel: how soon a signal to stop is seen.
 const WAIT_NS_MAX: u64 = 100_000_000;
 
-/// How often deadlines are looked at: a twentieth of the timeout within these bounds.
-const SWEEP_NS_MIN: u64 = 1_000_000;
-const SWEEP_NS_MAX: u64 = 50_000_000;
+/// How many deadlines that have passed are dealt with in one turn.
+const EXPIRIES_MAX: usize = 64;
 
 /// In a closed loop, how many completions are worth waiting for, and for how long. One wake-up for
 /// several completions is what makes a busy generator cheap; the bounds keep the wait short
@@ -30,10 +29,14 @@ const INTERVAL_AGAIN_PART: u64 = 10;
 const LOOKING_PART: u64 = 8;
 
 impl<D: Driver, S: Session> Worker<'_, D, S> {
-    /// How long the next turn may wait, and for what.
-    pub(super) fn patience(&self) -> Patience {
+    /// How long the next turn may wait, and for what: not at all when it `is_behind`, as there are
+    /// slots that could start.
+    pub(super) fn patience(&self, is_behind: bool) -> Patience {
+        if is_behind {
+            return Patience { want: 1, linger_ns: 0, timeout_ns: 0 };
+        }
         let mut until_ns = self.around.now_ns + WAIT_NS_MAX;
-        until_ns = until_ns.min(self.next_sweep_ns).min(self.next_interval_ns);
+        until_ns = until_ns.min(self.deadlines.next_look_ns()).min(self.next_interval_ns);
         until_ns = until_ns.min(self.part_end_ns);
         // In an open loop latencies come first: a late wake-up would be in them, and so would a wait
         // for other completions.
@@ -55,22 +58,12 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
         }
     }
 
-    pub(super) fn sweep_ns(&self) -> u64 {
-        (self.around.policy.timeout_ns / 20).clamp(SWEEP_NS_MIN, SWEEP_NS_MAX)
-    }
-
     /// Ends what is past its deadline.
     pub(super) fn sweep(&mut self) {
-        if self.around.now_ns < self.next_sweep_ns {
-            return;
-        }
-        self.next_sweep_ns = self.around.now_ns + self.sweep_ns();
-        for index in 0..self.connections.len() {
-            if self.connections[index].deadline_ns() > self.around.now_ns {
-                continue;
-            }
-            let step = self.connections[index].expire(&mut self.around);
-            self.take(step, index as u32);
+        for _ in 0..EXPIRIES_MAX {
+            let Some(index) = self.deadlines.next_passed(self.around.now_ns) else { return };
+            let step = self.connections[index as usize].expire(&mut self.around);
+            self.take(step, index);
         }
     }
 

@@ -68,9 +68,13 @@ pub fn run(task: Task, script: impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>)) -> O
 }
 
 pub fn run_over(task: Task, driver: impl Driver) -> Outcome {
+    run_until(task, driver, &AtomicBool::new(false))
+}
+
+/// As [`run_over`], and `stop` ends it early.
+fn run_until(task: Task, driver: impl Driver, stop: &AtomicBool) -> Outcome {
     let shared = shared(&task.policy);
-    let stop = AtomicBool::new(false);
-    let mut worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
+    let mut worker = Worker::<_, Http1>::new(driver, shared, task, stop);
     worker.warm_up(None).expect("a script does not break");
     let outcome = worker.measure(None).expect("a script does not break");
     assert_identity(&outcome.tallies.warmup);
@@ -162,6 +166,11 @@ impl Watch {
         self.now_ns.get()
     }
 
+    /// The worker's thread is kept from its loop for so long.
+    pub fn advance(&self, ns: u64) {
+        self.now_ns.set(self.now_ns.get() + ns);
+    }
+
     pub fn seen(&self) -> Seen {
         self.seen.borrow().clone()
     }
@@ -201,6 +210,17 @@ pub enum Turn {
 pub fn served(task: Task, watch: &Watch, habit: impl FnMut(Turn) -> Option<Reply>) -> Outcome {
     let slots = task.slots;
     run_over(task, watched(watch, slots, server(slots, watch.clone(), habit)))
+}
+
+/// As [`served`], and `stop` ends it early.
+pub fn served_until(
+    task: Task,
+    watch: &Watch,
+    stop: &AtomicBool,
+    habit: impl FnMut(Turn) -> Option<Reply>,
+) -> Outcome {
+    let slots = task.slots;
+    run_until(task, watched(watch, slots, server(slots, watch.clone(), habit)), stop)
 }
 
 /// As [`served`], and who waits is woken this much too late.
