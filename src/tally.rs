@@ -8,8 +8,11 @@
 //! run in which it was due, whenever it ends: so the identity holds in each part, and nothing that
 //! began in the warm-up is in a number of the measurement.
 
+mod pending;
+
 use crate::failure::Failure;
 use hdrhistogram::Histogram;
+use pending::Pending;
 
 /// Latencies are recorded in microseconds up to one hour; a longer one counts as an hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
@@ -29,9 +32,14 @@ pub fn percentile_us(histogram: &Histogram<u64>, percentile: f64) -> u64 {
     histogram.value_at_percentile(percentile).min(histogram.max())
 }
 
-/// Nanoseconds to the microseconds of a histogram, to the nearest.
-fn record(histogram: &mut Histogram<u64>, latency_ns: u64, count: u64) {
-    histogram.saturating_record_n((latency_ns + 500) / 1000, count);
+/// Nanoseconds to the microseconds of a histogram, to the nearest, and no more than it takes.
+#[inline]
+fn to_us(latency_ns: u64) -> u32 {
+    ((latency_ns + 500) / 1000).min(LATENCY_US_MAX) as u32
+}
+
+fn record(histogram: &mut Histogram<u64>, latency_us: u32, count: u64) {
+    histogram.saturating_record_n(latency_us.into(), count);
 }
 
 /// What only ever grows.
@@ -264,9 +272,7 @@ pub struct Tally {
     pub slip: Histogram<u64>,
     /// Whole request, since the last [`Tally::close_interval`].
     interval: Histogram<u64>,
-    /// Equal times in a row, counted and not yet recorded: the answers of a pipelined batch come
-    /// in one receive, and recording them one by one would be the dearest part of them.
-    unrecorded: (Latencies, u64),
+    pending: Pending,
     /// When the last request ended.
     pub last_end_ns: u64,
 }
@@ -286,7 +292,7 @@ impl Tally {
             uncorrected: latency_histogram(),
             slip: latency_histogram(),
             interval: latency_histogram(),
-            unrecorded: (Latencies::default(), 0),
+            pending: Pending::default(),
             last_end_ns: 0,
         }
     }
@@ -300,7 +306,7 @@ impl Tally {
     /// `free_ns`.
     pub fn begin(&mut self, intended_ns: u64, free_ns: u64, now_ns: u64) {
         self.counters.waited += u64::from(intended_ns < free_ns);
-        record(&mut self.slip, now_ns - intended_ns.max(free_ns), 1);
+        record(&mut self.slip, to_us(now_ns - intended_ns.max(free_ns)), 1);
     }
 
     /// A connection to the target's address number `address` is established.
@@ -308,7 +314,9 @@ impl Tally {
         self.counters.connections_opened += 1;
         self.counters.connect_ns += connect_ns;
         self.opened_by_address[address] += 1;
-        record(&mut self.connect, connect_ns, 1);
+        if self.pending.connected(connect_ns) {
+            self.record_pending();
+        }
     }
 
     /// A complete response has come; whether it is the one that was wanted is told apart.
@@ -317,25 +325,27 @@ impl Tally {
         if let Some(count) = self.statuses.get_mut(usize::from(status)) {
             *count += 1;
         }
-        if self.unrecorded.0 == latencies {
-            self.unrecorded.1 += 1;
-        } else {
+        if self.pending.respond(latencies) {
             self.record_pending();
-            self.unrecorded = (latencies, 1);
         }
     }
 
     fn record_pending(&mut self) {
-        let (latencies, count) = self.unrecorded;
-        if count > 0 {
-            record(&mut self.first_byte, latencies.first_byte_ns, count);
-            record(&mut self.service, latencies.service_ns, count);
-            record(&mut self.interval, latencies.total_ns, count);
-            if let Some(uncorrected_ns) = latencies.uncorrected_ns {
-                record(&mut self.uncorrected, uncorrected_ns, count);
+        for &connect_us in &self.pending.connects {
+            record(&mut self.connect, connect_us, 1);
+        }
+        // One histogram after the other: the lines that a few hundred latencies share come into the
+        // cache once.
+        let responses = &self.pending.responses;
+        responses.iter().for_each(|at| record(&mut self.first_byte, at.first_byte_us, at.count));
+        responses.iter().for_each(|at| record(&mut self.service, at.service_us, at.count));
+        responses.iter().for_each(|at| record(&mut self.interval, at.total_us, at.count));
+        for at in responses {
+            if let Some(uncorrected_us) = at.uncorrected_us {
+                record(&mut self.uncorrected, uncorrected_us, at.count);
             }
         }
-        self.unrecorded.1 = 0;
+        self.pending.clear();
     }
 
     /// A request has ended well.
