@@ -13,11 +13,13 @@
 mod engine;
 pub mod epoll;
 mod option;
+mod prefetch;
 pub mod script;
 pub mod uring;
 
 pub use engine::{Engine, EngineChoice, Found};
 pub use option::SocketOption;
+pub use prefetch::prefetch;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -224,6 +226,11 @@ pub trait Driver {
 
     /// Asks the kernel to end an operation early; the operation's own completion follows.
     fn cancel(&mut self, slot: Slot, op: Op);
+
+    /// Whether completions are there that the latest turn did not bring.
+    fn has_more(&self) -> bool {
+        false
+    }
 
     /// Whether there is no room for what another slot may ask for within this turn.
     fn is_full(&self) -> bool {

@@ -237,6 +237,10 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
         self.ask(slot, Verb::Cancel(op));
     }
 
+    fn has_more(&self) -> bool {
+        self.due.peek().is_some_and(|Reverse((due_ns, ..))| *due_ns <= self.now_ns.get())
+    }
+
     fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()> {
         self.turns_left = self.turns_left.checked_sub(1).expect("the loop ends");
         let now_ns = self.now_ns.get();

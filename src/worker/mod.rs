@@ -19,7 +19,7 @@ mod task;
 mod timing;
 
 use crate::connection::{Connection, Route, Step, Surroundings};
-use crate::driver::{COMPLETIONS_MAX, Completion, Demand, Driver, Op, Token};
+use crate::driver::{COMPLETIONS_MAX, Completion, Demand, Driver, Op, Token, prefetch};
 use crate::pace::{Lead, Pace};
 use crate::session::Session;
 use crate::tally::{Part, Tallies, latency_histogram};
@@ -36,8 +36,11 @@ const SCOUT_NS: u64 = 1_000_000;
 /// the answers that arrive meanwhile.
 const STARTS_MAX: usize = 32;
 
-/// The same while completions wait for the next turn: what has started comes first.
+/// The same while completions wait for the next turn: what has been started comes first.
 const STARTS_BEHIND_MAX: usize = 4;
+
+/// What of a connection a completion touches, in cache lines.
+const HOT_LINES: usize = 5;
 
 /// One thread's loop.
 pub struct Worker<'a, D: Driver, S: Session> {
@@ -166,6 +169,12 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             // What came due while the slots were busy stands in line before one of them is free.
             self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
             let brought = completions.len();
+            for completion in &completions {
+                if let Some(connection) = self.connections.get(completion.token.slot.index as usize)
+                {
+                    prefetch(connection, HOT_LINES);
+                }
+            }
             for completion in completions.drain(..) {
                 self.dispatch(completion);
             }

@@ -170,18 +170,20 @@ impl EpollDriver {
         let index = slot.index as usize;
         let place = &mut self.places[index];
         let Some(socket) = &place.socket else { return };
-        let buffer = match demand {
+        // Of what nobody reads TCP need not make a copy.
+        let (buffer, flags) = match demand {
             Demand::Read => {
                 let start = index * (self.config.receive_buffer_bytes + BUFFER_GAP_BYTES);
-                &mut self.received[start..start + self.config.receive_buffer_bytes]
+                let buffer = &mut self.received[start..start + self.config.receive_buffer_bytes];
+                (buffer, RecvFlags::empty())
             }
             Demand::Discard(count) => {
                 let len = usize::try_from(count).unwrap_or(usize::MAX).min(SINK_BYTES);
-                &mut self.sink[..len]
+                (&mut self.sink[..len], RecvFlags::TRUNC)
             }
         };
         let len = buffer.len();
-        let result = net::recv(socket, buffer, RecvFlags::empty()).map(|(_, count)| count);
+        let result = net::recv(socket, buffer, flags).map(|(_, count)| count);
         let more = match result {
             Err(Errno::AGAIN) => {
                 place.readable = false;
@@ -268,6 +270,10 @@ impl Driver for EpollDriver {
         if was_under_way {
             self.tell(op, slot, Err(Errno::CANCELED), false);
         }
+    }
+
+    fn has_more(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// Comes back with the first event, however many were wanted: epoll cannot hold out for more.

@@ -10,6 +10,7 @@
 //! costs what it uses. The stride is odd in cache lines: buffers a whole page apart would all
 //! compete for the same few cache sets.
 
+use crate::driver::prefetch::prefetch_at;
 use crate::driver::{BUFFER_GAP_BYTES, SINK_BYTES};
 use std::mem::ManuallyDrop;
 
@@ -71,6 +72,12 @@ impl Memory {
     pub(super) fn receive_buffer(&self, index: usize) -> (*mut u8, usize) {
         let len = self.receive_buffer_bytes;
         (self.receive.at(self.receive_offset(index), len), len)
+    }
+
+    /// Somebody will read the begin of what a slot has received.
+    #[inline]
+    pub(super) fn prefetch_received(&self, index: usize) {
+        prefetch_at(self.receive.start.wrapping_add(self.receive_offset(index)), 2);
     }
 
     /// The first `count` bytes of a slot's receive buffer. No receive may be under way there.

@@ -18,7 +18,7 @@ pub mod tier;
 
 use super::{
     COMPLETIONS_MAX, Completion, Config, Demand, Driver, Handover, Op, Patience, Slot,
-    TRANSFER_BYTES_MAX, Token,
+    TRANSFER_BYTES_MAX, Token, prefetch,
 };
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use memory::Memory;
@@ -83,6 +83,8 @@ pub struct UringDriver {
     /// Plain descriptors that were made in the ring and wait to be connected.
     unconnected: Vec<Slot>,
     overflows: u64,
+    /// Taken from the queue and not looked at yet; empty between two calls.
+    posted: Vec<(Token, cqueue::Entry)>,
     /// Taken before the turn they belong to, as the kernel had no room for more.
     early: Vec<Completion>,
     /// A queue was too full to submit: told by the next turn.
@@ -144,6 +146,7 @@ impl UringDriver {
             outstanding: 0,
             unconnected: Vec::with_capacity(slots as usize),
             overflows: 0,
+            posted: Vec::with_capacity(COMPLETIONS_MAX),
             early: Vec::new(),
             broken: None,
         })
@@ -204,11 +207,17 @@ impl UringDriver {
     /// Translates what the kernel posted until there are `most` completions, keeping to itself what
     /// only concerns the driver.
     fn harvest(&mut self, completions: &mut Vec<Completion>, most: usize) {
-        let mut queue = self.ring.completion();
-        while completions.len() < most
-            && let Some(entry) = queue.next()
-        {
+        let room = most.saturating_sub(completions.len());
+        let mut posted = std::mem::take(&mut self.posted);
+        for entry in self.ring.completion().take(room) {
             let Some(token) = Token::from_bits(entry.user_data()) else { continue };
+            prefetch(&self.places[token.slot.index as usize], 1);
+            if token.op == Op::Receive {
+                self.memory.prefetch_received(token.slot.index as usize);
+            }
+            posted.push((token, entry));
+        }
+        for (token, entry) in posted.drain(..) {
             let result = entry.result();
             let place = &mut self.places[token.slot.index as usize];
             let current = place.generation == token.slot.generation;
@@ -264,6 +273,7 @@ impl UringDriver {
             };
             completions.push(Completion { token, result, more: place.more });
         }
+        self.posted = posted;
     }
 
     /// Submits, and takes what is there.
@@ -344,9 +354,10 @@ impl Driver for UringDriver {
 
     fn receive(&mut self, slot: Slot, demand: Demand) {
         let place = self.places[slot.index as usize];
-        let (pointer, len) = match demand {
-            Demand::Read => self.memory.receive_buffer(slot.index as usize),
-            Demand::Discard(count) => self.memory.sink(count),
+        // Of what nobody reads TCP need not make a copy.
+        let ((pointer, len), flags) = match demand {
+            Demand::Read => (self.memory.receive_buffer(slot.index as usize), 0),
+            Demand::Discard(count) => (self.memory.sink(count), libc::MSG_TRUNC),
         };
         let len = len as u32;
         let entry = match self.is_direct() {
@@ -355,7 +366,7 @@ impl Driver for UringDriver {
         };
         // Nothing is there yet as a rule: waiting first saves the attempt that would find that.
         let wait_first = !place.more && self.features.tier >= Tier::Plain;
-        let entry = entry.ioprio(if wait_first { RECVSEND_POLL_FIRST } else { 0 });
+        let entry = entry.flags(flags).ioprio(if wait_first { RECVSEND_POLL_FIRST } else { 0 });
         self.outstanding += 1;
         self.push(&entry.build().user_data(Token { op: Op::Receive, slot }.to_bits()));
     }
@@ -389,6 +400,14 @@ impl Driver for UringDriver {
         self.push(&entry.user_data(token).flags(self.quiet()));
     }
 
+    fn has_more(&self) -> bool {
+        // SAFETY: one of each, and nobody else has them meanwhile.
+        let (posted, asked) =
+            unsafe { (self.ring.completion_shared(), self.ring.submission_shared()) };
+        // The kernel runs some twenty of what is ready in one go, and says when there is more.
+        !self.early.is_empty() || !posted.is_empty() || asked.taskrun()
+    }
+
     fn is_full(&self) -> bool {
         // SAFETY: there is one queue, and nobody else has it meanwhile.
         let queue = unsafe { self.ring.submission_shared() };
@@ -402,8 +421,8 @@ impl Driver for UringDriver {
         if self.ring.submission().cq_overflow() {
             self.overflows += 1;
         }
-        let has_more = !self.early.is_empty() || !self.ring.completion().is_empty();
-        let timeout_ns = if has_more { 0 } else { patience.timeout_ns };
+        let has_posted = !self.early.is_empty() || !self.ring.completion().is_empty();
+        let timeout_ns = if has_posted { 0 } else { patience.timeout_ns };
         self.enter(Patience { timeout_ns, ..patience })?;
         let most = completions.len() + COMPLETIONS_MAX;
         completions.extend(self.early.drain(..self.early.len().min(COMPLETIONS_MAX)));
