@@ -26,10 +26,15 @@ pub fn latency_histogram() -> Histogram<u64> {
         .expect("the bounds are constants and valid")
 }
 
-/// A percentile of a histogram; 0 when it is empty.
-pub fn percentile_us(histogram: &Histogram<u64>, percentile: f64) -> u64 {
+/// A percentile of a histogram; `None` when it is empty.
+pub fn percentile_us(histogram: &Histogram<u64>, percentile: f64) -> Option<u64> {
     // The end of a bucket may lie beyond the longest value that was seen.
-    histogram.value_at_percentile(percentile).min(histogram.max())
+    longest_us(histogram).map(|longest| histogram.value_at_percentile(percentile).min(longest))
+}
+
+/// The longest latency of a histogram; `None` when it is empty.
+pub fn longest_us(histogram: &Histogram<u64>) -> Option<u64> {
+    (!histogram.is_empty()).then(|| histogram.max())
 }
 
 /// Nanoseconds to the microseconds of a histogram, to the nearest, and no more than it takes.
@@ -260,7 +265,8 @@ pub struct Tally {
     pub opened_by_address: Vec<u64>,
     /// Open to established.
     pub connect: Histogram<u64>,
-    /// Request handed over to first response byte.
+    /// Request handed over to first response byte; also of answers that ran out of time behind it,
+    /// by which it has more samples than `service`.
     pub first_byte: Histogram<u64>,
     /// Request handed over to last response byte.
     pub service: Histogram<u64>,
@@ -346,6 +352,11 @@ impl Tally {
             }
         }
         self.pending.clear();
+    }
+
+    /// The first byte of an answer had come, and its last one did not in time.
+    pub fn stall(&mut self, first_byte_ns: u64) {
+        record(&mut self.first_byte, to_us(first_byte_ns), 1);
     }
 
     /// A request has ended well.

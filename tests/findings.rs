@@ -277,6 +277,39 @@ fn time_wait_other_side_of_a_server_that_never_closes() {
     });
 }
 
+/// Head and body in two writes without TCP_NODELAY: all answers but the first of a connection wait
+/// for a delayed ACK.
+#[test]
+fn nagle_delay() {
+    isolated(&[], |namespace| {
+        let habit = peers::in_two_pieces(false, Duration::ZERO);
+        let peer = Peer::start(Listen::default(), habit);
+        for engine in ["", "--engine epoll"] {
+            let before = namespace.counter("TcpExtDelayedACKs");
+            let document = run(&format!("{} -k -c 2 -t 1 -n 60 {engine}", peer.url()));
+
+            assert_eq!(number(&document, "/requests/ok"), 60, "{:?}", errors(&document));
+            let delayed = namespace.counter("TcpExtDelayedACKs") - before;
+            assert!(delayed >= 40, "{delayed} ACKs were delayed");
+            assert_finding(&document, "nagle_delay", &["nagle", "two pieces", "60 answers"]);
+        }
+    });
+}
+
+/// A server that sleeps between the two delays our ACKs as well, and nobody waits for them.
+#[test]
+fn a_server_that_is_slow_itself_is_no_nagle_delay() {
+    isolated(&[], |namespace| {
+        let habit = peers::in_two_pieces(true, Duration::from_millis(44));
+        let peer = Peer::start(Listen::default(), habit);
+        let document = run(&format!("{} -k -c 2 -t 1 -n 40", peer.url()));
+
+        assert_eq!(number(&document, "/requests/ok"), 40, "{:?}", errors(&document));
+        assert!(namespace.counter("TcpExtDelayedACKs") > 0, "so the counter is no proof");
+        assert!(!findings(&document).contains(&"nagle_delay".to_owned()), "{document}");
+    });
+}
+
 /// Somebody else connects meanwhile, to the same server.
 #[test]
 fn other_connections() {

@@ -171,8 +171,8 @@ pub struct Seen {
 pub struct Medians {
     /// Over so many rounds.
     pub rounds: usize,
-    /// Answers per second.
-    pub requests_per_s: f64,
+    /// Answers per second; null when no run took any time.
+    pub requests_per_s: Option<f64>,
     /// CPU time for each answer; null when there was none.
     pub cpu_us_per_request: Option<f64>,
     /// The part of it in its own code.
@@ -249,10 +249,8 @@ impl Round {
         self.ok = Some(reading.ok);
         self.errors = Some(reading.errors);
         self.duration_s = Some(rounded(reading.duration_s, 4));
-        self.requests_per_s = Some(match reading.duration_s {
-            s if s > 0.0 => rounded(reading.requests as f64 / s, 1),
-            _ => 0.0,
-        });
+        let took_s = Some(reading.duration_s).filter(|&s| s > 0.0);
+        self.requests_per_s = took_s.map(|s| rounded(reading.requests as f64 / s, 1));
         self.cpu_us_per_request = each_us(self.cpu_user_s + self.cpu_sys_s);
         self.cpu_user_us_per_request = each_us(self.cpu_user_s);
         let round = |us: Option<f64>| us.map(|us| rounded(us, 1));
@@ -347,7 +345,7 @@ impl Medians {
         };
         Some(Medians {
             rounds: told.len(),
-            requests_per_s: over(|round| round.requests_per_s, 1)?,
+            requests_per_s: over(|round| round.requests_per_s, 1),
             cpu_us_per_request: over(|round| round.cpu_us_per_request, 3),
             cpu_user_us_per_request: over(|round| round.cpu_user_us_per_request, 3),
             ratio: spread.map(|spread| rounded(spread.median, 4)),

@@ -87,9 +87,10 @@ pub(super) fn how_often(setup: &Setup, rounds: u32, tools: usize) -> String {
 
 /// A sign of life, on standard error.
 pub(super) fn progress(round: u32, rounds: u32, name: &str, done: &Round) {
-    let what = match (done.requests_per_s, done.cpu_us_per_request) {
-        (Some(per_s), Some(us)) => {
-            format!("{:>11} requests/s  {:>8} CPU", rate(per_s), time_us(us))
+    let what = match (done.requests, done.cpu_us_per_request) {
+        (Some(_), Some(us)) => {
+            let per_s = done.requests_per_s.map_or(NOTHING.into(), rate);
+            format!("{per_s:>11} requests/s  {:>8} CPU", time_us(us))
         }
         (Some(_), None) => "no answers".into(),
         _ => String::new(),
@@ -118,7 +119,7 @@ pub(super) fn cells(row: &Row) -> Result<Vec<String>, String> {
     };
     let latency = &medians.latency;
     Ok(vec![
-        rate(medians.requests_per_s),
+        medians.requests_per_s.map_or(NOTHING.into(), rate),
         time(medians.cpu_us_per_request),
         time(medians.cpu_user_us_per_request),
         ratio,

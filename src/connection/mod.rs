@@ -366,6 +366,9 @@ impl<S: Session> Connection<S> {
                 let sending = self.outstanding.contains(Op::Send);
                 let phase = if sending { Phase::Send } else { Phase::Response };
                 let timeout = Failure { phase, kind: Kind::Timeout };
+                if self.answer_begun && self.send_failure.is_none() {
+                    around.tallies.of(self.part).stall(self.first_byte_ns - self.handed_ns);
+                }
                 self.fail(self.send_failure.unwrap_or(timeout), around)
             }
             State::Lingering => {

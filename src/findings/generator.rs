@@ -2,7 +2,7 @@
 
 use super::{Facts, Finding, Severity};
 use crate::failure::{Kind, Phase};
-use crate::report::console::format::{count, time_us};
+use crate::report::console::format::{count, latency_us};
 use crate::statistics::enough_samples;
 use crate::tuning::cure;
 
@@ -35,7 +35,7 @@ const SLIP_US_MAX: u64 = 1_000;
 /// Requests began late although a connection was free.
 pub(super) fn slip(facts: &Facts<'_>) -> Option<Finding> {
     let slip = &facts.schedule?.slip;
-    let late = slip.p99_us >= SLIP_US_MAX && enough_samples(slip.count, 99.0);
+    let late = slip.p99_us >= Some(SLIP_US_MAX) && enough_samples(slip.count, 99.0);
     late.then(|| Finding {
         id: "schedule_slip".into(),
         severity: Severity::Warning,
@@ -43,8 +43,8 @@ pub(super) fn slip(facts: &Facts<'_>) -> Option<Finding> {
             "ringshot fell behind its schedule: 1% of the requests began {} or more after they \
              were due, the latest {}, although a connection was free. This is in total, and not \
              in service.",
-            time_us(slip.p99_us as f64),
-            time_us(slip.max_us as f64)
+            latency_us(slip.p99_us),
+            latency_us(slip.max_us)
         ),
         cure: "CPUs that nothing else uses (--cpus), more threads (-t), or a lower rate".into(),
     })

@@ -18,7 +18,7 @@
 //! the sentence is one of the document's.
 
 use super::generator::SATURATED_RATIO;
-use crate::report::console::format::{count, cpus_used, rate, seconds, share, time_us};
+use crate::report::console::format::{count, cpus_used, per_s, rate, seconds, share, time_us};
 use crate::report::watch::ServerLoad;
 use crate::report::{LimitedBy, Report, Watch};
 
@@ -113,14 +113,14 @@ fn schedule(report: &Report) -> Verdict {
     let busy = who_was_busy(report);
     if let Some(schedule) = report.schedule.as_ref().filter(|schedule| schedule.kept_up) {
         let due = count(schedule.due);
-        let per_s = rate(report.rate.requests_per_s);
+        let per_s = per_s(report.rate.requests_per_s);
         return Some((
             "schedule",
-            format!("{per_s}/s were answered, as fast as the {due} requests came due; {busy}."),
+            format!("{per_s} were answered, as fast as the {due} requests came due; {busy}."),
         ));
     }
     let most = report.plan.connect_rate?;
-    let opened = report.rate.connections_per_s;
+    let opened = report.rate.connections_per_s?;
     let kept = opened >= most * KEPT_RATIO;
     let text = format!(
         "{}/s connections were opened of the {}/s that the plan allows; {busy}.",
@@ -226,9 +226,10 @@ fn connections(report: &Report) -> Verdict {
     let waited = report.schedule.as_ref().map(|schedule| schedule.waited * 2 > schedule.due);
     let latency = report.latency.uncorrected.as_ref().unwrap_or(&report.latency.total);
     let think_s = plan.think_s.map_or(0.0, |[from, to]| (from + to) / 2.0);
-    let cycle_s = latency.mean_us / 1e6 + think_s;
+    let (mean_us, requests_per_s) = (latency.mean_us?, report.rate.requests_per_s?);
+    let cycle_s = mean_us / 1e6 + think_s;
     let slots = f64::from(plan.connections) * f64::from(plan.pipeline);
-    let explained = report.rate.requests_per_s * cycle_s >= slots * EXPLAINED_RATIO;
+    let explained = requests_per_s * cycle_s >= slots * EXPLAINED_RATIO;
     if !seen || waited == Some(false) || !explained {
         return None;
     }
@@ -241,8 +242,8 @@ fn connections(report: &Report) -> Verdict {
          average, which makes {}/s: more connections (-c) may bring more, unless the server itself \
          waits for something; {}.",
         count(plan.connections.into()),
-        time_us(latency.mean_us),
-        rate(report.rate.requests_per_s),
+        time_us(mean_us),
+        rate(requests_per_s),
         who_was_busy(report)
     );
     Some(("connections", text))

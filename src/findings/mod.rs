@@ -9,6 +9,7 @@
 mod advice;
 mod generator;
 pub mod limit;
+mod nagle;
 mod network;
 mod ports;
 mod server;
@@ -82,6 +83,12 @@ pub struct Facts<'a> {
     pub begin_ns: u64,
     /// `connect` of the whole run.
     pub connect: &'a Histogram<u64>,
+    /// `first_byte` and `service` of the measurement, and `service` of the warm-up.
+    pub first_byte: &'a Histogram<u64>,
+    /// See `first_byte`.
+    pub service: &'a Histogram<u64>,
+    /// See `first_byte`.
+    pub warm_service: Option<&'a Histogram<u64>>,
     /// A row a second.
     pub series: &'a [Second],
     /// CPU time over wall time of the busiest worker thread.
@@ -151,6 +158,7 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         generator::no_ring,
         server::resets,
         server::not_closed,
+        nagle::delayed,
         server::time_wait_other_side,
         server::surplus,
         server::closed_idle,

@@ -10,6 +10,8 @@ struct Run {
     counters: Counters,
     errors: Vec<ErrorEntry>,
     connect: Histogram<u64>,
+    first_byte: Histogram<u64>,
+    service: Histogram<u64>,
     series: Vec<Second>,
     policy: Policy,
     ports: Ports,
@@ -34,6 +36,8 @@ impl Run {
             counters,
             errors: Vec::new(),
             connect,
+            first_byte: latency_histogram(),
+            service: latency_histogram(),
             series: vec![second(1.0, 100.0), second(2.0, 110.0)],
             policy: Policy {
                 requests_per_connection: Some(1),
@@ -79,6 +83,9 @@ impl Run {
             errors: &self.errors,
             begin_ns: 0,
             connect: &self.connect,
+            first_byte: &self.first_byte,
+            service: &self.service,
+            warm_service: None,
             series: &self.series,
             busy_ratio: 0.5,
             threads: 1,
@@ -129,9 +136,9 @@ fn second(t_s: f64, connect_us: f64) -> Second {
         ok: 500,
         failed: 0,
         connections: 500,
-        p50_us: 200,
-        p99_us: 300,
-        max_us: 400,
+        p50_us: Some(200),
+        p99_us: Some(300),
+        max_us: Some(400),
         in_flight: 16,
         connect_mean_us: Some(connect_us),
         time_wait: Some(500),
@@ -367,4 +374,69 @@ fn a_schedule_that_was_not_kept_is_said() {
     let (ids, run) = found(&behind);
     assert_eq!(ids, ["rate_not_kept"]);
     assert!(text(&run.facts(), "rate_not_kept").contains("401 of 1,000 had no answer"));
+}
+
+/// A kept connection on which a server writes head and body apart: so many answers wait for the
+/// delayed acknowledgement of their head, and so many do not.
+fn in_two_pieces(slow: u64, fast: u64, connections: u64) -> Run {
+    let mut run = Run::clean();
+    run.policy.requests_per_connection = None;
+    run.counters.connections_opened = connections;
+    run.counters.bytes_read = 120 * (slow + fast);
+    run.first_byte.record_n(206, slow + fast).unwrap();
+    run.service.record_n(44_100, slow).unwrap();
+    run.service.record_n(290, fast).unwrap();
+    run.count("TcpExtDelayedACKs", slow);
+    run.count("TcpActiveOpens", connections);
+    run
+}
+
+#[test]
+fn a_second_piece_that_waits_for_an_acknowledgement_has_a_name() {
+    let run = in_two_pieces(59, 1, 1);
+    let text = text(&run.facts(), "nagle_delay");
+    for part in ["206 µs", "44.1 ms", "59", "60 answers", "Nagle"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(find(&run.facts())[0].cure.contains("TCP_NODELAY"));
+    // The first ones, of which the kernel acknowledges the pieces at once, came in the warm-up.
+    let mut warmed = in_two_pieces(500, 0, 4);
+    let mut warm = latency_histogram();
+    warm.record_n(290, 4).unwrap();
+    assert_eq!(warmed.ids(), [""; 0]);
+    let facts = Facts { warm_service: Some(&warm), ..warmed.facts() };
+    assert_eq!(ids(&facts), ["nagle_delay"]);
+    // 40 ms in large answers are something else.
+    warmed.counters.bytes_read = 500 << 20;
+    assert_eq!(ids(&Facts { warm_service: Some(&warm), ..warmed.facts() }), [""; 0]);
+}
+
+#[test]
+fn a_server_that_takes_its_time_between_the_pieces_does_not_wait_for_us() {
+    let with = |slow, fast, change: &dyn Fn(&mut Run)| {
+        let mut run = in_two_pieces(slow, fast, 4);
+        change(&mut run);
+        run.ids()
+    };
+    let nothing: [&str; 0] = [];
+    // It sleeps for 44 ms every time: our acknowledgements are late then, too, but no answer is
+    // fast, as the first ones of a connection are that wait for nothing else.
+    assert_eq!(with(60, 0, &|_| ()), nothing);
+    // For some of its answers it has to think: many are fast that are not the first.
+    assert_eq!(with(600, 400, &|_| ()), nothing);
+    // It sleeps for less than an acknowledgement waits: none is delayed.
+    let few = |run: &mut Run| {
+        run.count("TcpExtDelayedACKs", 3);
+    };
+    assert_eq!(with(56, 4, &few), nothing);
+    for (first_us, whole_us) in [(206, 30_000), (206, 80_000), (60_000, 60_300)] {
+        let other = |run: &mut Run| {
+            (run.first_byte, run.service) = (latency_histogram(), latency_histogram());
+            run.first_byte.record_n(first_us, 60).unwrap();
+            run.service.record_n(whole_us, 56).unwrap();
+            run.service.record_n(250, 4).unwrap();
+        };
+        assert_eq!(with(56, 4, &other), nothing, "{first_us} {whole_us}");
+    }
+    assert_eq!(with(56, 4, &|_| ()), ["nagle_delay"]);
 }

@@ -1,5 +1,6 @@
 //! From the numbers of a run to its [`Report`].
 
+use super::limits::{self, Recorded};
 use super::*;
 use crate::driver::uring::Unavailable;
 use crate::findings::{self, Facts};
@@ -12,7 +13,7 @@ use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
 use crate::run::{Load, Measured};
 use crate::statistics::{self, rounded};
-use crate::tally::{Tally, percentile_us};
+use crate::tally::{Tally, longest_us, percentile_us};
 use hdrhistogram::Histogram;
 
 /// Everything beside the numbers that a report names.
@@ -46,7 +47,7 @@ impl Report {
         let (plan, load, tally) = (around.plan, around.load, &measured.tally);
         let counters = &tally.counters;
         let duration_s = measured.duration.as_secs_f64();
-        let per_s = |count: u64| if duration_s > 0.0 { count as f64 / duration_s } else { 0.0 };
+        let per_s = |count: u64| (duration_s > 0.0).then(|| count as f64 / duration_s);
         let bundled = plan.endpoint.is_none();
         let busiest = measured.threads.iter().map(|time| time.busy_ratio()).fold(0.0, f64::max);
         let before = measured.counters_before.as_ref().unwrap_or(&around.before.counters);
@@ -54,6 +55,7 @@ impl Report {
         let schedule = schedule(plan, measured);
         let facts = facts(around, measured, &kernel, busiest, schedule.as_ref());
         let (target, local, found) = (facts.target, facts.local, findings::find(&facts));
+        let errors = errors(measured);
         let report = Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -77,7 +79,7 @@ impl Report {
                 connections_opened: tally.counters.connections_opened,
                 p50_us: percentile_us(&tally.total, 50.0),
                 p99_us: percentile_us(&tally.total, 99.0),
-                max_us: tally.total.max(),
+                max_us: longest_us(&tally.total),
             }),
             requests: Requests::of(tally),
             connections: Connections {
@@ -93,7 +95,7 @@ impl Report {
                 counters.connections_failed,
                 [per_s(counters.ok), per_s(counters.connections_opened)],
             ),
-            slo: limits(plan, measured, schedule.as_ref()),
+            slo: limits(plan, measured, schedule.as_ref(), &errors),
             confidence: measured.batches.confidence(),
             steadiness: measured.batches.steadiness().filter(|_| is_even(&plan.pacing)),
             // 0 stands for an answer without a status.
@@ -101,7 +103,7 @@ impl Report {
                 .zip(tally.statuses.iter().copied())
                 .filter(|&(code, count)| code > 0 && count > 0)
                 .collect(),
-            errors: errors(measured),
+            errors,
             latency: LatencySet {
                 connect: Latency::of(&tally.connect),
                 first_byte: Latency::of(&tally.first_byte),
@@ -171,6 +173,9 @@ fn facts<'a>(
         errors: &tally.errors,
         begin_ns: measured.begin_ns,
         connect: &tally.connect,
+        first_byte: &tally.first_byte,
+        service: &tally.service,
+        warm_service: measured.warmup.as_ref().map(|(warmup, _)| &warmup.service),
         series: &measured.series,
         busy_ratio: busiest,
         threads: load.threads,
@@ -245,8 +250,8 @@ fn schedule(plan: &Plan, measured: &Measured) -> Option<ScheduleSummary> {
     let counters = &measured.tally.counters;
     let (before, after) = measured.unanswered;
     let took_s = measured.duration.as_secs_f64();
-    let median_s = percentile_us(&measured.tally.uncorrected, 50.0) as f64 / 1e6;
-    let under_way = if took_s > 0.0 { counters.ok as f64 / took_s * median_s } else { 0.0 };
+    let median_us = percentile_us(&measured.tally.uncorrected, 50.0).filter(|_| took_s > 0.0);
+    let under_way = median_us.map_or(0.0, |us| counters.ok as f64 / took_s * us as f64 / 1e6);
     plan.pacing.is_open_loop().then(|| ScheduleSummary {
         due: counters.due,
         dropped: counters.dropped,
@@ -264,23 +269,20 @@ fn limits(
     plan: &Plan,
     measured: &Measured,
     schedule: Option<&ScheduleSummary>,
+    errors: &[Error],
 ) -> Vec<slo::Outcome> {
-    let (tally, counters) = (&measured.tally, &measured.tally.counters);
-    let behind = schedule.filter(|schedule| !schedule.kept_up);
-    let numbers = slo::Numbers {
+    let tally = &measured.tally;
+    let recorded = Recorded {
         connect: &tally.connect,
         first_byte: &tally.first_byte,
         service: &tally.service,
         total: &tally.total,
         uncorrected: plan.pacing.is_open_loop().then_some(&tally.uncorrected),
-        ok: counters.ok,
-        failed: counters.failed,
-        dropped: counters.dropped,
-        unanswered: behind.map_or(0, |schedule| {
-            schedule.unanswered_after.saturating_sub(schedule.unanswered_before)
-        }),
-        connections: counters.connections_opened,
+    };
+    let numbers = slo::Numbers {
+        connections: tally.counters.connections_opened,
         duration_s: measured.duration.as_secs_f64(),
+        ..limits::numbers(recorded, &Requests::of(tally), schedule, errors)
     };
     plan.slos.iter().map(|limit| limit.check(&numbers)).collect()
 }
@@ -364,12 +366,12 @@ fn generator(measured: &Measured, busiest: f64) -> Generator {
     let user_s: f64 = measured.threads.iter().map(|time| time.user.as_secs_f64()).sum();
     let sys_s: f64 = measured.threads.iter().map(|time| time.sys.as_secs_f64()).sum();
     let ended = measured.tally.counters.ok + measured.tally.counters.failed;
-    let per_request = if ended > 0 { (user_s + sys_s) * 1e6 / ended as f64 } else { 0.0 };
+    let per_request = (ended > 0).then(|| (user_s + sys_s) * 1e6 / ended as f64);
     Generator {
         threads: measured.threads.len() as u32,
         cpu_user_s: rounded(user_s, 6),
         cpu_sys_s: rounded(sys_s, 6),
-        cpu_us_per_request: rounded(per_request, 3),
+        cpu_us_per_request: per_request.map(|us| rounded(us, 3)),
         busy_ratio: rounded(busiest, 3),
         saturated: busiest >= findings::SATURATED_RATIO,
     }
@@ -379,12 +381,12 @@ impl Latency {
     /// Reads a histogram in microseconds.
     pub fn of(histogram: &Histogram<u64>) -> Latency {
         let at = |percentile| percentile_us(histogram, percentile);
-        let empty = histogram.is_empty();
+        let some = !histogram.is_empty();
         Latency {
             count: histogram.len(),
-            min_us: if empty { 0 } else { histogram.min() },
-            mean_us: if empty { 0.0 } else { rounded(histogram.mean(), 3) },
-            stdev_us: if empty { 0.0 } else { rounded(histogram.stdev(), 3) },
+            min_us: some.then(|| histogram.min()),
+            mean_us: some.then(|| rounded(histogram.mean(), 3)),
+            stdev_us: some.then(|| rounded(histogram.stdev(), 3)),
             p50_us: at(50.0),
             p75_us: at(75.0),
             p90_us: at(90.0),
@@ -392,7 +394,7 @@ impl Latency {
             p99_us: at(99.0),
             p99_9_us: at(99.9),
             p99_99_us: at(99.99),
-            max_us: histogram.max(),
+            max_us: longest_us(histogram),
             percentile_supported: [99.99, 99.9, 99.0, 95.0, 90.0, 75.0, 50.0]
                 .into_iter()
                 .find(|&percentile| statistics::enough_samples(histogram.len(), percentile)),
@@ -402,9 +404,16 @@ impl Latency {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::tally::latency_histogram;
+
+    /// Failures of one kind.
+    pub(in crate::report) fn error(phase: &'static str, kind: &str, count: u64) -> Error {
+        let (first_s, last_s) = (0.1, 0.2);
+        let (phase, kind) = (phase.into(), kind.to_owned());
+        Error { phase, kind, count, first_s, last_s, advice: String::new() }
+    }
 
     #[test]
     fn a_rate_is_kept_when_no_more_are_unanswered_than_are_under_way() {
@@ -427,9 +436,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_histogram_reads_as_zeros() {
-        let latency = Latency::of(&latency_histogram());
-        assert_eq!((latency.count, latency.min_us, latency.p50_us, latency.max_us), (0, 0, 0, 0));
+    fn an_empty_histogram_has_no_numbers() {
+        let hdr = hdr::encode(&latency_histogram());
+        let expected = Latency { hdr, ..Latency::default() };
+        assert_eq!(Latency::of(&latency_histogram()), expected);
+        let document = serde_json::to_value(expected).unwrap();
+        let numbers = document.as_object().unwrap().iter().filter(|(_, value)| value.is_number());
+        assert_eq!(numbers.map(|(key, _)| key).collect::<Vec<_>>(), ["count"]);
     }
 
     #[test]
@@ -440,6 +453,6 @@ mod tests {
         }
         let latency = Latency::of(&histogram);
         assert_eq!(hdr::decode(&latency.hdr).unwrap(), histogram);
-        assert_eq!((latency.min_us, latency.p50_us), (1, 50));
+        assert_eq!((latency.min_us, latency.p50_us), (Some(1), Some(50)));
     }
 }

@@ -29,6 +29,9 @@ fn columns(cpus: &[usize]) -> Vec<Column> {
     let always = |name: &str, value: fn(&Second) -> String| -> Column {
         (name.into(), Box::new(move |row| Some(value(row))))
     };
+    let optional = |name: &str, value: fn(&Second) -> Option<String>| -> Column {
+        (name.into(), Box::new(value))
+    };
     let of_host = |name: &str, value: fn(&HostSecond) -> Option<String>| -> Column {
         (name.into(), Box::new(move |row| row.host.as_ref().and_then(value)))
     };
@@ -41,14 +44,11 @@ fn columns(cpus: &[usize]) -> Vec<Column> {
         always("ok", |row| row.ok.to_string()),
         always("failed", |row| row.failed.to_string()),
         always("connections", |row| row.connections.to_string()),
-        always("p50_us", |row| row.p50_us.to_string()),
-        always("p99_us", |row| row.p99_us.to_string()),
-        always("max_us", |row| row.max_us.to_string()),
+        optional("p50_us", |row| row.p50_us.map(|us| us.to_string())),
+        optional("p99_us", |row| row.p99_us.map(|us| us.to_string())),
+        optional("max_us", |row| row.max_us.map(|us| us.to_string())),
         always("in_flight", |row| row.in_flight.to_string()),
     ];
-    let optional = |name: &str, value: fn(&Second) -> Option<String>| -> Column {
-        (name.into(), Box::new(value))
-    };
     columns.extend([
         optional("connect_mean_us", |row| row.connect_mean_us.map(|us| us.to_string())),
         optional("time_wait", |row| row.time_wait.map(|count| count.to_string())),
@@ -98,6 +98,9 @@ mod tests {
         assert_eq!(lines[2].last(), Some(&"1"));
         assert_eq!(lines[1].last(), Some(&""), "what is not known is empty, not 0");
         assert_eq!(lines[1][..3], ["1", "23450", "23450"]);
+        let at = lines[0].iter().position(|name| *name == "p50_us").unwrap();
+        assert_eq!(lines[1][at..at + 3], ["1290", "2709", "16770"]);
+        assert_eq!(lines[2][at..at + 3], [""; 3], "a second without an answer has no latency");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! wrk2 prints and <https://hdrhistogram.github.io/HdrHistogram/plotFiles.html> plots. Values are
 //! in milliseconds, as there.
 
+use super::console::format::NOTHING;
 use hdrhistogram::Histogram;
 use std::fmt::Write;
 
@@ -26,10 +27,9 @@ pub fn table(histogram: &Histogram<u64>) -> String {
             1.0 / (1.0 - quantile)
         );
     }
-    let empty = histogram.is_empty();
-    let (mean, deviation) = match empty {
-        true => (0.0, 0.0),
-        false => (ms(histogram.mean()), ms(histogram.stdev())),
+    let number = |us: f64| match histogram.is_empty() {
+        true => NOTHING.into(),
+        false => format!("{:.3}", ms(us)),
     };
     // The two numbers of the last line are of the implementation; readers skip the lines with #.
     let sub_buckets = 2 * 10u64.pow(histogram.sigfig().into());
@@ -37,10 +37,12 @@ pub fn table(histogram: &Histogram<u64>) -> String {
     let buckets = (histogram.high() / sub_buckets).next_power_of_two().ilog2() + 1;
     let _ = write!(
         text,
-        "#[Mean    = {mean:12.3}, StdDeviation   = {deviation:12.3}]\n\
-         #[Max     = {:12.3}, Total count    = {:12}]\n\
+        "#[Mean    = {:>12}, StdDeviation   = {:>12}]\n\
+         #[Max     = {:>12}, Total count    = {:12}]\n\
          #[Buckets = {buckets:12}, SubBuckets     = {sub_buckets:12}]\n",
-        ms(histogram.max() as f64),
+        number(histogram.mean()),
+        number(histogram.stdev()),
+        number(histogram.max() as f64),
         histogram.len(),
     );
     text
@@ -81,7 +83,14 @@ mod tests {
     #[test]
     fn nothing_measured_is_a_table_without_rows() {
         let text = table(&latency_histogram());
-        assert!(text.contains("Total count    =            0]"), "{text}");
+        assert!(
+            text.contains("#[Mean    =            -, StdDeviation   =            -]"),
+            "{text}"
+        );
+        assert!(
+            text.contains("#[Max     =            -, Total count    =            0]"),
+            "{text}"
+        );
         assert!(!text.contains("NaN"), "{text}");
     }
 }

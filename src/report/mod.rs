@@ -6,11 +6,13 @@
 pub mod assemble;
 pub mod console;
 pub mod csv;
+mod earlier;
 pub mod file;
 pub mod hdr;
 pub mod hgrm;
 mod host;
 pub mod json;
+mod limits;
 pub mod markdown;
 pub mod merge;
 pub mod plot;
@@ -20,7 +22,9 @@ pub mod watch;
 
 use crate::kernel;
 use crate::slo;
+
 use crate::statistics::{Confidence, Steadiness, rounded};
+pub(crate) use earlier::forget_zeros;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -103,15 +107,6 @@ pub struct Report {
     pub merged: Option<merge::Merged>,
     /// One row a second.
     pub series: Vec<Second>,
-}
-
-impl Report {
-    /// Works out again what documents of earlier versions do not have.
-    pub(crate) fn fill_in_shares(&mut self) {
-        let Connections { opened, failed, .. } = self.connections;
-        let per_s = [self.rate.requests_per_s, self.rate.connections_per_s];
-        self.rate = Rate::of(&self.requests, opened, failed, per_s);
-    }
 }
 
 /// What was measured.
@@ -200,12 +195,12 @@ pub struct Warmup {
     pub requests: Requests,
     /// Connections opened for them.
     pub connections_opened: u64,
-    /// The median of their `total`.
-    pub p50_us: u64,
+    /// The median of their `total`; null, as the other two, when there was no answer.
+    pub p50_us: Option<u64>,
     /// The 99th percentile of their `total`.
-    pub p99_us: u64,
+    pub p99_us: Option<u64>,
     /// The longest.
-    pub max_us: u64,
+    pub max_us: Option<u64>,
 }
 
 /// How an open loop kept its schedule: `due = started + dropped + waiting`.
@@ -315,31 +310,32 @@ pub struct Bytes {
     pub written: u64,
 }
 
-/// Rates.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// Rates; null for a run that took no time, such as one that ended in its warm-up.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Rate {
     /// Requests that ended well.
-    pub requests_per_s: f64,
+    pub requests_per_s: Option<f64>,
     /// Connections established.
-    pub connections_per_s: f64,
-    /// Failed requests, of those that ended.
+    pub connections_per_s: Option<f64>,
+    /// Failed requests, of those that ended; null when none did.
     #[serde(default)]
-    pub failed_ratio: f64,
-    /// Failed attempts to connect, of all that ended.
+    pub failed_ratio: Option<f64>,
+    /// Failed attempts to connect, of all that ended; likewise.
     #[serde(default)]
-    pub connections_failed_ratio: f64,
+    pub connections_failed_ratio: Option<f64>,
 }
 
 impl Rate {
     /// Rates and shares of these counts.
-    fn of(requests: &Requests, opened: u64, failed: u64, per_s: [f64; 2]) -> Rate {
-        let share = |part: u64, rest: u64| match part {
-            0 => 0.0,
-            part => rounded(part as f64 / (part as f64 + rest as f64), 6),
+    fn of(requests: &Requests, opened: u64, failed: u64, per_s: [Option<f64>; 2]) -> Rate {
+        let share = |part: u64, rest: u64| {
+            let all = part as f64 + rest as f64;
+            (all > 0.0).then(|| rounded(part as f64 / all, 6))
         };
+        let [requests_per_s, connections_per_s] = per_s.map(|per_s| Some(rounded(per_s?, 2)));
         Rate {
-            requests_per_s: rounded(per_s[0], 2),
-            connections_per_s: rounded(per_s[1], 2),
+            requests_per_s,
+            connections_per_s,
             failed_ratio: share(requests.failed, requests.ok),
             connections_failed_ratio: share(failed, opened),
         }
@@ -381,32 +377,32 @@ pub struct LatencySet {
 }
 
 /// One latency.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// How many.
     pub count: u64,
-    /// The shortest; 0 when there is none, as in all the others.
-    pub min_us: u64,
+    /// The shortest; null when there is none, as are all the others.
+    pub min_us: Option<u64>,
     /// The mean.
-    pub mean_us: f64,
+    pub mean_us: Option<f64>,
     /// The standard deviation.
-    pub stdev_us: f64,
+    pub stdev_us: Option<f64>,
     /// The median.
-    pub p50_us: u64,
+    pub p50_us: Option<u64>,
     /// 75% are not longer.
-    pub p75_us: u64,
+    pub p75_us: Option<u64>,
     /// 90% are not longer.
-    pub p90_us: u64,
+    pub p90_us: Option<u64>,
     /// 95% are not longer.
-    pub p95_us: u64,
+    pub p95_us: Option<u64>,
     /// 99% are not longer.
-    pub p99_us: u64,
+    pub p99_us: Option<u64>,
     /// 99.9% are not longer.
-    pub p99_9_us: u64,
+    pub p99_9_us: Option<u64>,
     /// 99.99% are not longer.
-    pub p99_99_us: u64,
+    pub p99_99_us: Option<u64>,
     /// The longest.
-    pub max_us: u64,
+    pub max_us: Option<u64>,
     /// The highest of these percentiles with at least ten samples beyond it; null when there is
     /// none. A higher one says little more than the maximum does.
     pub percentile_supported: Option<f64>,
@@ -424,8 +420,8 @@ pub struct Generator {
     /// CPU time of the worker threads in the kernel, which on loopback includes the server's half
     /// of every packet.
     pub cpu_sys_s: f64,
-    /// CPU time of both kinds per request that ended.
-    pub cpu_us_per_request: f64,
+    /// CPU time of both kinds per request that ended; null when none did.
+    pub cpu_us_per_request: Option<f64>,
     /// CPU time over wall time of the busiest thread.
     pub busy_ratio: f64,
     /// Whether the generator, not the server, was the limit.
@@ -479,12 +475,12 @@ pub struct Second {
     pub failed: u64,
     /// Connections established in it.
     pub connections: u64,
-    /// The median of `total`.
-    pub p50_us: u64,
+    /// The median of `total`; null, as the other two, when there was no answer.
+    pub p50_us: Option<u64>,
     /// The 99th percentile of `total`.
-    pub p99_us: u64,
+    pub p99_us: Option<u64>,
     /// The longest `total`.
-    pub max_us: u64,
+    pub max_us: Option<u64>,
     /// Requests under way at its end.
     pub in_flight: u64,
     /// How long opening a connection took on average; null when none was opened.

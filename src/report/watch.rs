@@ -141,9 +141,9 @@ pub struct ServerLoad {
     /// the time; null where the kernel does not tell, and for more than 1,024 threads.
     #[serde(default)]
     pub cpu_wait_ratio: Option<f64>,
-    /// Its CPU time per request that was answered, with whatever status; 0 when none was, or when it
-    /// had ended before the run did.
-    pub cpu_us_per_request: f64,
+    /// Its CPU time per request that was answered, with whatever status; null when none was, or when
+    /// it had ended before the run did.
+    pub cpu_us_per_request: Option<f64>,
     /// Its most resident memory at the end of a second; of the bundled server that of this process.
     pub memory_peak_bytes: u64,
     /// Its most open descriptors, likewise; null when this process may not look.

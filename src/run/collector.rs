@@ -8,7 +8,7 @@ use super::{Event, INTERVAL, SPARES_PER_WORKER};
 use crate::kernel;
 use crate::report::Second;
 use crate::statistics::Batches;
-use crate::tally::{Counters, Part, latency_histogram, percentile_us};
+use crate::tally::{Counters, Part, latency_histogram, longest_us, percentile_us};
 use crate::worker::{Interval, Outcome};
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -179,7 +179,7 @@ impl Gathering {
             connections: delta.connections_opened,
             p50_us: percentile_us(&self.row, 50.0),
             p99_us: percentile_us(&self.row, 99.0),
-            max_us: self.row.max(),
+            max_us: longest_us(&self.row),
             in_flight: counters.in_flight(),
             connect_mean_us: mean_us(delta.connect_ns, delta.connections_opened),
             time_wait: kernel::counters::time_wait(),
@@ -234,7 +234,7 @@ mod tests {
         }
         assert_eq!(rows.len(), 1);
         let (row, ok) = &rows[0];
-        assert_eq!((row.t_s, row.ok, row.p50_us, *ok), (1.0, 100, 100, 100));
+        assert_eq!((row.t_s, row.ok, row.p50_us, *ok), (1.0, 100, Some(100), 100));
     }
 
     #[test]

@@ -276,13 +276,12 @@ impl Outcome {
 /// Whether, where the limits were broken, requests waited for connections while the server answered
 /// as fast as it does at the lowest rate.
 fn connections_were_limit(steps: &[Step], broken_per_s: f64) -> bool {
-    let lowest = steps.iter().filter(|step| step.pass && step.uncorrected_p50_us > 0);
-    let Some(lowest) = lowest.min_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s)) else {
-        return false;
-    };
+    let passed = steps.iter().filter(|step| step.pass);
+    let known = passed.filter_map(|step| Some((step.rate_per_s, step.uncorrected_p50_us?)));
+    let Some((_, lowest_us)) = known.min_by(|a, b| a.0.total_cmp(&b.0)) else { return false };
     let mut broken = steps.iter().filter(|step| step.rate_per_s == broken_per_s && !step.pass);
-    let fast_us = lowest.uncorrected_p50_us as f64 * AS_FAST;
-    broken.all(|step| step.connections_were_busy() && step.uncorrected_p50_us as f64 <= fast_us)
+    let is_fast = |us: u64| us as f64 <= lowest_us as f64 * AS_FAST;
+    broken.all(|step| step.connections_were_busy() && step.uncorrected_p50_us.is_some_and(is_fast))
 }
 
 /// A rate that kept the limits, with the medians over its steps.
@@ -310,21 +309,19 @@ pub(super) fn curve(steps: &[Step], bounds: &Bounds) -> Vec<Point> {
     let mut kept: Vec<&Step> = kept.collect();
     kept.sort_by(|one, other| one.rate_per_s.total_cmp(&other.rate_per_s));
     kept.chunk_by(|one, other| one.rate_per_s == other.rate_per_s)
-        .map(|steps| {
-            let median = |value: fn(&Step) -> u64| {
-                let mut values: Vec<u64> = steps.iter().map(|step| value(step)).collect();
+        .filter_map(|steps| {
+            let median = |value: fn(&Step) -> Option<u64>| {
+                let mut values: Vec<u64> = steps.iter().filter_map(|step| value(step)).collect();
                 values.sort_unstable();
-                values[(values.len() - 1) / 2]
+                values.get(values.len().saturating_sub(1) / 2).copied()
             };
-            Point {
+            let enough = steps.iter().all(|step| enough_samples(step.ok, 99.0));
+            Some(Point {
                 rate_per_s: steps[0].rate_per_s,
-                p50_us: median(|step| step.p50_us),
-                p90_us: median(|step| step.p90_us),
-                p99_us: steps
-                    .iter()
-                    .all(|step| enough_samples(step.ok, 99.0))
-                    .then(|| median(|step| step.p99_us)),
-            }
+                p50_us: median(|step| step.p50_us)?,
+                p90_us: median(|step| step.p90_us)?,
+                p99_us: median(|step| step.p99_us).filter(|_| enough),
+            })
         })
         .collect()
 }
@@ -388,8 +385,9 @@ impl Earlier {
                 )));
             }
         }
-        let steps: Vec<Step> = serde_json::from_value(self.document["steps"].clone())
+        let mut steps: Vec<Step> = serde_json::from_value(self.document["steps"].clone())
             .map_err(|error| self.refuse(format!("its steps cannot be read ({error})")))?;
+        steps.iter_mut().for_each(Step::bring_up_to_date);
         match steps.iter().any(|step| !step.rate_per_s.is_finite() || step.rate_per_s <= 0.0) {
             true => Err(self.refuse("a step has a rate that is not above 0")),
             false => Ok(steps),

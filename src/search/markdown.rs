@@ -2,7 +2,7 @@
 
 use super::document::{Document, Point, points};
 use super::{Generator, Step, page};
-use crate::report::console::format::{NOTHING, bytes, count, counted, rate, seconds, time_us};
+use crate::report::console::format::{bytes, count, counted, latency_us, rate, seconds, time_us};
 use crate::report::console::headline;
 use crate::report::markdown::beside::Plot;
 use crate::report::markdown::text::Align::{Left, Right};
@@ -104,12 +104,11 @@ fn setup_of(document: &Document) -> String {
 fn over_load(document: &Document, points: &[Point]) -> String {
     let row = |point: &Point| {
         let knee = document.knee.is_some_and(|knee| knee.rate_per_s == point.rate_per_s);
-        let p99 = point.p99_us.map_or(NOTHING.into(), |us| time_us(us as f64));
         vec![
             rate(point.rate_per_s),
             time_us(point.p50_us as f64),
             time_us(point.p90_us as f64),
-            p99,
+            latency_us(point.p99_us),
             if knee { "knee".into() } else { String::new() },
         ]
     };
@@ -119,9 +118,8 @@ fn over_load(document: &Document, points: &[Point]) -> String {
 
 fn steps(steps: &[Step]) -> String {
     let row = |(at, step): (usize, &Step)| {
-        let latency = |us: u64, percentile| match enough_samples(step.ok, percentile) {
-            true => time_us(us as f64),
-            false => NOTHING.into(),
+        let latency = |us: Option<u64>, percentile| {
+            latency_us(us.filter(|_| enough_samples(step.ok, percentile)))
         };
         let (_, verdict) = page::verdict(step);
         vec![

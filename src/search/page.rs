@@ -3,9 +3,10 @@
 use super::document::{self, Document, LimitedBy};
 use super::{Bounds, Purpose, SearchPlan, Step};
 use crate::report::console::format::{
-    NOTHING, count, counted, escape, rate, seconds, time_us, wrapped,
+    count, counted, escape, latency_us, rate, seconds, time_us, wrapped,
 };
 use crate::report::console::style::{Role, Style};
+use crate::slo::Missing;
 use crate::statistics::enough_samples;
 use std::io::{self, Write};
 
@@ -54,9 +55,8 @@ pub(super) fn head(
 
 /// One step.
 pub(super) fn row(number: usize, step: &Step, out: &mut dyn Write, style: Style) -> io::Result<()> {
-    let latency = |us: u64, percentile| match enough_samples(step.ok, percentile) {
-        true => time_us(us as f64),
-        false => NOTHING.into(),
+    let latency = |us: Option<u64>, percentile| {
+        latency_us(us.filter(|_| enough_samples(step.ok, percentile)))
     };
     write!(
         out,
@@ -97,7 +97,7 @@ pub(super) fn summary(
                 "▇".repeat((BAR * point.p90_us as usize).div_ceil(longest_us as usize).max(1));
             let knee = document.knee.is_some_and(|knee| knee.rate_per_s == point.rate_per_s);
             let mark = if knee { " ← knee" } else { "" };
-            let p99 = point.p99_us.map_or(NOTHING.into(), |us| time_us(us as f64));
+            let p99 = latency_us(point.p99_us);
             let [p50, p90] = [point.p50_us, point.p90_us].map(|us| time_us(us as f64));
             let rate = rate(point.rate_per_s);
             writeln!(out, "  {rate:>9} /s  {p50:>8}  {p90:>8}  {p99:>8}  {bar}{mark}")?;
@@ -134,8 +134,12 @@ pub(super) fn verdict(step: &Step) -> (Role, String) {
     if !step.kept_up {
         broken.push("rate".into());
     }
+    // The percentile of the row is that of what was answered.
+    let missing = step.limits.iter().filter(|kept| !kept.pass).filter_map(|kept| kept.missing);
+    let missing = missing.max_by_key(Missing::count).unwrap_or_default().causes();
+    let missing = missing.map_or_else(String::new, |causes| format!("; {causes}"));
     let generator = if step.generator_limited { "; ringshot was busy" } else { "" };
-    (Role::Bad, format!("broke {}{generator}", broken.join(", ")))
+    (Role::Bad, format!("broke {}{missing}{generator}", broken.join(", ")))
 }
 
 /// The answer in sentences, the most important first.
@@ -269,7 +273,7 @@ mod tests {
     #[test]
     fn the_answer_is_the_first_sentence_and_the_curve_shows_the_knee() {
         let mut steps: Vec<Step> = [(1000.0, 1), (1500.0, 1), (1800.0, 2), (2000.0, 20)]
-            .map(|(rate, ms)| Step { p90_us: ms * 1000, ..step(rate, true) })
+            .map(|(rate, ms)| Step { p90_us: Some(ms * 1000), ..step(rate, true) })
             .into();
         steps.extend([steps[3].clone(), step(2030.0, false), step(2030.0, false)]);
         let document = document_of(&steps);

@@ -2,7 +2,7 @@
 
 use super::{Purpose, Trial};
 use crate::findings::Finding;
-use crate::report::Report;
+use crate::report::{Report, forget_zeros};
 use crate::slo::Outcome;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -50,18 +50,18 @@ pub struct Step {
     pub waited: u64,
     /// Those that were due and not answered when the step ended.
     pub unanswered: u64,
-    /// The median of `total`.
-    pub p50_us: u64,
+    /// The median of `total`; null, as all latencies, when there was no answer.
+    pub p50_us: Option<u64>,
     /// The 90th percentile of `total`.
-    pub p90_us: u64,
+    pub p90_us: Option<u64>,
     /// The 99th percentile of `total`.
-    pub p99_us: u64,
+    pub p99_us: Option<u64>,
     /// The longest `total`.
-    pub max_us: u64,
+    pub max_us: Option<u64>,
     /// The median of `uncorrected`.
-    pub uncorrected_p50_us: u64,
-    /// How late ringshot began one request in a hundred, or more of them.
-    pub slip_p99_us: u64,
+    pub uncorrected_p50_us: Option<u64>,
+    /// How late ringshot began one request in a hundred, or more of them; null when it began none.
+    pub slip_p99_us: Option<u64>,
     /// CPU time over wall time of the busiest worker thread.
     pub busy_ratio: f64,
     /// The ids of the findings.
@@ -82,7 +82,8 @@ impl Step {
             limits: report.slo.clone(),
             kept_up,
             generator_limited: report.kernel.findings.iter().any(is_generators),
-            answered_per_s: report.rate.requests_per_s,
+            // It took time, or nothing was answered in it.
+            answered_per_s: report.rate.requests_per_s.unwrap_or(0.0),
             due: schedule.map_or(0, |schedule| schedule.due),
             ok: report.requests.ok,
             failed: report.requests.failed,
@@ -93,10 +94,19 @@ impl Step {
             p90_us: total.p90_us,
             p99_us: total.p99_us,
             max_us: total.max_us,
-            uncorrected_p50_us: uncorrected.map_or(0, |latency| latency.p50_us),
-            slip_p99_us: schedule.map_or(0, |schedule| schedule.slip.p99_us),
+            uncorrected_p50_us: uncorrected.and_then(|latency| latency.p50_us),
+            slip_p99_us: schedule.and_then(|schedule| schedule.slip.p99_us),
             busy_ratio: report.generator.busy_ratio,
             findings: report.kernel.findings.iter().map(|found| found.id.to_string()).collect(),
+        }
+    }
+
+    /// Forgets the zeros that earlier versions had where nothing was measured.
+    pub fn bring_up_to_date(&mut self) {
+        let Step { p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, .. } = self;
+        forget_zeros([p50_us, p90_us, p99_us, uncorrected_p50_us, max_us]);
+        if self.due.saturating_sub(self.dropped) == 0 {
+            self.slip_p99_us = None;
         }
     }
 

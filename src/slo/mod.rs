@@ -10,14 +10,29 @@
 //! ```
 //!
 //! A limit of which nothing was measured is broken: a run without a single answer must not pass
-//! because nothing in it was slow.
+//! because nothing in it was slow. Likewise a request that was dropped, timed out or was left
+//! unanswered has no latency, and counts as longer than all that were measured:
+//!
+//! ```text
+//!               dropped  unanswered  timed out: connecting  sending, or without  in the middle
+//!                                                           a byte of an answer  of its answer
+//!   total          x         x                  x                   x                   x
+//!   uncorrected                                 x                   x                   x
+//!   connect                                     x
+//!   first_byte                                                      x
+//!   service                                                         x                   x
+//! ```
 
 mod text;
 
+use crate::report::console::format::count;
 use crate::tally::percentile_us;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+
+/// What rounding may add to the percentile of the longest latency.
+const ROUNDING: f64 = 1e-9;
 
 /// What the numbers of a run have to be like, such as `total.p99<5ms`.
 ///
@@ -91,13 +106,63 @@ pub struct Numbers<'a> {
     pub failed: u64,
     /// Requests that were due and never started.
     pub dropped: u64,
-    /// Requests that were due and not answered, of a run that did not keep up with its rate. They
-    /// are longer than all that were measured, nobody knows by how much.
+    /// Requests that were due and had not ended, of a run that did not keep up with its rate.
     pub unanswered: u64,
+    /// Requests that ran out of time; they are among the failed ones.
+    pub timed_out: TimedOut,
     /// Connections established.
     pub connections: u64,
     /// How long the run took, in seconds.
     pub duration_s: f64,
+}
+
+/// Requests that ran out of time, by how far they had come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimedOut {
+    /// They had no connection yet.
+    pub connecting: u64,
+    /// They were handed over, and no byte of an answer had come.
+    pub waiting: u64,
+    /// A part of the answer had come.
+    pub answering: u64,
+}
+
+impl TimedOut {
+    /// Those that were handed over.
+    fn handed_over(&self) -> u64 {
+        self.waiting.saturating_add(self.answering)
+    }
+}
+
+/// Requests that have no latency and count as longer than all that were measured; nobody knows by
+/// how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// They were due and never started.
+    pub dropped: u64,
+    /// They ran out of time.
+    pub timed_out: u64,
+    /// They were due and had not ended, of a run that did not keep up with its rate.
+    pub unanswered: u64,
+}
+
+impl Missing {
+    /// All of them.
+    pub fn count(&self) -> u64 {
+        self.dropped.saturating_add(self.timed_out).saturating_add(self.unanswered)
+    }
+
+    /// How they came about, as `1,200 dropped, 13 timed out`; `None` when there are none.
+    pub fn causes(&self) -> Option<String> {
+        let Missing { dropped, timed_out, unanswered } = *self;
+        let causes: Vec<String> =
+            [(dropped, "dropped"), (timed_out, "timed out"), (unanswered, "not answered")]
+                .into_iter()
+                .filter(|&(requests, _)| requests > 0)
+                .map(|(requests, cause)| format!("{} {cause}", count(requests)))
+                .collect();
+        (!causes.is_empty()).then(|| causes.join(", "))
+    }
 }
 
 /// Whether a run kept a limit, and by how much.
@@ -106,7 +171,7 @@ pub struct Outcome {
     /// The limit in its canonical form.
     pub limit: String,
     /// What was measured, in `unit`; `None` when there was nothing to measure, or the value is that
-    /// of a request that was not answered.
+    /// of one of the `missing`.
     pub measured: Option<f64>,
     /// What it is compared with, in `unit`.
     pub bound: f64,
@@ -117,6 +182,10 @@ pub struct Outcome {
     /// What `measured` was made from: latencies recorded, or for `errors` requests that ended.
     /// `None` for rates, and for a latency that the run does not have.
     pub samples: Option<u64>,
+    /// What counts as longer than all samples; `None` for what is no latency, and in documents of
+    /// versions that did not tell.
+    #[serde(default)]
+    pub missing: Option<Missing>,
 }
 
 impl Limit {
@@ -150,6 +219,7 @@ impl Limit {
             unit: self.quantity.unit().into(),
             pass: measured.is_some_and(|measured| self.relation.holds(measured, self.bound)),
             samples,
+            missing: self.quantity.missing(numbers),
         }
     }
 }
@@ -174,7 +244,7 @@ impl Quantity {
         match self {
             Quantity::Latency(latency, statistic) => {
                 let Some(histogram) = latency.of(numbers) else { return (None, None) };
-                let missing = if latency.starts_when_due() { unanswered } else { 0 };
+                let missing = latency.missing(numbers).count();
                 (statistic.of(histogram, missing), Some(histogram.len()))
             }
             Quantity::Errors => (ratio(lost, ended as f64), Some(ended)),
@@ -182,12 +252,34 @@ impl Quantity {
             Quantity::Connections => (ratio(connections, numbers.duration_s), None),
         }
     }
+
+    /// What a latency of the run does not have.
+    fn missing(self, numbers: &Numbers<'_>) -> Option<Missing> {
+        match self {
+            Quantity::Latency(latency, _) => latency.of(numbers).map(|_| latency.missing(numbers)),
+            _ => None,
+        }
+    }
 }
 
 impl Latency {
-    /// Whether a request that waits for its turn is already counted.
-    fn starts_when_due(self) -> bool {
-        self == Latency::Total
+    /// The requests that have begun this latency, as it is defined, and not ended it.
+    fn missing(self, numbers: &Numbers<'_>) -> Missing {
+        let Numbers { dropped, unanswered, timed_out, .. } = *numbers;
+        let handed_over = timed_out.handed_over();
+        let timed_out = match self {
+            Latency::Total | Latency::Uncorrected => {
+                timed_out.connecting.saturating_add(handed_over)
+            }
+            Latency::Connect => timed_out.connecting,
+            Latency::FirstByte => timed_out.waiting,
+            Latency::Service => handed_over,
+        };
+        match self {
+            // It begins when the request is due, whether or not that is ever started.
+            Latency::Total => Missing { dropped, timed_out, unanswered },
+            _ => Missing { timed_out, ..Missing::default() },
+        }
     }
 
     fn of<'a>(self, numbers: &Numbers<'a>) -> Option<&'a Histogram<u64>> {
@@ -217,8 +309,10 @@ impl Statistic {
                 let measured = histogram.len() as f64;
                 let all = (measured + missing as f64) / measured;
                 let among_measured = percentile * all;
-                (missing == 0 || among_measured <= 100.0)
-                    .then(|| percentile_us(histogram, among_measured.min(100.0)) as f64)
+                (missing == 0 || among_measured <= 100.0 + ROUNDING)
+                    .then(|| percentile_us(histogram, among_measured.min(100.0)))
+                    .flatten()
+                    .map(|us| us as f64)
             }
         }
     }

@@ -177,9 +177,10 @@ fn check(text: &str) -> Outcome {
         total: &total,
         uncorrected: None,
         ok: 990,
-        failed: 6,
+        failed: 10,
         unanswered: 0,
-        dropped: 4,
+        timed_out: TimedOut::default(),
+        dropped: 0,
         connections: 996,
         duration_s: 10.0,
     };
@@ -222,6 +223,7 @@ fn an_outcome_says_what_was_compared() {
         unit: unit.into(),
         pass: true,
         samples,
+        missing: (unit == "us").then(Missing::default),
     };
     assert_eq!(check("max<2ms"), expected("total.max<2ms", 1000.0, 2000.0, "us", Some(10)));
     assert_eq!(check("errors<5%"), expected("errors<5%", 0.01, 0.05, "ratio", Some(1000)));
@@ -250,6 +252,7 @@ fn without_a_measurement_no_limit_is_kept() {
         ok: 0,
         failed: 0,
         unanswered: 0,
+        timed_out: TimedOut::default(),
         dropped: 0,
         connections: 0,
         duration_s: 10.0,
@@ -259,6 +262,8 @@ fn without_a_measurement_no_limit_is_kept() {
         assert_eq!((outcome.measured, outcome.pass), (None, false), "{text}");
     }
     let dropped = Numbers { dropped: 5, duration_s: 0.0, ..nothing };
+    let outcome = Limit::parse("p50<1s").unwrap().check(&dropped);
+    assert_eq!((outcome.measured, outcome.pass, outcome.samples), (None, false, Some(0)));
     let measured = |text: &str| Limit::parse(text).unwrap().check(&dropped).measured;
     assert_eq!((measured("errors<1%"), measured("rate>1")), (Some(1.0), None));
 }
@@ -286,6 +291,7 @@ fn requests_that_were_not_answered_are_longer_than_all_that_were() {
         failed: 0,
         dropped: 0,
         unanswered,
+        timed_out: TimedOut::default(),
         connections: 1000,
         duration_s: 1.0,
     };
@@ -300,6 +306,92 @@ fn requests_that_were_not_answered_are_longer_than_all_that_were() {
     assert_eq!(measured("service.p51<1s", 1000), Some(510.0));
     assert_eq!(measured("errors<1%", 1000), Some(0.5));
     assert!(!Limit::parse("p51<1s").unwrap().check(&numbers(1000)).pass);
+}
+
+/// 90 requests of 1 ms in every latency, and others that have none.
+fn check_without(text: &str, dropped: u64, unanswered: u64, timed_out: TimedOut) -> Outcome {
+    let times = histogram(&[1000; 90]);
+    let numbers = Numbers {
+        connect: &times,
+        first_byte: &times,
+        service: &times,
+        total: &times,
+        uncorrected: Some(&times),
+        ok: 90,
+        failed: timed_out.connecting + timed_out.handed_over(),
+        dropped,
+        unanswered,
+        timed_out,
+        connections: 90,
+        duration_s: 1.0,
+    };
+    Limit::parse(text).unwrap().check(&numbers)
+}
+
+#[test]
+fn what_has_no_latency_counts_as_longer_where_it_has_begun() {
+    let none = TimedOut::default();
+    let connecting = TimedOut { connecting: 10, ..none };
+    let waiting = TimedOut { waiting: 10, ..none };
+    let answering = TimedOut { answering: 10, ..none };
+    let [total, uncorrected, connect, first_byte, service] =
+        ["total", "uncorrected", "connect", "first_byte", "service"];
+    for (dropped, unanswered, timed_out, broken) in [
+        (0, 0, none, &[][..]),
+        (10, 0, none, &[total]),
+        (0, 10, none, &[total]),
+        (0, 0, connecting, &[total, uncorrected, connect]),
+        (0, 0, waiting, &[total, uncorrected, first_byte, service]),
+        (0, 0, answering, &[total, uncorrected, service]),
+    ] {
+        for latency in [total, uncorrected, connect, first_byte, service] {
+            let breaks = broken.contains(&latency);
+            let check = |statistic: &str| {
+                let text = format!("{latency}.{statistic}<1s");
+                check_without(&text, dropped, unanswered, timed_out)
+            };
+            let name = format!("{latency}: {dropped} {unanswered} {timed_out:?}");
+            assert_eq!(check("p91").pass, !breaks, "{name}");
+            assert_eq!(check("mean").pass, !breaks, "{name}");
+            assert_eq!(check("max").measured.is_none(), breaks, "{name}");
+            // The tenth part of them is missing, and the longest of the others is the 90th of 100.
+            assert!(check("p90").pass && check("min").pass, "{name}");
+            let missing = check("p99").missing.expect("it is a latency");
+            assert_eq!(missing.count(), if breaks { 10 } else { 0 }, "{name}");
+        }
+    }
+}
+
+#[test]
+fn each_request_counts_once_and_its_cause_is_told() {
+    let timed_out = TimedOut { connecting: 1, waiting: 2, answering: 4 };
+    let outcome = check_without("p99<1s", 1200, 30, timed_out);
+    let missing = Missing { dropped: 1200, timed_out: 7, unanswered: 30 };
+    assert_eq!((outcome.missing, outcome.samples), (Some(missing), Some(90)));
+    assert_eq!(missing.causes().as_deref(), Some("1,200 dropped, 7 timed out, 30 not answered"));
+    assert_eq!(Missing::default().causes(), None);
+    // What timed out has failed already.
+    let errors = check_without("errors<1%", 1200, 30, timed_out);
+    assert_eq!(errors.samples, Some(90 + 7 + 1200 + 30));
+    assert_eq!(errors.missing, None);
+}
+
+proptest! {
+    #[test]
+    fn more_that_is_missing_never_mends_a_limit(
+        counts in prop::array::uniform3(0u64..200), more in 0u64..200, percent in 1u32..1000,
+    ) {
+        let text = format!("p{}<1500us", f64::from(percent) / 10.0);
+        let [dropped, unanswered, waiting] = counts;
+        let timed_out = |waiting| TimedOut { waiting, ..TimedOut::default() };
+        let pass = |dropped, unanswered, waiting| {
+            check_without(&text, dropped, unanswered, timed_out(waiting)).pass
+        };
+        let before = pass(dropped, unanswered, waiting);
+        prop_assert!(before || !pass(dropped + more, unanswered, waiting));
+        prop_assert!(before || !pass(dropped, unanswered + more, waiting));
+        prop_assert!(before || !pass(dropped, unanswered, waiting + more));
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //!
 //! Memory is that of 40 histograms, whatever the run; those that a merge frees are used again.
 
+use super::silence::{Arrivals, Silence};
 use crate::tally::percentile_us;
 use hdrhistogram::Histogram;
 use std::time::Duration;
@@ -78,6 +79,11 @@ pub struct Batches {
     open: Option<Batch>,
     /// Histograms that a merge has freed, with their old contents.
     spare: Vec<Histogram<u64>>,
+    /// How long the run is.
+    units: u64,
+    /// When requests ended well, and when there were answers of whatever kind.
+    ok: Arrivals,
+    answers: Arrivals,
 }
 
 impl Batches {
@@ -93,6 +99,9 @@ impl Batches {
             complete: Vec::with_capacity(BATCHES_MAX),
             open: None,
             spare: Vec::with_capacity(BATCHES_MAX / 2),
+            units: 0,
+            ok: Arrivals::default(),
+            answers: Arrivals::default(),
         }
     }
 
@@ -102,6 +111,9 @@ impl Batches {
     /// A piece is not split, so a long one makes its batch longer than the others. Allocates for
     /// the first 40 batches and never again.
     pub fn push(&mut self, units: u32, ok: u64, total: &Histogram<u64>) {
+        self.units += u64::from(units);
+        self.ok.push(ok, units.into(), self.units);
+        self.answers.push(total.len(), units.into(), self.units);
         let mut batch = match self.open.take() {
             Some(open) => open,
             None => {
@@ -152,9 +164,22 @@ impl Batches {
         self.unit.as_secs_f64()
     }
 
-    /// The complete batches in the order of time; `None` if they are too few to say anything.
+    /// The complete batches in the order of time; `None` if they are too few to say anything, or
+    /// nothing was answered in the run.
     pub(super) fn enough(&self) -> Option<&[Batch]> {
-        (self.complete.len() >= BATCHES_MIN).then_some(&*self.complete)
+        let any = self.ok.any() || self.answers.any();
+        (any && self.complete.len() >= BATCHES_MIN).then_some(&*self.complete)
+    }
+
+    /// Whether any request ended well.
+    pub(super) fn any_ok(&self) -> bool {
+        self.ok.any()
+    }
+
+    /// Whether requests ceased to end well before the run was over, and whether answers ceased to
+    /// come.
+    pub(super) fn silences(&self) -> [Option<Silence>; 2] {
+        [self.ok.silence(self.units), self.answers.silence(self.units)]
     }
 
     /// The length of a batch in units, the complete ones, the open one.
@@ -174,8 +199,9 @@ pub(super) fn percentiles_us(batches: &[Batch], percentile: Percentile) -> Optio
     batches
         .iter()
         .map(|batch| {
-            (batch.total.len() >= percentile.samples_min)
-                .then(|| percentile_us(&batch.total, percentile.percent) as f64)
+            percentile_us(&batch.total, percentile.percent)
+                .filter(|_| batch.total.len() >= percentile.samples_min)
+                .map(|us| us as f64)
         })
         .collect()
 }

@@ -109,7 +109,7 @@ fn rate(batches: &[Batch], unit_s: f64) -> Range {
 /// The interval of a percentile, by sectioning, from that of every batch. It is never narrower than a bucket of the
 /// histogram on either side, which cannot tell such values apart.
 fn percentile(values_us: &[f64], all: &Histogram<u64>, percentile: Percentile) -> Range {
-    let center_us = percentile_us(all, percentile.percent);
+    let center_us = percentile_us(all, percentile.percent).expect("every batch has samples");
     let residuals = values_us.iter().map(|value_us| value_us - center_us as f64);
     let error_us = (spread(residuals) / values_us.len() as f64).sqrt();
     let bucket_us = all.equivalent_range(center_us) as f64;

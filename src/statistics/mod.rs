@@ -26,6 +26,7 @@
 mod batches;
 mod confidence;
 mod numbers;
+mod silence;
 mod trend;
 
 pub use batches::Batches;

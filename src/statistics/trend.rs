@@ -10,11 +10,16 @@
 //! - Does it matter? With enough requests, a change by a thousandth is real.
 //!
 //! ```text
-//!   ........····''''''    slope     the Theil-Sen slope times the length of the run
-//!   ......''''''''''''    step      the median of the last third minus that of the first
+//!   ........····''''''    slope     the ends of the line with the Theil-Sen slope
+//!   ......''''''''''''    step      the median of the first third, that of the last
 //! ```
+//!
+//! A run that ended in silence is not steady either, however short the silence was beside the run:
+//! see [`super::silence`].
 
 use super::batches::{Batches, P50, P99, percentiles_us, rates_per_unit};
+use super::numbers::rounded;
+use super::silence::Silence;
 use serde::{Deserialize, Serialize};
 use statrs::function::erf::erfc;
 
@@ -39,6 +44,13 @@ pub struct Steadiness {
     pub p50: Option<Trend>,
     /// The 99th percentile; `None` when a batch has fewer than 100 samples.
     pub p99: Option<Trend>,
+    /// When the last request ended well, in seconds, if the run went on for longer after that than
+    /// chance explains: then the rate has fallen by all of it.
+    #[serde(default)]
+    pub no_ok_after_s: Option<f64>,
+    /// The same of answers with whatever status; `None` where there were some until the end.
+    #[serde(default)]
+    pub no_answer_after_s: Option<f64>,
 }
 
 /// Whether the run was steady.
@@ -54,8 +66,9 @@ pub enum Verdict {
 /// What became of one value over the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trend {
-    /// The change from beginning to end over the median of the batches; +0.12 is a rise by 12%.
-    /// Of a slope over the whole run and a step within it, whichever is larger.
+    /// The change from the beginning to the end over the value at the beginning; +0.12 is a rise by
+    /// 12%, and -1 a fall by all of it. Of a slope over the whole run and a step within it,
+    /// whichever is larger; over the mean where the value was 0 at the beginning.
     pub change_ratio: f64,
     /// The probability of a trend as clear as this, up or down, where there is none.
     pub p_value: f64,
@@ -65,18 +78,23 @@ pub struct Trend {
 }
 
 impl Batches {
-    /// Whether rate and latency have drifted; `None` with fewer than ten complete batches.
+    /// Whether rate and latency have drifted; `None` with fewer than ten complete batches, and where
+    /// no request ended well.
     pub fn steadiness(&self) -> Option<Steadiness> {
-        let batches = self.enough()?;
+        let batches = self.enough().filter(|_| self.any_ok())?;
         let latency = |percentile| {
             let values_us = percentiles_us(batches, percentile)?;
             Some(Trend::of(&values_us, LATENCY_CHANGE_MIN))
         };
+        let [no_ok, no_answer] = self.silences();
         let rate = Trend::of(&rates_per_unit(batches), RATE_CHANGE_MIN);
+        let rate = no_ok.map_or(rate, |silence| rate.ended(silence));
         let (p50, p99) = (latency(P50), latency(P99));
         let drifting = [Some(rate), p50, p99].iter().flatten().any(|trend| trend.drifts);
         let verdict = if drifting { Verdict::Drifting } else { Verdict::Steady };
-        Some(Steadiness { verdict, rate, p50, p99 })
+        let since_s = |silence: Silence| rounded(silence.since as f64 * self.unit_s(), 3);
+        let (no_ok_after_s, no_answer_after_s) = (no_ok.map(since_s), no_answer.map(since_s));
+        Some(Steadiness { verdict, rate, p50, p99, no_ok_after_s, no_answer_after_s })
     }
 }
 
@@ -88,6 +106,12 @@ impl Trend {
         let change_ratio = change_ratio(values);
         let drifts = p_value < P_VALUE_MAX && change_ratio.abs() >= change_min;
         Trend { change_ratio, p_value, drifts }
+    }
+
+    /// The same of a rate that came to nothing.
+    fn ended(self, silence: Silence) -> Trend {
+        let p_value = self.p_value.min(silence.p_value);
+        Trend { change_ratio: -1.0, p_value, drifts: true }
     }
 }
 
@@ -118,23 +142,33 @@ fn two_sided_p_value(score: i64, variance: f64) -> f64 {
     erfc(z / std::f64::consts::SQRT_2)
 }
 
-/// The change over the run relative to the median; to the mean where the median is 0; 0 where
-/// there is nothing but 0.
+/// The change over the run relative to the value at its begin; to the mean where that is 0; 0 where
+/// there is nothing but 0. Never below -1, as no value is below 0.
 ///
 /// The slope alone would miss a step: with a step at 30% of the run, 58% of the pairs lie on one
 /// side of it, and their median slope is that of the noise. The step alone would take a slope for
 /// two thirds of what it is.
 fn change_ratio(values: &[f64]) -> f64 {
-    let middle = match median(values.to_vec()) {
+    let change = |(begin, end): (f64, f64)| end - begin;
+    let (line, step) = (line(values), step(values));
+    let ends = if change(line).abs() >= change(step).abs() { line } else { step };
+    let base = match ends.0 {
         0.0 => values.iter().sum::<f64>() / values.len() as f64,
-        median => median,
+        begin => begin,
     };
-    if middle == 0.0 {
-        return 0.0;
-    }
-    let slope = theil_sen(values) * values.len() as f64;
-    let step = step(values);
-    (if slope.abs() >= step.abs() { slope } else { step }) / middle
+    if base > 0.0 { change(ends) / base } else { 0.0 }
+}
+
+/// The ends of the line with the median slope through the middle of the values, as far as there
+/// were such values: what did not come in a line would end below 0, or above all that was seen.
+fn line(values: &[f64]) -> (f64, f64) {
+    let slope = theil_sen(values);
+    let level = |(at, value): (usize, &f64)| value - slope * at as f64;
+    let begin = median(values.iter().enumerate().map(level).collect());
+    let end = begin + slope * values.len().saturating_sub(1) as f64;
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(0.0, f64::max);
+    (begin.min(high).max(low), end.min(high).max(low))
 }
 
 /// The change from one value to the next: the median slope over all pairs (Theil 1950; Sen 1968).
@@ -143,11 +177,11 @@ fn theil_sen(values: &[f64]) -> f64 {
     median(pairs(values).map(|(steps, earlier, later)| (later - earlier) / steps).collect())
 }
 
-/// The median of the last third minus the median of the first.
-fn step(values: &[f64]) -> f64 {
+/// The medians of the first third and of the last.
+fn step(values: &[f64]) -> (f64, f64) {
     let third = values.len() / 3;
     let (first, last) = (&values[..third], &values[values.len() - third..]);
-    median(last.to_vec()) - median(first.to_vec())
+    (median(first.to_vec()), median(last.to_vec()))
 }
 
 /// All pairs of an earlier and a later value, with the steps between them.
@@ -171,6 +205,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// A sequence in Gilbert, "Statistical Methods for Environmental Pollution Monitoring" (1987),
     /// p. 212, where Z is 3.1. Six times 20; 23, 26 and 30 twice.
@@ -217,25 +252,41 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_that_of_a_slope_or_of_a_step_relative_to_the_median() {
+    fn a_change_is_that_of_a_slope_or_of_a_step_relative_to_the_begin() {
         let slope: Vec<f64> = (0..20).map(|index| 90.5 + f64::from(index)).collect();
         let step: Vec<f64> = (0..20).map(|index| if index < 6 { 80.0 } else { 100.0 }).collect();
         let late: Vec<f64> = (0..20).map(|index| if index < 11 { 0.0 } else { 6.0 }).collect();
-        let fall: Vec<f64> = step.iter().rev().copied().collect();
+        let reversed = |values: &[f64]| values.iter().rev().copied().collect::<Vec<f64>>();
         let cases = [
-            // From 90 to 110, by 1 a batch, around 100.
-            (slope, 0.20),
-            (step, 0.20),
-            (fall, -0.20),
-            // The median is 0, the mean 2.7. Of 190 pairs 91 are even, 1 rises by 6 in 19 batches, 2
-            // in 18, 3 in 17: there is the middle.
-            (late, 6.0 / 17.0 * 20.0 / 2.7),
+            // By 1 a batch, from 90.5 to 109.5.
+            (reversed(&slope), -19.0 / 109.5),
+            (slope, 19.0 / 90.5),
+            (reversed(&step), -0.20),
+            (step, 0.25),
+            // By all of it, wherever it stops: not by the slope of where it did not.
+            (reversed(&late), -1.0),
+            // From nothing, over the mean of 2.7.
+            (late, 6.0 / 2.7),
             (vec![0.0; 20], 0.0),
             (vec![3.0; 20], 0.0),
         ];
         for (values, expected) in cases {
             let actual = change_ratio(&values);
             assert!((actual - expected).abs() < 1e-12, "{values:?}: {actual}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_change_is_beyond_what_was_seen(values in prop::collection::vec(0.0..1e6, 3..50)) {
+            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = values.iter().copied().fold(0.0, f64::max);
+            let change = change_ratio(&values);
+            prop_assert!(change >= -1.0 && change.is_finite(), "{change}");
+            if low > 0.0 {
+                prop_assert!(change <= high / low - 1.0 + 1e-9, "{change}");
+                prop_assert!(change >= low / high - 1.0 - 1e-9, "{change}");
+            }
         }
     }
 

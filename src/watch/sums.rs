@@ -147,7 +147,7 @@ impl Sums {
         if took_ns < APART_NS_MIN {
             return None;
         }
-        let all = all_cpus(first, latest);
+        let all = all_cpus(first, latest).filter(|all| all.total > 0);
         let traffic = first.traffic.zip(latest.traffic).map(|(from, to)| since(from, to));
         Some(Watch {
             cpu_busy_ratio: all.map(|all| ratio(all.busy, all.total)),
@@ -203,10 +203,8 @@ impl ServerSums {
             return None;
         }
         // Of one that is gone it is not known what it used for the last answers.
-        let per_request = match answered {
-            1.. if !is_gone => self.cpu_ns as f64 / 1e3 / answered as f64,
-            _ => 0.0,
-        };
+        let is_known = answered > 0 && !is_gone;
+        let per_request = is_known.then(|| self.cpu_ns as f64 / 1e3 / answered as f64);
         Some(ServerLoad {
             pid: server.pid,
             name: server.name.clone(),
@@ -221,7 +219,7 @@ impl ServerSums {
                 .seen
                 .waited_ns()
                 .map(|waited_ns| ratio(waited_ns, self.watched_ns)),
-            cpu_us_per_request: (per_request * 1e3).round() / 1e3,
+            cpu_us_per_request: per_request.map(|us| (us * 1e3).round() / 1e3),
             memory_peak_bytes: self.memory_peak_bytes,
             descriptors_peak: self.descriptors_peak,
             watched_s: (self.watched_ns as f64 / 1e6).round() / 1e3,

@@ -81,7 +81,7 @@ fn the_whole_is_from_the_first_reading_to_the_last() {
     assert_eq!((network.receive_bytes, network.receive_bytes_per_s), (40, 10.0));
     let server = watch.server.expect("it runs");
     assert_eq!((server.cpu_s, server.cpu_ratio, server.busiest_thread_ratio), (2.0, 0.5, 0.25));
-    assert_eq!((server.cpu_us_per_request, server.watched_s), (2000.0, 4.0));
+    assert_eq!((server.cpu_us_per_request, server.watched_s), (Some(2000.0), 4.0));
     assert_eq!((server.pid, server.threads, server.processes, server.cpus), (7, 2, 1, 4));
     assert_eq!((server.cpu_wait_ratio, server.ended), (Some(0.05), false));
 }
@@ -107,7 +107,7 @@ fn counters_that_go_backwards_have_counted_nothing() {
     let server = server_of(&sums, 0).expect("it runs");
     assert_eq!(
         (server.cpu_s, server.busiest_thread_ratio, server.cpu_us_per_request),
-        (0.0, 0.0, 0.0)
+        (0.0, 0.0, None)
     );
 }
 
@@ -142,7 +142,7 @@ fn a_server_that_ends_is_told_of_for_as_long_as_it_ran() {
     let server = server_of(&sums, 10).expect("it ran for a second");
     assert_eq!((server.cpu_s, server.cpu_ratio, server.busiest_thread_ratio), (0.5, 0.5, 0.25));
     assert_eq!((server.watched_s, server.ended), (1.0, true));
-    assert_eq!(server.cpu_us_per_request, 0.0, "what it used for the last of them is not known");
+    assert_eq!(server.cpu_us_per_request, None, "what it used for the last of them is not known");
     let mut sums = Sums::new(reading(0));
     sums.add(Reading { server: None, ..reading(1) });
     assert_eq!(server_of(&sums, 10), None, "it was not there at two readings");
@@ -175,7 +175,7 @@ fn a_process_that_is_new_began_at_nothing() {
     assert_eq!(sums.add(at(1, both)).server.expect("they run").cpu_ratio, 0.25);
     let server = server_of(&sums, 1000).expect("they run");
     assert_eq!((server.processes, server.cpu_s, server.busiest_thread_ratio), (2, 0.25, 0.25));
-    assert_eq!(server.cpu_us_per_request, 250.0);
+    assert_eq!(server.cpu_us_per_request, Some(250.0));
 }
 
 #[test]

@@ -143,6 +143,20 @@ pub fn slow_at_first(time: Duration, held: Duration) -> impl Fn(TcpStream) -> io
     }
 }
 
+/// Writes head and body apart, so long after each other.
+pub fn in_two_pieces(nodelay: bool, between: Duration) -> impl Fn(TcpStream) -> io::Result<()> {
+    move |mut stream| {
+        stream.set_nodelay(nodelay)?;
+        let (head, body) = ANSWER.split_at(ANSWER.len() - 5);
+        while request(&mut stream)?.is_some() {
+            stream.write_all(head)?;
+            std::thread::sleep(between);
+            stream.write_all(body)?;
+        }
+        Ok(())
+    }
+}
+
 /// Answers, and leaves closing to the client whatever it asks for.
 pub fn never_closes(mut stream: TcpStream) -> io::Result<()> {
     while request(&mut stream)?.is_some() {

@@ -95,18 +95,22 @@ pub fn read(output: &Output) -> Result<Reading, String> {
         document.pointer(pointer).and_then(Value::as_u64).ok_or_else(|| text::missing(pointer))
     };
     let requests = whole("/latency/total/count")?;
-    let latencies = Latencies {
-        p50_us: Some(number("/latency/total/p50_us")?),
-        p90_us: Some(number("/latency/total/p90_us")?),
-        p99_us: Some(number("/latency/total/p99_us")?),
-        max_us: Some(number("/latency/total/max_us")?),
+    // Null where nothing was answered.
+    let latency = |name: &str| match requests {
+        0 => Ok(None),
+        _ => number(&format!("/latency/total/{name}")).map(Some),
     };
     Ok(Reading {
         requests,
         ok: whole("/requests/ok")?,
         errors: whole("/requests/failed")?,
         duration_s: number("/duration_s")?,
-        latency: latencies.unless_empty(requests),
+        latency: Latencies {
+            p50_us: latency("p50_us")?,
+            p90_us: latency("p90_us")?,
+            p99_us: latency("p99_us")?,
+            max_us: latency("max_us")?,
+        },
         ..Reading::default()
     })
 }
@@ -177,5 +181,11 @@ mod tests {
         let reading = read(&Output { stdout: document.into(), ..Output::default() }).unwrap();
         assert_eq!((reading.requests, reading.ok, reading.errors), (10, 9, 3));
         assert_eq!(reading.latency.p99_us, Some(3.0));
+        let nothing = r#"{"duration_s": 2.0, "requests": {"ok": 0, "failed": 3},
+            "latency": {"total": {"count": 0, "p50_us": null, "p90_us": null, "p99_us": null,
+            "max_us": null}}}"#;
+        let reading = read(&Output { stdout: nothing.into(), ..Output::default() }).unwrap();
+        assert_eq!((reading.requests, reading.errors), (0, 3));
+        assert_eq!(reading.latency, Latencies::default());
     }
 }

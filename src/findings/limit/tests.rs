@@ -8,7 +8,7 @@ fn run(generator: f64, server: f64) -> Report {
     let mut report = sample::clean();
     report.generator.busy_ratio = generator;
     report.generator.saturated = generator >= SATURATED_RATIO;
-    report.latency.total.mean_us = 1.0;
+    report.latency.total.mean_us = Some(1.0);
     let watch = report.watch.as_mut().expect("it was watched");
     watch.cpu_busy_ratio = Some(0.5);
     watch.cpus.iter_mut().for_each(|cpu| cpu.softirq_ratio = 0.0);
@@ -30,7 +30,7 @@ fn unwatched(report: Report) -> Report {
 
 /// 64 connections of 2.73 ms make 23,449/s.
 fn waiting(report: Report) -> Report {
-    changed(report, |report| report.latency.total.mean_us = 64.0 / 23_449.06 * 1e6)
+    changed(report, |report| report.latency.total.mean_us = Some(64.0 / 23_449.06 * 1e6))
 }
 
 fn who(report: &Report) -> Option<String> {

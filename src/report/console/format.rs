@@ -18,6 +18,16 @@ pub fn time_us(us: f64) -> String {
     in_units(us, TIME_US)
 }
 
+/// Microseconds as [`time_us`] has them; [`NOTHING`] where nothing was measured.
+pub fn latency_us(us: Option<u64>) -> String {
+    us.map_or(NOTHING.into(), |us| time_us(us as f64))
+}
+
+/// A rate with its unit, `101,234/s`; [`NOTHING`] where nothing was measured.
+pub fn per_s(per_s: Option<f64>) -> String {
+    per_s.map_or(NOTHING.into(), |per_s| format!("{}/s", rate(per_s)))
+}
+
 /// Seconds as a person says them: `10 s`, `3.21 s`, `450 ms`.
 pub fn seconds(s: f64) -> String {
     match s {

@@ -1,7 +1,8 @@
 //! The top of the page: what was run, and the numbers for which it was.
 
 use super::format::{
-    bytes, count, counted, cpu_list, escape, rate, seconds, shortened, time_us, wrapped,
+    NOTHING, bytes, count, counted, cpu_list, escape, latency_us, rate, seconds, shortened,
+    time_us, wrapped,
 };
 use super::style::{Role, Style};
 use super::{INDENT, TEXT, row};
@@ -72,8 +73,9 @@ pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
         failed(connections.failed, connections.opened.saturating_add(connections.failed)),
         (Role::Text, time_wait(&connections.time_wait_owner)),
     ];
-    let request_rate = rate(report.rate.requests_per_s);
-    let connection_rate = rate(report.rate.connections_per_s);
+    let measured = |per_s: Option<f64>| per_s.map_or(NOTHING.into(), rate);
+    let request_rate = measured(report.rate.requests_per_s);
+    let connection_rate = measured(report.rate.connections_per_s);
     let width = request_rate.len().max(connection_rate.len());
     for (name, rate, counts) in
         [("requests", request_rate, of_requests), ("connections", connection_rate, of_connections)]
@@ -165,8 +167,7 @@ pub(in crate::report) fn warmed_up(warmup: &Warmup) -> String {
         0 => String::new(),
         n => format!(", {} unanswered", count(n)),
     };
-    let [p50, p99, max] =
-        [warmup.p50_us, warmup.p99_us, warmup.max_us].map(|us| time_us(us as f64));
+    let [p50, p99, max] = [warmup.p50_us, warmup.p99_us, warmup.max_us].map(latency_us);
     let p99 = if enough_samples(ok, 99.0) { format!("p99 {p99}, ") } else { String::new() };
     let latency = if ok > 0 { format!(", p50 {p50}, {p99}max {max}") } else { String::new() };
     format!(
@@ -179,7 +180,7 @@ pub(in crate::report) fn warmed_up(warmup: &Warmup) -> String {
 
 /// Whether what was due was begun, and in time.
 pub(in crate::report) fn schedule_kept(schedule: &ScheduleSummary) -> Vec<(Role, String)> {
-    let [p99, max] = [schedule.slip.p99_us, schedule.slip.max_us].map(|us| time_us(us as f64));
+    let [p99, max] = [schedule.slip.p99_us, schedule.slip.max_us].map(latency_us);
     let dropped = match schedule.dropped {
         0 => (Role::Text, "0 dropped".into()),
         n => (Role::Bad, format!("{} dropped", count(n))),
@@ -197,7 +198,9 @@ pub(in crate::report) fn schedule_kept(schedule: &ScheduleSummary) -> Vec<(Role,
         true => format!("p99 {p99}, "),
         false => String::new(),
     };
-    pieces.push((Role::Text, format!("begun late by {p99}max {max}")));
+    if schedule.slip.count > 0 {
+        pieces.push((Role::Text, format!("begun late by {p99}max {max}")));
+    }
     pieces
 }
 
@@ -295,9 +298,9 @@ pub(in crate::report) fn time_wait(owner: &str) -> String {
 
 pub(in crate::report) fn generator(report: &Report) -> [(Role, String); 2] {
     let generator = &report.generator;
-    let cost = match report.requests.ok.saturating_add(report.requests.failed) {
-        0 => "no request ended".into(),
-        _ => format!("{} CPU per request", time_us(generator.cpu_us_per_request)),
+    let cost = match generator.cpu_us_per_request {
+        None => "no request ended".into(),
+        Some(us) => format!("{} CPU per request", time_us(us)),
     };
     let thread = if generator.threads == 1 { "thread" } else { "busiest thread" };
     let busy = format!("{thread} {:.0}% busy", generator.busy_ratio * 100.0);

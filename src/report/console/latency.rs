@@ -11,15 +11,15 @@ use std::io::{self, Write};
 const COLUMN: usize = 9;
 
 /// A column's name, its percentile if it is one, and where it gets its microseconds from.
-pub(in crate::report) type Column = (&'static str, Option<f64>, fn(&Latency) -> f64);
+pub(in crate::report) type Column = (&'static str, Option<f64>, fn(&Latency) -> Option<f64>);
 
 /// In the order in which they are left out when the line is too short, last first.
 pub(in crate::report) const COLUMNS: [Column; 7] = [
-    ("p50", Some(50.0), |latency| latency.p50_us as f64),
-    ("p90", Some(90.0), |latency| latency.p90_us as f64),
-    ("p99", Some(99.0), |latency| latency.p99_us as f64),
-    ("p99.9", Some(99.9), |latency| latency.p99_9_us as f64),
-    ("max", None, |latency| latency.max_us as f64),
+    ("p50", Some(50.0), |latency| latency.p50_us.map(|us| us as f64)),
+    ("p90", Some(90.0), |latency| latency.p90_us.map(|us| us as f64)),
+    ("p99", Some(99.0), |latency| latency.p99_us.map(|us| us as f64)),
+    ("p99.9", Some(99.9), |latency| latency.p99_9_us.map(|us| us as f64)),
+    ("max", None, |latency| latency.max_us.map(|us| us as f64)),
     ("mean", None, |latency| latency.mean_us),
     ("stdev", None, |latency| latency.stdev_us),
 ];
@@ -90,10 +90,7 @@ pub(in crate::report) fn rows(latency: &LatencySet) -> Vec<Row<'_>> {
 /// A value of a latency, as far as there are samples for it.
 pub(in crate::report) fn cell(column: &Column, latency: &Latency) -> String {
     let (_, _, us) = column;
-    match latency.count == 0 || is_left_out(column, latency) {
-        true => NOTHING.into(),
-        false => time_us(us(latency)),
-    }
+    us(latency).filter(|_| !is_left_out(column, latency)).map_or(NOTHING.into(), time_us)
 }
 
 /// A percentile with fewer than ten samples beyond it is hardly more than the maximum.
@@ -141,7 +138,7 @@ mod tests {
 
     #[test]
     fn without_samples_there_are_no_numbers() {
-        let none = Latency { count: 0, ..sample::clean().latency.connect };
+        let none = Latency::default();
         let text = printed(&LatencySet { connect: none, ..sample::clean().latency }, 80);
         let row = text.lines().find(|line| line.starts_with("  connect ")).unwrap();
         assert_eq!(

@@ -64,13 +64,15 @@ pub fn summary(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
 
 /// Exactly as wrk prints them, digit for digit: scripts cut their numbers out of these lines.
 fn last_two_lines(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let per_s = match report.duration_s {
-        s if s > 0.0 => report.bytes.read as f64 / s,
-        _ => 0.0,
-    };
     writeln!(out)?;
-    writeln!(out, "Requests/sec: {:9.2}", report.rate.requests_per_s)?;
-    writeln!(out, "Transfer/sec: {:>10}B", format::wrk_binary(per_s))
+    let Some(requests_per_s) = report.rate.requests_per_s.filter(|_| report.duration_s > 0.0)
+    else {
+        let nothing = format::NOTHING;
+        return writeln!(out, "Requests/sec: {nothing:>9}\nTransfer/sec: {nothing:>11}");
+    };
+    let bytes_per_s = report.bytes.read as f64 / report.duration_s;
+    writeln!(out, "Requests/sec: {requests_per_s:9.2}")?;
+    writeln!(out, "Transfer/sec: {:>10}B", format::wrk_binary(bytes_per_s))
 }
 
 /// A row with its name; further lines stand below the first.

@@ -4,7 +4,7 @@
 //! On a terminal one line that is drawn over, elsewhere (a log, CI) one row a second. There is no
 //! thread that animates it: it would take time from the workers that are being measured.
 
-use super::format::{NOTHING, count, rate, seconds, time_us};
+use super::format::{count, latency_us, rate, seconds};
 use super::style;
 use crate::report::Second;
 use crate::tally::{Counters, Part};
@@ -147,7 +147,7 @@ fn message(second: &Second, length_s: f64, totals: &Counters) -> String {
     format!(
         "{}/s  p99 {}  {} ok  {} failed",
         rate(per_s(second.ok, length_s)),
-        latency(second.p99_us, second),
+        latency_us(second.p99_us),
         count(totals.ok),
         count(totals.failed),
     )
@@ -168,18 +168,10 @@ fn row(part: Part, second: &Second, length_s: f64) -> String {
         rate(per_s(second.ok, length_s)),
         rate(per_s(second.connections, length_s)),
         count(second.failed),
-        latency(second.p50_us, second),
-        latency(second.p99_us, second),
-        latency(second.max_us, second),
+        latency_us(second.p50_us),
+        latency_us(second.p99_us),
+        latency_us(second.max_us),
     )
-}
-
-/// A latency of the second, if there was any: no response takes 0 µs.
-fn latency(us: u64, second: &Second) -> String {
-    match second.max_us {
-        0 => NOTHING.into(),
-        _ => time_us(us as f64),
-    }
 }
 
 fn per_s(count: u64, length_s: f64) -> f64 {
@@ -196,9 +188,9 @@ mod tests {
         ok: 101_234,
         failed: 10,
         connections: 101_300,
-        p50_us: 610,
-        p99_us: 1_234,
-        max_us: 8_410,
+        p50_us: Some(610),
+        p99_us: Some(1_234),
+        max_us: Some(8_410),
         in_flight: 64,
         connect_mean_us: Some(310.2),
         time_wait: Some(12),
@@ -233,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_second_without_a_response_has_no_latency() {
-        let idle = Second { ok: 0, requests: 0, p50_us: 0, p99_us: 0, max_us: 0, ..SECOND };
+        let idle =
+            Second { ok: 0, requests: 0, p50_us: None, p99_us: None, max_us: None, ..SECOND };
         assert!(row(Part::Measured, &idle, 1.0).trim_end().ends_with("-         -         -"));
         assert!(message(&idle, 1.0, &Counters::default()).starts_with("0/s  p99 -"));
     }

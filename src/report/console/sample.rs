@@ -4,24 +4,24 @@ use crate::findings::{Finding, Severity};
 use crate::kernel::{Counters, Owner, TimeWait, TimeWaitGroup};
 use crate::report::watch::{CpuLoad, NetworkLoad, ServerLoad};
 use crate::report::*;
-use crate::slo::Outcome;
+use crate::slo::{Missing, Outcome};
 use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict};
 
 /// A latency around a median.
 fn latency(count: u64, p50_us: u64) -> Latency {
     Latency {
         count,
-        min_us: p50_us / 2,
-        mean_us: p50_us as f64 * 1.0713,
-        stdev_us: p50_us as f64 * 0.2216,
-        p50_us,
-        p75_us: p50_us * 11 / 10,
-        p90_us: p50_us * 13 / 10,
-        p95_us: p50_us * 15 / 10,
-        p99_us: p50_us * 21 / 10,
-        p99_9_us: p50_us * 4,
-        p99_99_us: p50_us * 7,
-        max_us: p50_us * 13,
+        min_us: Some(p50_us / 2),
+        mean_us: Some(p50_us as f64 * 1.0713),
+        stdev_us: Some(p50_us as f64 * 0.2216),
+        p50_us: Some(p50_us),
+        p75_us: Some(p50_us * 11 / 10),
+        p90_us: Some(p50_us * 13 / 10),
+        p95_us: Some(p50_us * 15 / 10),
+        p99_us: Some(p50_us * 21 / 10),
+        p99_9_us: Some(p50_us * 4),
+        p99_99_us: Some(p50_us * 7),
+        max_us: Some(p50_us * 13),
         percentile_supported: Some(99.99),
         hdr: "HISTFAAA".into(),
     }
@@ -61,7 +61,7 @@ fn watch() -> Watch {
             cpu_ratio: 0.9,
             busiest_thread_ratio: 0.88,
             cpu_wait_ratio: Some(0.02),
-            cpu_us_per_request: 38.398,
+            cpu_us_per_request: Some(38.398),
             memory_peak_bytes: 21_300_000,
             descriptors_peak: Some(97),
             watched_s: 10.004,
@@ -141,10 +141,10 @@ pub fn clean() -> Report {
         },
         bytes: Bytes { read: 29_781_500, written: 14_074_000 },
         rate: Rate {
-            requests_per_s: 23_449.06,
-            connections_per_s: 23_455.46,
-            failed_ratio: 0.0,
-            connections_failed_ratio: 0.0,
+            requests_per_s: Some(23_449.06),
+            connections_per_s: Some(23_455.46),
+            failed_ratio: Some(0.0),
+            connections_failed_ratio: Some(0.0),
         },
         slo: Vec::new(),
         confidence: Some(Confidence {
@@ -161,6 +161,8 @@ pub fn clean() -> Report {
             rate: Trend { change_ratio: 0.004, p_value: 0.61, drifts: false },
             p50: Some(Trend { change_ratio: -0.01, p_value: 0.42, drifts: false }),
             p99: Some(Trend { change_ratio: 0.03, p_value: 0.33, drifts: false }),
+            no_ok_after_s: None,
+            no_answer_after_s: None,
         }),
         status: [(200, 234_500)].into(),
         errors: Vec::new(),
@@ -175,7 +177,7 @@ pub fn clean() -> Report {
             threads: 2,
             cpu_user_s: 0.82,
             cpu_sys_s: 8.61,
-            cpu_us_per_request: 40.213,
+            cpu_us_per_request: Some(40.213),
             busy_ratio: 0.471,
             saturated: false,
         },
@@ -201,9 +203,9 @@ pub fn clean() -> Report {
             ok: 23_450,
             failed: 0,
             connections: 23_460,
-            p50_us: 1_290,
-            p99_us: 2_709,
-            max_us: 16_770,
+            p50_us: Some(1_290),
+            p99_us: Some(2_709),
+            max_us: Some(16_770),
             in_flight: 64,
             connect_mean_us: Some(65.3),
             time_wait: Some(23_460),
@@ -240,9 +242,9 @@ pub fn paced() -> Report {
         duration_s: 2.0,
         requests: Requests { started: 2_000, ok: 1_999, failed: 0, in_flight: 1 },
         connections_opened: 2_000,
-        p50_us: 131,
-        p99_us: 1_204,
-        max_us: 3_310,
+        p50_us: Some(131),
+        p99_us: Some(1_204),
+        max_us: Some(3_310),
     });
     report.schedule = Some(ScheduleSummary {
         due: 10_000,
@@ -297,12 +299,15 @@ pub fn troubled() -> Report {
         unit: unit.into(),
         pass,
         samples,
+        missing: None,
     };
     report.slo = vec![
         limit("total.p99<2ms", 2_709.0, 2_000.0, "us", false, Some(87_945)),
         limit("errors<0.1%", 0.123_5, 0.001, "ratio", false, Some(99_945)),
         limit("rate>20k", 23_449.06, 20_000.0, "per_s", true, None),
     ];
+    let missing = Missing { dropped: 0, timed_out: 7, unanswered: 0 };
+    report.slo[0].missing = Some(missing);
     if let (Some(confidence), Some(steadiness)) = (&mut report.confidence, &mut report.steadiness) {
         confidence.correlated = true;
         steadiness.verdict = Verdict::Drifting;

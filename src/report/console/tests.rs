@@ -121,10 +121,11 @@ fn a_run_without_time_or_requests_divides_by_nothing() {
     let mut report = sample::clean();
     report.duration_s = 0.0;
     report.requests = Default::default();
-    report.rate.requests_per_s = 0.0;
+    report.rate = Default::default();
+    report.generator.cpu_us_per_request = None;
     let page = page(&report, Style::PLAIN);
     assert!(page.contains("no request ended"));
-    assert!(page.ends_with("Requests/sec:      0.00\nTransfer/sec:       0.00B\n"), "{page}");
+    assert!(page.ends_with("Requests/sec:         -\nTransfer/sec:           -\n"), "{page}");
 }
 
 /// Without the sequences that `Style::paint` adds.

@@ -1,12 +1,16 @@
 //! How far the numbers can be trusted, and whether they keep the limits that were set.
 
-use super::format::{counted, rate, seconds, time_us};
+use super::format::{count, counted, rate, seconds, time_us, wrapped};
+use super::headline;
 use super::style::{Role, Style};
 use super::{INDENT, TEXT, row};
 use crate::report::Report;
 use crate::slo::Outcome;
 use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict, enough_samples};
 use std::io::{self, Write};
+
+/// Where the name of a limit begins.
+const LIMIT: usize = INDENT + 8;
 
 /// Confidence intervals and the verdict on steadiness; nothing for a run that was too short.
 pub fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
@@ -38,14 +42,33 @@ pub fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> io::Res
         };
         let measured = measured(outcome);
         writeln!(out, "{:INDENT$}{word}  {:<width$}  {measured}{few}", "", outcome.limit)?;
+        for line in wrapped(&longer(outcome).unwrap_or_default(), style.width.saturating_sub(LIMIT))
+        {
+            writeln!(out, "{:LIMIT$}{}", "", style.paint(Role::Aside, &line))?;
+        }
     }
     Ok(())
 }
 
+/// Why a limit is broken of which the latency table shows a smaller value: what the table does not
+/// have.
+pub(in crate::report) fn longer(outcome: &Outcome) -> Option<String> {
+    let missing = outcome.missing?;
+    let all = missing.count().saturating_add(outcome.samples.unwrap_or(0));
+    Some(format!(
+        "{} of {} count as longer than all that were measured: {}",
+        count(missing.count()),
+        count(all),
+        missing.causes()?
+    ))
+}
+
 /// What a limit was compared with.
 pub fn measured(outcome: &Outcome) -> String {
+    let requests = outcome.missing.unwrap_or_default().count();
+    let requests = requests.saturating_add(outcome.samples.unwrap_or(0));
     match (outcome.measured, outcome.unit.as_ref()) {
-        (None, _) if outcome.samples.unwrap_or(0) > 0 => "not answered".into(),
+        (None, _) if requests > 0 => "not answered".into(),
         (None, _) => "nothing was measured".into(),
         (Some(us), "us") => time_us(us),
         (Some(share), "ratio") => percent(share),
@@ -100,24 +123,37 @@ pub(in crate::report) fn verdict(steadiness: &Steadiness) -> Vec<(Role, String)>
     let drift = |name: &str, trend: Option<&Trend>| {
         let trend = trend.filter(|trend| trend.drifts)?;
         let way = if trend.change_ratio < 0.0 { "fell" } else { "rose" };
-        Some(format!("{name} {way} by {:.0}%", trend.change_ratio.abs() * 100.0))
+        Some(format!("{name} {way} by {}", headline::percent(trend.change_ratio.abs())))
     };
+    let ended = ended(steadiness);
+    let rate = Some(&steadiness.rate).filter(|_| ended.is_none());
     let drifts = [
-        drift("the rate", Some(&steadiness.rate)),
+        drift("the rate", rate),
         drift("p50", steadiness.p50.as_ref()),
         drift("p99", steadiness.p99.as_ref()),
     ];
-    let mut pieces: Vec<(Role, String)> =
-        drifts.into_iter().flatten().map(|text| (Role::Warning, text)).collect();
+    let warning = |text| (Role::Warning, text);
+    let mut pieces: Vec<(Role, String)> = drifts.into_iter().flatten().map(warning).collect();
     if let Some((_, first)) = pieces.first_mut() {
         *first = format!("drifting: over the run {first}");
     }
+    let ended = ended.map(|text| warning(format!("not steady: {text}")));
+    pieces.splice(0..0, ended);
     // What becomes faster was slow at its begin; what becomes slower is not at its end yet.
     let p50_rose = steadiness.p50.is_some_and(|trend| trend.drifts && trend.change_ratio > 0.0);
     if steadiness.rate.change_ratio > 0.0 && !p50_rose {
         pieces.push((Role::Text, "--warmup leaves a slow begin out".into()));
     }
     pieces
+}
+
+/// Since when nothing came any more, or nothing that was wanted.
+fn ended(steadiness: &Steadiness) -> Option<String> {
+    match (steadiness.no_answer_after_s, steadiness.no_ok_after_s) {
+        (Some(s), _) => Some(format!("no answers after {s:.1} s")),
+        (None, Some(s)) => Some(format!("no request succeeded after {s:.1} s")),
+        (None, None) => None,
+    }
 }
 
 #[cfg(test)]
@@ -149,12 +185,33 @@ mod tests {
         assert!(text.contains("drifting: over the run the rate fell by 12%,"), "{text}");
         assert!(text.contains("p99 rose by 41%"), "{text}");
         assert!(text.contains("too narrow"), "{text}");
+        // Nothing falls by more than all of it, nor by all of it if something is left.
+        let mut report = sample::troubled();
+        let steadiness = report.steadiness.as_mut().unwrap();
+        steadiness.rate.change_ratio = -0.998;
+        assert!(printed(&report).contains("the rate fell by > 99%,"), "{}", printed(&report));
+    }
+
+    #[test]
+    fn a_run_that_stopped_says_when() {
+        let mut report = sample::troubled();
+        let steadiness = report.steadiness.as_mut().unwrap();
+        steadiness.no_ok_after_s = Some(0.8);
+        let text = printed(&report);
+        assert!(text.contains("not steady: no request succeeded after 0.8 s,"), "{text}");
+        assert!(!text.contains("the rate fell"), "{text}");
+        report.steadiness.as_mut().unwrap().no_answer_after_s = Some(2.5);
+        let text = printed(&report);
+        assert!(text.contains("not steady: no answers after 2.5 s,"), "{text}");
     }
 
     #[test]
     fn every_limit_has_a_line() {
         let text = printed(&sample::troubled());
         assert!(text.contains("  broken  total.p99<2ms  2.71 ms\n"), "{text}");
+        let longer =
+            "          7 of 87,952 count as longer than all that were measured: 7 timed out\n";
+        assert!(text.contains(longer), "{text}");
         assert!(text.contains("  broken  errors<0.1%    12.35%\n"), "{text}");
         assert!(text.contains("  pass    rate>20k       23,449 /s\n"), "{text}");
     }
@@ -167,7 +224,7 @@ mod tests {
             assert_eq!(percent(share), text);
         }
         let limit = sample::troubled().slo[0].clone();
-        let nothing = Outcome { measured: None, samples: Some(0), ..limit.clone() };
+        let nothing = Outcome { measured: None, samples: Some(0), missing: None, ..limit.clone() };
         assert_eq!(measured(&nothing), "nothing was measured");
         let waiting = Outcome { measured: None, ..limit.clone() };
         assert_eq!(measured(&waiting), "not answered");

@@ -47,10 +47,8 @@ pub fn sentence(limit: &LimitedBy) -> String {
 /// The server: which it was, and what it used.
 pub fn of_server(server: &ServerLoad) -> Vec<(Role, String)> {
     let mut pieces = vec![shown_name(server)];
-    // Of a run in which nothing was answered, or of a server that ended, it is 0.
-    if server.cpu_us_per_request > 0.0 {
-        pieces.push(format!("{} CPU per request", time_us(server.cpu_us_per_request)));
-    }
+    let cost = server.cpu_us_per_request.map(|us| format!("{} CPU per request", time_us(us)));
+    pieces.extend(cost);
     pieces.push(cpus_used(server.cpu_ratio));
     if server.threads > 1 {
         let threads = counted(server.threads.into(), "thread");
@@ -174,7 +172,7 @@ mod tests {
         );
         (server.processes, server.threads, server.descriptors_peak) = (1, 1, None);
         (server.ended, server.watched_s, server.name) = (true, 1.5, "\u{1b}[2J".into());
-        server.cpu_us_per_request = 0.0;
+        server.cpu_us_per_request = None;
         assert_eq!(
             text(of_server(&server)),
             "\\x1b[2J (pid 812), 0.90 CPUs, 21.3 MB, ended after about 1.50 s"

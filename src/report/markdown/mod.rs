@@ -18,7 +18,7 @@ pub mod text;
 pub(crate) mod setup;
 mod verdict;
 
-use super::console::format::{NOTHING, bytes, count, counted, rate, seconds, time_us};
+use super::console::format::{NOTHING, bytes, count, counted, latency_us, rate, seconds};
 use super::console::headline;
 use super::console::latency::{COLUMNS, Row, cell, definition_of, is_left_out, rows};
 use super::console::style::Role;
@@ -62,13 +62,17 @@ fn cell_of(pieces: &[(Role, String)]) -> String {
     pieces.iter().map(strong).collect::<Vec<_>>().join(", ")
 }
 
+fn strong_rate(per_s: Option<f64>) -> String {
+    per_s.map_or(NOTHING.into(), |per_s| format!("**{}**", rate(per_s)))
+}
+
 fn numbers(report: &Report) -> String {
     let (requests, connections) = (&report.requests, &report.connections);
     let words = |text: String| (Role::Text, text);
     let mut rows = vec![
         vec![
             "requests".into(),
-            format!("**{}**", rate(report.rate.requests_per_s)),
+            strong_rate(report.rate.requests_per_s),
             cell_of(&[
                 words(format!("{} ok", count(requests.ok))),
                 headline::failed(requests.failed, requests.ok.saturating_add(requests.failed)),
@@ -77,7 +81,7 @@ fn numbers(report: &Report) -> String {
         ],
         vec![
             "connections".into(),
-            format!("**{}**", rate(report.rate.connections_per_s)),
+            strong_rate(report.rate.connections_per_s),
             cell_of(&[
                 words(format!("{} opened", count(connections.opened))),
                 headline::failed(
@@ -122,9 +126,9 @@ fn merged(report: &Report) -> String {
                 .map_or(NOTHING.into(), |url| code(url)),
             setup::when(&result.begun_at).unwrap_or_default(),
             seconds(result.duration_s),
-            rate(result.requests_per_s),
-            time_us(result.p50_us as f64),
-            time_us(result.p99_us as f64),
+            result.requests_per_s.map_or(NOTHING.into(), rate),
+            latency_us(result.p50_us),
+            latency_us(result.p99_us),
             format!("{:.0}%", result.busy_ratio * 100.0),
             code(&shell(&result.command)),
         ]
@@ -192,10 +196,15 @@ fn limits(limits: &[Outcome]) -> String {
     }
     let row = |outcome: &Outcome| {
         let few = trust::few_samples(outcome).map(|few| format!(" (of only {few})"));
+        let longer = trust::longer(outcome).map(|longer| format!("; {longer}"));
         vec![
             if outcome.pass { "pass".into() } else { "**broken**".into() },
             code(&outcome.limit),
-            plain(&(trust::measured(outcome) + &few.unwrap_or_default())),
+            plain(
+                &[Some(trust::measured(outcome)), few, longer]
+                    .map(Option::unwrap_or_default)
+                    .concat(),
+            ),
         ]
     };
     let rows: Vec<_> = limits.iter().map(row).collect();

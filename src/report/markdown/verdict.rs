@@ -3,7 +3,9 @@
 use super::of_findings;
 use super::text::{code, plain, sentence};
 use crate::report::Report;
-use crate::report::console::format::{count, counted, rate, seconds, shortened, time_us};
+use crate::report::console::format::{
+    NOTHING, count, counted, latency_us, rate, seconds, shortened,
+};
 use crate::report::console::{headline, trust, watched};
 use crate::statistics::enough_samples;
 
@@ -21,8 +23,13 @@ pub(super) fn title(report: &Report) -> String {
     };
     match report.requests.ok {
         0 => format!("{what}: no request succeeded"),
-        _ => format!("{what}: {} requests/s", rate(report.rate.requests_per_s)),
+        _ => format!("{what}: {} requests/s", requests(report)),
     }
+}
+
+/// How many a second.
+fn requests(report: &Report) -> String {
+    report.rate.requests_per_s.map_or(NOTHING.into(), rate)
 }
 
 /// How much at what latency; and what to think of it.
@@ -45,7 +52,7 @@ fn how_much(report: &Report) -> String {
     format!(
         "On {connections}, **{} requests per second** succeeded{} over {time}{stopped}, with {} \
          (`total`, of all complete responses).",
-        rate(report.rate.requests_per_s),
+        requests(report),
         asked.unwrap_or_default(),
         latency(report),
     )
@@ -55,10 +62,10 @@ fn how_much(report: &Report) -> String {
 fn latency(report: &Report) -> String {
     let total = &report.latency.total;
     let enough = |percentile| enough_samples(total.count, percentile);
-    let max = format!("a maximum of {}", time_us(total.max_us as f64));
-    let p50 = format!("a p50 of {}", time_us(total.p50_us as f64));
+    let max = format!("a maximum of {}", latency_us(total.max_us));
+    let p50 = format!("a p50 of {}", latency_us(total.p50_us));
     match (enough(50.0), enough(99.0)) {
-        (_, true) => format!("{p50} and a p99 of {}", time_us(total.p99_us as f64)),
+        (_, true) => format!("{p50} and a p99 of {}", latency_us(total.p99_us)),
         (true, _) => format!("{p50} and {max}"),
         _ => max,
     }

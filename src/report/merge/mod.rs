@@ -16,7 +16,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use super::console::format::{escape, rate, seconds};
+use super::console::format::{escape, per_s, seconds};
 use super::{Report, SCHEMA, Word};
 use crate::findings::{Finding, Severity};
 use crate::statistics::rounded;
@@ -53,12 +53,12 @@ pub struct MergedResult {
     pub begun_at: String,
     /// How long it took.
     pub duration_s: f64,
-    /// Requests that ended well, per second.
-    pub requests_per_s: f64,
-    /// The median of its `total`.
-    pub p50_us: u64,
+    /// Requests that ended well, per second; null for a run that took no time.
+    pub requests_per_s: Option<f64>,
+    /// The median of its `total`; null, as the next one, when there was no answer.
+    pub p50_us: Option<u64>,
     /// The 99th percentile of its `total`.
-    pub p99_us: u64,
+    pub p99_us: Option<u64>,
     /// CPU time over wall time of its busiest thread.
     pub busy_ratio: f64,
     /// What kept it from more; see `limited_by.who`.
@@ -170,7 +170,7 @@ pub fn clocks(about: &Merged) -> String {
 fn each(reports: &[&Report]) -> String {
     let one = |report: &&Report| {
         let who = report.limited_by.as_ref().map_or("unknown", |limit| &limit.who);
-        format!("{} {}/s ({who})", boxes::name(report), rate(report.rate.requests_per_s))
+        format!("{} {} ({who})", boxes::name(report), per_s(report.rate.requests_per_s))
     };
     reports.iter().map(one).collect::<Vec<_>>().join(", ")
 }

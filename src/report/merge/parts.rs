@@ -5,6 +5,7 @@ use super::each;
 use super::histograms::{Histograms, Unusable};
 use super::ports::ports;
 use super::series::series;
+use crate::report::limits::{self, Recorded};
 use crate::report::*;
 use crate::slo::{Limit, Numbers, Outcome};
 use crate::statistics::rounded;
@@ -42,8 +43,12 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
         time_wait_owner: first.connections.time_wait_owner.clone(),
     };
     let duration_s = reports.iter().map(|report| report.duration_s).fold(0.0, f64::max);
-    let per_s = |rate: fn(&Report) -> f64| reports.iter().map(|report| rate(report)).sum::<f64>();
+    // Of a run that took no time it is not known, and nothing ended in it.
+    let per_s = |rate: fn(&Report) -> Option<f64>| {
+        reports.iter().filter_map(|report| rate(report)).reduce(|sum, more| sum + more)
+    };
     let schedule = schedule(reports, &histograms);
+    let errors = errors(reports);
     Ok(Report {
         target: Target {
             bundled: false,
@@ -75,12 +80,12 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
                 per_s(|report| report.rate.connections_per_s),
             ],
         ),
-        slo: check(reports, &histograms, &requests, schedule.as_ref()),
+        slo: check(reports, &histograms, &requests, schedule.as_ref(), &errors),
         // Batches of several boxes are not those of one run.
         confidence: None,
         steadiness: None,
         status: statuses(reports),
-        errors: errors(reports),
+        errors,
         latency: histograms.latencies(),
         generator: generator(reports, &requests),
         kernel: kernel(reports),
@@ -185,7 +190,7 @@ pub(super) fn either(reports: &[&Report], word: fn(&Report) -> &str) -> Word {
 
 fn warmup(reports: &[&Report]) -> Option<Warmup> {
     let all: Vec<&Warmup> = reports.iter().filter_map(|report| report.warmup.as_ref()).collect();
-    let highest = |us: fn(&Warmup) -> u64| all.iter().map(|warmup| us(warmup)).max().unwrap_or(0);
+    let highest = |us: fn(&Warmup) -> Option<u64>| all.iter().filter_map(|warmup| us(warmup)).max();
     (!all.is_empty()).then(|| Warmup {
         duration_s: all.iter().map(|warmup| warmup.duration_s).fold(0.0, f64::max),
         requests: add_requests(all.iter().map(|warmup| warmup.requests)),
@@ -219,24 +224,21 @@ fn check(
     histograms: &Histograms,
     requests: &Requests,
     schedule: Option<&ScheduleSummary>,
+    errors: &[Error],
 ) -> Vec<Outcome> {
-    let behind = schedule.filter(|schedule| !schedule.kept_up);
-    let per_s: f64 = reports.iter().map(|report| report.rate.requests_per_s).sum();
-    let numbers = Numbers {
+    let per_s: f64 = reports.iter().filter_map(|report| report.rate.requests_per_s).sum();
+    let recorded = Recorded {
         connect: &histograms.connect,
         first_byte: &histograms.first_byte,
         service: &histograms.service,
         total: &histograms.total,
         uncorrected: histograms.uncorrected.as_ref(),
-        ok: requests.ok,
-        failed: requests.failed,
-        dropped: schedule.map_or(0, |schedule| schedule.dropped),
-        unanswered: behind.map_or(0, |schedule| {
-            schedule.unanswered_after.saturating_sub(schedule.unanswered_before)
-        }),
+    };
+    let numbers = Numbers {
         connections: add(reports.iter().map(|report| report.connections.opened)),
         // So that limits of rates are checked against the sum of the rates.
         duration_s: if per_s > 0.0 { requests.ok as f64 / per_s } else { 0.0 },
+        ..limits::numbers(recorded, requests, schedule, errors)
     };
     // A limit that this version cannot read is none that it can check.
     let limits = reports[0].slo.iter().filter_map(|outcome| Limit::parse(&outcome.limit).ok());
@@ -274,12 +276,12 @@ fn generator(reports: &[&Report], requests: &Requests) -> Generator {
     let all = || reports.iter().map(|report| report.generator);
     let (user_s, sys_s) = (all().map(|g| g.cpu_user_s).sum(), all().map(|g| g.cpu_sys_s).sum());
     let ended = requests.ok.saturating_add(requests.failed);
-    let per_request = if ended > 0 { (user_s + sys_s) * 1e6 / ended as f64 } else { 0.0 };
+    let per_request = (ended > 0).then(|| (user_s + sys_s) * 1e6 / ended as f64);
     Generator {
         threads: add_small(all().map(|generator| generator.threads)),
         cpu_user_s: rounded(user_s, 6),
         cpu_sys_s: rounded(sys_s, 6),
-        cpu_us_per_request: rounded(per_request, 3),
+        cpu_us_per_request: per_request.map(|us| rounded(us, 3)),
         busy_ratio: all().map(|generator| generator.busy_ratio).fold(0.0, f64::max),
         saturated: all().any(|generator| generator.saturated),
     }

@@ -67,7 +67,7 @@ fn counts_are_added_and_rates_with_them() {
     let [one, other] = [result("a", &[100; 50]), result("b", &[300; 70])];
     let merged = merge(&[one.clone(), other], &command()).unwrap();
     assert_eq!(merged.requests.started, 120);
-    assert_eq!(merged.rate.requests_per_s, 2.0 * one.1.rate.requests_per_s);
+    assert_eq!(merged.rate.requests_per_s, one.1.rate.requests_per_s.map(|per_s| 2.0 * per_s));
     assert_eq!(merged.plan.connections, 2 * one.1.plan.connections);
     assert_eq!(merged.status[&200], 2 * one.1.status[&200]);
     assert_eq!(merged.kernel.counters.get("TcpActiveOpens"), 2 * 234_564);

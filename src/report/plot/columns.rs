@@ -176,7 +176,7 @@ mod tests {
             let mut series: Vec<Second> =
                 (0..seconds).map(|at| second(at as f64 + 1.0, 100)).collect();
             series[worst].ok = 0;
-            series[worst].max_us = 9;
+            series[worst].max_us = Some(9);
             let rows = rows(&series);
             let columns = columns(&rows);
             assert!(columns.len() <= COLUMNS_MAX, "{seconds}");
@@ -185,7 +185,7 @@ mod tests {
                 columns.iter().filter(|column| column.rates(|row| row.ok).low == 0.0).count(),
                 1
             );
-            let highest = |column: &Column<'_>| column.highest(|row| Some(row.max_us)) == Some(9.0);
+            let highest = |column: &Column<'_>| column.highest(|row| row.max_us) == Some(9.0);
             assert_eq!(columns.iter().filter(|column| highest(column)).count(), 1);
         }
     }

@@ -8,7 +8,7 @@ use super::axis::{Axis, ends, sane};
 use super::canvas::label;
 use super::chart::{BOLD, Chart, Line, Pane, Point, THIN, height_for, line};
 use super::palette;
-use crate::report::console::format::{count, time_us};
+use crate::report::console::format::{count, latency_us, time_us};
 use crate::report::{Latency, Report, hdr};
 use crate::statistics::SAMPLES_BEYOND_MIN;
 
@@ -57,9 +57,9 @@ fn plot(title: &str, named: &[(&str, &Latency)], widths: &[u32]) -> Option<Strin
         let name = label(name, 28);
         summary.push(format!(
             "{name} median {}, p99 {}, longest {} of {} samples",
-            time_us(latency.p50_us as f64),
-            time_us(latency.p99_us as f64),
-            time_us(latency.max_us as f64),
+            latency_us(latency.p50_us),
+            latency_us(latency.p99_us),
+            latency_us(latency.max_us),
             count(latency.count),
         ));
         let width = widths.get(*number).or(widths.last()).copied().unwrap_or(BOLD);
@@ -161,9 +161,10 @@ fn named_percentiles(latency: &Latency) -> Vec<(f64, u64)> {
         (0.999, latency.p99_9_us),
         (0.9999, latency.p99_99_us),
     ];
-    let steps = percentiles.map(|(part, us): (f64, u64)| (-(1.0 - part).log10(), us));
+    let steps = percentiles.map(|(part, us): (f64, _)| (-(1.0 - part).log10(), us));
     let within = steps.into_iter().filter(|(end, _)| sane(*end).is_some_and(|end| end < last));
-    within.chain([(last, latency.max_us)]).collect()
+    let known = within.chain([(last, latency.max_us)]);
+    known.filter_map(|(end, us)| Some((end, us?))).collect()
 }
 
 #[cfg(test)]
@@ -214,6 +215,6 @@ mod tests {
         latency.hdr = "HISTFAAA".into();
         let curve = Curve::of(&latency).unwrap();
         assert_eq!(curve.solid.first(), Some(&(0.0, 100.0)));
-        assert_eq!(curve.tail.last().map(|end| end.1), Some(latency.max_us as f64));
+        assert_eq!(curve.tail.last().map(|end| end.1), latency.max_us.map(|us| us as f64));
     }
 }

@@ -4,8 +4,8 @@ use super::axis::{Axis, ends};
 use super::chart::{BOLD, Band, Bar, Chart, HAIR, Pane, Point, THIN, line};
 use super::columns::{Column, Rates, columns, cut, reduced_s, rows};
 use super::palette;
-use crate::report::console::format::{count, rate, time_us};
-use crate::report::{Report, Second};
+use crate::report::Report;
+use crate::report::console::format::{NOTHING, count, latency_us, rate};
 
 /// The rate of good answers, failures where there are any, and p50 and p99 of `total`, all over
 /// time; `None` for a run without a single second.
@@ -42,14 +42,14 @@ fn summary(report: &Report, columns: &[Column<'_>], failed: u64) -> String {
     let rates = || columns.iter().map(|column| column.rates(|row| row.ok));
     let low = rates().map(|rates| rates.low).reduce(f64::min).unwrap_or(0.0);
     let high = rates().map(|rates| rates.high).fold(0.0, f64::max);
-    let slowest = report.series.iter().map(|row| row.p99_us).max().unwrap_or(0);
+    let slowest = report.series.iter().filter_map(|row| row.p99_us).max();
     format!(
         "{} requests/s on average, between {} and {} in a second; highest p99 of a second {}; {} \
          failed",
-        rate(report.rate.requests_per_s),
+        report.rate.requests_per_s.map_or(NOTHING.into(), rate),
         rate(low),
         rate(high),
-        time_us(slowest as f64),
+        latency_us(slowest),
         count(failed),
     )
 }
@@ -97,14 +97,8 @@ fn failures(columns: &[Column<'_>], failed: u64) -> Option<Pane> {
 }
 
 fn latencies(columns: &[Column<'_>]) -> Option<Pane> {
-    // Nothing takes less than a microsecond: such a row had no answer.
-    let answered = |row: &Second, us: u64| (row.max_us > 0).then_some(us);
-    let p50 = |column: &Column<'_>| {
-        Some((column.middle_s(), column.highest(|row| answered(row, row.p50_us))?))
-    };
-    let p99 = |column: &Column<'_>| {
-        Some((column.middle_s(), column.highest(|row| answered(row, row.p99_us))?))
-    };
+    let p50 = |column: &Column<'_>| Some((column.middle_s(), column.highest(|row| row.p50_us)?));
+    let p99 = |column: &Column<'_>| Some((column.middle_s(), column.highest(|row| row.p99_us)?));
     let p50: Vec<Vec<Point>> = cut(columns.iter().map(p50));
     let p99: Vec<Vec<Point>> = cut(columns.iter().map(p99));
     let range_us = ends(p50.iter().chain(&p99).flatten().map(|point| point.1))?;

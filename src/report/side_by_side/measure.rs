@@ -43,14 +43,14 @@ pub(super) const MEASURES: [Measure; 13] = [
         name: "requests/s",
         text: rate,
         step: 0.0,
-        of: |report| Some(report.rate.requests_per_s),
+        of: |report| report.rate.requests_per_s,
         interval: |report| Some(trusted(report)?.rate_per_s),
     },
     Measure {
         name: "connections/s",
         text: rate,
         step: 0.0,
-        of: |report| Some(report.rate.connections_per_s),
+        of: |report| report.rate.connections_per_s,
         interval: |_| None,
     },
     Measure {
@@ -85,7 +85,7 @@ pub(super) const MEASURES: [Measure; 13] = [
         name: "generator CPU per request",
         text: time_us,
         step: 0.0,
-        of: |report| failed_ratio(report).is_some().then_some(report.generator.cpu_us_per_request),
+        of: |report| report.generator.cpu_us_per_request,
         interval: |_| None,
     },
 ];
@@ -106,9 +106,13 @@ fn share(ratio: f64) -> String {
 }
 
 /// A percentile that has samples beyond it.
-fn supported(latency: &Latency, percentile: f64, value: fn(&Latency) -> u64) -> Option<f64> {
+fn supported(
+    latency: &Latency,
+    percentile: f64,
+    value: fn(&Latency) -> Option<u64>,
+) -> Option<f64> {
     let enough = latency.percentile_supported.unwrap_or(0.0) >= percentile;
-    (latency.count > 0 && enough).then(|| value(latency) as f64)
+    value(latency).filter(|_| enough).map(|us| us as f64)
 }
 
 /// A measure of a variant.

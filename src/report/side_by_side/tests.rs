@@ -9,8 +9,8 @@ use crate::statistics::Range;
 /// A run with that rate; its p99 moves the other way.
 fn run(requests_per_s: f64) -> Report {
     let mut report = sample::clean();
-    report.rate.requests_per_s = requests_per_s;
-    report.latency.total.p99_us = (60_000_000.0 / requests_per_s) as u64;
+    report.rate.requests_per_s = Some(requests_per_s);
+    report.latency.total.p99_us = Some((60_000_000.0 / requests_per_s) as u64);
     report
 }
 
@@ -129,8 +129,8 @@ fn what_rounding_does_is_no_change() {
     }
     let mut variants = group([named("a", &[100.0; 2]), named("b", &[100.0; 2])].concat());
     for run in &mut variants[1].runs {
-        run.latency.connect.p50_us += 1;
-        run.generator.cpu_us_per_request *= 1.01;
+        run.latency.connect.p50_us = run.latency.connect.p50_us.map(|us| us + 1);
+        run.generator.cpu_us_per_request = run.generator.cpu_us_per_request.map(|us| us * 1.01);
     }
     assert!(matches!(change("connect p50", &variants), Change::Within(_)));
     assert!(matches!(change("generator CPU per request", &variants), Change::Changed(_)));
@@ -174,7 +174,7 @@ fn a_verdict_says_what_was_judged() {
     // Too short for intervals, and as different as can be.
     for (run, rate) in singles.iter_mut().flat_map(|variant| &mut variant.runs).zip([1.0, 1e6]) {
         run.confidence = None;
-        run.rate.requests_per_s = rate;
+        run.rate.requests_per_s = Some(rate);
     }
     let unjudged = verdict(&singles);
     assert!(unjudged.starts_with("Whether `runs/b-0` differs from `runs/a-0` cannot be judged"));

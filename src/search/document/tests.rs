@@ -29,6 +29,7 @@ pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
             samples: Some(1000),
             unit: "us".into(),
             pass,
+            missing: None,
         }],
         kept_up: true,
         generator_limited: false,
@@ -39,12 +40,12 @@ pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
         dropped: 0,
         waited: 0,
         unanswered: 0,
-        p50_us: 1_000,
-        p90_us: 1_500,
-        p99_us: 2_000,
-        max_us: 9_000,
-        uncorrected_p50_us: 900,
-        slip_p99_us: 40,
+        p50_us: Some(1_000),
+        p90_us: Some(1_500),
+        p99_us: Some(2_000),
+        max_us: Some(9_000),
+        uncorrected_p50_us: Some(900),
+        slip_p99_us: Some(40),
         busy_ratio: 0.3,
         findings: Vec::new(),
     }
@@ -107,15 +108,15 @@ fn who_was_the_limit_is_told_by_the_steps_that_broke() {
     assert_eq!(limited_by(|step| step.generator_limited = true), Some(LimitedBy::Generator));
     assert_eq!(limited_by(|step| step.waited = 900), Some(LimitedBy::Connections));
     // They also wait when the server takes longer.
-    let slow = |step: &mut Step| (step.waited, step.uncorrected_p50_us) = (900, 30_000);
+    let slow = |step: &mut Step| (step.waited, step.uncorrected_p50_us) = (900, Some(30_000));
     assert_eq!(limited_by(slow), Some(LimitedBy::Server));
 }
 
 #[test]
 fn a_curve_has_the_median_of_each_rate_that_kept_the_limits() {
     let mut steps = edge();
-    steps.push(Step { p90_us: 4_000, ..step(2000.0, true) });
-    steps.push(Step { p90_us: 3_000, ok: 999, ..step(2000.0, true) });
+    steps.push(Step { p90_us: Some(4_000), ..step(2000.0, true) });
+    steps.push(Step { p90_us: Some(3_000), ok: 999, ..step(2000.0, true) });
     steps.push(step(8000.0, true));
     let point = |rate_per_s, p99_us| Point { rate_per_s, p50_us: 1_000, p90_us: 1_500, p99_us };
     let expected = [point(1000.0, Some(2_000)), point(2000.0, None)];
