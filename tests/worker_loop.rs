@@ -326,6 +326,29 @@ fn what_can_happen_to_an_answer_fails_one_request_and_no_slot() {
 }
 
 #[test]
+fn of_an_answer_that_stalls_the_first_byte_is_known() {
+    for (begin, first_bytes) in [(&ANSWER[..20], 53), (b"", 50)] {
+        // The rest is awaited with another receive, and that is never answered.
+        let mut stalled: Vec<Slot> = Vec::new();
+        let outcome = run(task(1, 53, policy()), |slot, verb, replies| match verb {
+            Verb::Receive(_) if stalled.contains(&slot) => {}
+            Verb::Receive(_) if stalled.len() < 3 => {
+                stalled.push(slot);
+                if !begin.is_empty() {
+                    replies.push(Reply::bytes(7 * US, begin.into()));
+                }
+            }
+            _ => healthy(slot, verb, replies),
+        });
+        assert_all_ended(&outcome, 53);
+        let measured = &outcome.tallies.measured;
+        assert_eq!(only_failure(measured), Failure::response(Kind::Timeout));
+        assert_eq!((measured.counters.failed, measured.service.len()), (3, 50));
+        assert_eq!(measured.first_byte.len(), first_bytes);
+    }
+}
+
+#[test]
 fn a_handshake_without_an_answer_times_out() {
     let outcome = run(task(2, 20, policy()), failing_first(2, Op::Connect, |_| {}));
     assert_all_ended(&outcome, 20);

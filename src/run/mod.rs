@@ -236,7 +236,9 @@ fn merge(load: &Load, outcomes: &[(Outcome, ThreadTime)], collector: Collector) 
     let first =
         |time: fn(&Outcome) -> u64| outcomes_only.iter().map(|o| time(o)).min().unwrap_or(0);
     let (warmup_ns, begin_ns) = (first(|o| o.begin_ns), first(|o| o.measure_from_ns));
-    let end_ns = outcomes_only.iter().map(|outcome| outcome.end_ns).max().unwrap_or(0);
+    // One that ended in its warm-up has measured nothing, however late that was.
+    let measured = outcomes_only.iter().filter(|outcome| outcome.end_ns > outcome.measure_from_ns);
+    let end_ns = measured.map(|outcome| outcome.end_ns).max().unwrap_or(begin_ns);
     let duration = Duration::from_nanos(end_ns.saturating_sub(begin_ns));
     let (series, batches) = collector.finish(&outcomes_only, duration.as_secs_f64());
     Measured {

@@ -265,6 +265,36 @@ pub fn assert_consistent(document: &Value) {
         .map(|count| count.as_u64().expect("a count"))
         .sum();
     assert_eq!(count("/latency/total/count"), statuses);
+    assert_nothing_is_null(document);
+}
+
+/// What was not measured is null and never 0, and what was is a number: of every latency by its
+/// count, of every second by its three latencies, which it has together, of shares by their whole.
+pub fn assert_nothing_is_null(document: &Value) {
+    let latencies = document["latency"].as_object().expect("latencies");
+    let slip = document.pointer("/schedule/slip").filter(|slip| !slip.is_null());
+    let named = latencies.iter().map(|(name, latency)| (name.as_str(), latency));
+    for (name, latency) in named.chain(slip.map(|slip| ("slip", slip))) {
+        let Some(keys) = latency.as_object() else { continue };
+        let some = latency["count"].as_u64().expect("a count") > 0;
+        for (key, value) in keys.iter().filter(|(key, _)| key.ends_with("_us")) {
+            assert_eq!(value.is_number(), some, "{name}.{key}: {value}");
+        }
+    }
+    for row in document["series"].as_array().expect("series") {
+        let some = row["max_us"].is_number();
+        for key in ["p50_us", "p99_us", "max_us"] {
+            assert_eq!(row[key].is_number(), some, "{key} of {row}");
+            assert_ne!(row[key].as_u64(), Some(0), "{key} of {row}");
+        }
+        assert!(some || row["ok"] == 0, "{row}");
+    }
+    let of = |pointer: &str| document.pointer(pointer).expect("a key");
+    let ended = [of("/requests/ok"), of("/requests/failed")].iter().any(|count| **count != 0);
+    assert_eq!(of("/rate/failed_ratio").is_number(), ended, "{}", document["rate"]);
+    assert_eq!(of("/generator/cpu_us_per_request").is_number(), ended);
+    let took_time = of("/duration_s").as_f64().expect("a time") > 0.0;
+    assert_eq!(of("/rate/requests_per_s").is_number(), took_time, "{}", document["rate"]);
 }
 
 /// `phase/kind` of each error and its count.

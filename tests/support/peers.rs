@@ -6,8 +6,8 @@
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -152,6 +152,49 @@ pub fn in_two_pieces(nodelay: bool, between: Duration) -> impl Fn(TcpStream) -> 
             stream.write_all(head)?;
             std::thread::sleep(between);
             stream.write_all(body)?;
+        }
+        Ok(())
+    }
+}
+
+/// How an answer may not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// Not a byte of it.
+    Silent,
+    /// Its head, and no body.
+    Stalled,
+}
+
+/// Keeps every so manieth request waiting for as long as anybody waits.
+pub fn late_every(requests: usize, late: Late) -> impl Fn(TcpStream) -> io::Result<()> {
+    let asked = AtomicUsize::new(0);
+    move |mut stream| {
+        while request(&mut stream)?.is_some() {
+            if (asked.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(requests) {
+                if late == Late::Stalled {
+                    stream.write_all(&ANSWER[..ANSWER.len() - 5])?;
+                }
+                // Until the client gives up.
+                return stream.read(&mut [0; 1]).map(drop);
+            }
+            stream.write_all(ANSWER)?;
+        }
+        Ok(())
+    }
+}
+
+/// Answers so many requests in all, then none for a time.
+pub fn pauses_after(requests: usize, pause: Duration) -> impl Fn(TcpStream) -> io::Result<()> {
+    let asked = AtomicUsize::new(0);
+    let until = OnceLock::new();
+    move |mut stream| {
+        while request(&mut stream)?.is_some() {
+            if asked.fetch_add(1, Ordering::Relaxed) >= requests {
+                let until: &Instant = until.get_or_init(|| Instant::now() + pause);
+                std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            }
+            stream.write_all(ANSWER)?;
         }
         Ok(())
     }

@@ -80,7 +80,7 @@ pub fn measured(outcome: &Outcome) -> String {
 pub(in crate::report) fn few_samples(outcome: &Outcome) -> Option<String> {
     let name = outcome.limit.split(['<', '>']).next()?;
     let percentile: f64 = name.rsplit_once(".p")?.1.parse().ok()?;
-    let samples = outcome.samples.filter(|&samples| samples > 0)?;
+    let samples = outcome.samples.filter(|_| outcome.measured.is_some())?;
     (!enough_samples(samples, percentile)).then(|| counted(samples, "sample"))
 }
 
