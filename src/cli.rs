@@ -243,7 +243,8 @@ pub struct RunArgs {
     pub cpus: Option<String>,
 
     /// A limit that the run must keep, or the exit code is 3; may be repeated: 'p99<5ms' (of total;
-    /// or service.p99, connect.p99, first_byte.p99), 'errors<0.1%', 'rate>20k', 'connections>20k'
+    /// or service.p99, connect.p99, first_byte.p99), 'errors<0.1%', 'rate>20k', 'connections>20k'.
+    /// Requests that were dropped or timed out count as longer than all measured latencies
     #[arg(long = "slo", value_name = "LIMIT")]
     pub slos: Vec<String>,
 

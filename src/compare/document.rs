@@ -128,20 +128,20 @@ pub struct Round {
     pub duration_s: Option<f64>,
     /// Answers per second of that time.
     pub requests_per_s: Option<f64>,
-    /// From its start to its end, by our clock.
-    pub wall_s: f64,
+    /// From its start to its end, by our clock; null when it could not be started, as the next two.
+    pub wall_s: Option<f64>,
     /// CPU time in its own code.
-    pub cpu_user_s: f64,
+    pub cpu_user_s: Option<f64>,
     /// CPU time in the kernel.
-    pub cpu_sys_s: f64,
+    pub cpu_sys_s: Option<f64>,
     /// CPU time for each answer.
     pub cpu_us_per_request: Option<f64>,
     /// The part of it in its own code.
     pub cpu_user_us_per_request: Option<f64>,
     /// CPU time for each answer over that of ringshot in the same round.
     pub ratio: Option<f64>,
-    /// CPU time over what the processors had on which it could run.
-    pub busy_ratio: f64,
+    /// CPU time over what the processors had on which it could run; null when it took no time.
+    pub busy_ratio: Option<f64>,
     /// The most memory that it had resident.
     pub memory_peak_bytes: Option<u64>,
     /// What it calls latency.
@@ -184,7 +184,7 @@ pub struct Medians {
     /// The largest.
     pub ratio_max: Option<f64>,
     /// CPU time over what there was.
-    pub busy_ratio: f64,
+    pub busy_ratio: Option<f64>,
     /// The most memory that it had resident.
     pub memory_peak_bytes: Option<u64>,
     /// What it calls latency.
@@ -228,12 +228,13 @@ impl Round {
     pub(super) fn of(round: u32, trial: &Trial, processors: u32) -> Round {
         let wall_s = trial.wall.as_secs_f64();
         let cpu_s = (trial.cpu_user + trial.cpu_sys).as_secs_f64();
+        let there_was_s = Some(wall_s * f64::from(processors)).filter(|&s| s > 0.0);
         Round {
             round,
-            wall_s: rounded(wall_s, 3),
-            cpu_user_s: rounded(trial.cpu_user.as_secs_f64(), 6),
-            cpu_sys_s: rounded(trial.cpu_sys.as_secs_f64(), 6),
-            busy_ratio: rounded(cpu_s / (wall_s * f64::from(processors)).max(1e-9), 3),
+            wall_s: Some(rounded(wall_s, 3)),
+            cpu_user_s: Some(rounded(trial.cpu_user.as_secs_f64(), 6)),
+            cpu_sys_s: Some(rounded(trial.cpu_sys.as_secs_f64(), 6)),
+            busy_ratio: there_was_s.map(|s| rounded(cpu_s / s, 3)),
             memory_peak_bytes: trial.memory_peak_bytes,
             ..Round::default()
         }
@@ -241,18 +242,17 @@ impl Round {
 
     /// What the tool says, held against what the other side saw.
     pub(super) fn with(mut self, reading: &Reading, seen: Option<Seen>, mode: &Mode) -> Round {
-        let each_us = |seconds: f64| match reading.requests {
-            0 => None,
-            requests => Some(rounded(seconds * 1e6 / requests as f64, 3)),
-        };
+        let some = Some(reading.requests).filter(|&requests| requests > 0);
+        let each_us = |seconds: f64| some.map(|count| rounded(seconds * 1e6 / count as f64, 3));
+        let cpu_s = self.cpu_user_s.zip(self.cpu_sys_s).map(|(user_s, sys_s)| user_s + sys_s);
         self.requests = Some(reading.requests);
         self.ok = Some(reading.ok);
         self.errors = Some(reading.errors);
         self.duration_s = Some(rounded(reading.duration_s, 4));
         let took_s = Some(reading.duration_s).filter(|&s| s > 0.0);
         self.requests_per_s = took_s.map(|s| rounded(reading.requests as f64 / s, 1));
-        self.cpu_us_per_request = each_us(self.cpu_user_s + self.cpu_sys_s);
-        self.cpu_user_us_per_request = each_us(self.cpu_user_s);
+        self.cpu_us_per_request = cpu_s.and_then(each_us);
+        self.cpu_user_us_per_request = self.cpu_user_s.and_then(each_us);
         let round = |us: Option<f64>| us.map(|us| rounded(us, 1));
         self.latency = Latencies {
             p50_us: round(reading.latency.p50_us),
@@ -333,6 +333,9 @@ impl Medians {
     /// Over the rounds in which the tool said something.
     fn of(rounds: &[Round]) -> Option<Medians> {
         let told: Vec<&Round> = rounds.iter().filter(|round| round.requests.is_some()).collect();
+        if told.is_empty() {
+            return None;
+        }
         let over = |value: fn(&Round) -> Option<f64>, decimals| {
             let median = median(told.iter().filter_map(|round| value(round)));
             median.map(|value| rounded(value, decimals))
@@ -351,7 +354,7 @@ impl Medians {
             ratio: spread.map(|spread| rounded(spread.median, 4)),
             ratio_min: spread.map(|spread| spread.min),
             ratio_max: spread.map(|spread| spread.max),
-            busy_ratio: over(|round| Some(round.busy_ratio), 3)?,
+            busy_ratio: over(|round| round.busy_ratio, 3),
             memory_peak_bytes: over(|round| round.memory_peak_bytes.map(|n| n as f64), 0)
                 .map(|bytes| bytes as u64),
             latency: Latencies {

@@ -149,8 +149,8 @@ fn server_was_limit(tools: &[Row]) -> Option<String> {
 /// How much of its processors' time a tool used, where it was so little that it was waiting.
 pub(super) fn waited(row: &Row) -> Option<f64> {
     // Start and end are part of the time: in a shorter run they are most of what was not used.
-    let long = |round: &&Round| round.requests.is_some() && round.wall_s >= WALL_MIN_S;
-    let busy = median(row.rounds.iter().filter(long).map(|round| round.busy_ratio));
+    let long = |round: &&Round| round.requests.is_some() && round.wall_s >= Some(WALL_MIN_S);
+    let busy = median(row.rounds.iter().filter(long).filter_map(|round| round.busy_ratio));
     busy.filter(|ratio| *ratio < BUSY_MIN)
 }
 
@@ -257,11 +257,11 @@ mod tests {
         assert!(notes.contains("The box was too noisy for wrk (1.50 to 2.47): "), "{notes}");
 
         let mut idle = rows();
-        idle[0].rounds.iter_mut().for_each(|round| round.busy_ratio = 0.62);
+        idle[0].rounds.iter_mut().for_each(|round| round.busy_ratio = Some(0.62));
         let told = document(idle.clone());
         assert!(told.verdict[1].starts_with("Rates are not ranked"), "{:?}", told.verdict);
         let notes = told.notes.join("\n");
-        idle[0].rounds.iter_mut().for_each(|round| round.wall_s = 0.9);
+        idle[0].rounds.iter_mut().for_each(|round| round.wall_s = Some(0.9));
         assert_eq!(document(idle).notes, Vec::<String>::new(), "too short to tell");
         assert!(notes.contains("(ringshot 62%): there the server, or"), "{notes}");
 

@@ -53,3 +53,86 @@ pub(crate) fn forget_zeros<const N: usize>(latencies: [&mut Option<u64>; N]) {
         latencies.into_iter().for_each(|latency| *latency = None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::console::sample;
+    use crate::report::json;
+    use crate::tally::latency_histogram;
+    use serde_json::{Value, json};
+
+    /// A run in which nothing was answered, and which took no time.
+    fn nothing() -> Report {
+        let mut report = sample::paced();
+        let none = Latency::of(&latency_histogram());
+        let set = &mut report.latency;
+        for latency in [&mut set.connect, &mut set.first_byte, &mut set.service, &mut set.total] {
+            *latency = none.clone();
+        }
+        set.uncorrected = Some(none.clone());
+        report.schedule.as_mut().unwrap().slip = none;
+        report.duration_s = 0.0;
+        report.requests = Default::default();
+        (report.connections.opened, report.connections.failed) = (0, 0);
+        report.rate = Rate::default();
+        report.generator.cpu_us_per_request = None;
+        report.watch.as_mut().unwrap().server.as_mut().unwrap().cpu_us_per_request = None;
+        let warmup = report.warmup.as_mut().unwrap();
+        (warmup.p50_us, warmup.p99_us, warmup.max_us) = (None, None, None);
+        report.series = vec![Second { t_s: 1.0, failed: 3, requests: 3, ..Second::default() }];
+        report
+    }
+
+    /// What earlier versions wrote in the place of null, where these are numbers.
+    fn with_zeros(value: &mut Value, key: &str) {
+        let is_number = key.ends_with("_us") || key.ends_with("_ratio") || key.ends_with("_per_s");
+        match value {
+            Value::Object(members) => {
+                members.iter_mut().for_each(|(key, value)| with_zeros(value, key));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| with_zeros(item, "")),
+            Value::Null
+                if (is_number && key != "connect_mean_us") || key == "cpu_us_per_request" =>
+            {
+                *value = json!(0);
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_zeros_of_earlier_versions_are_read_as_nothing() {
+        let now = json::document(&nothing());
+        let mut earlier: Value = serde_json::from_str(&now).unwrap();
+        with_zeros(&mut earlier, "");
+        for pointer in ["/latency/total/p99_us", "/rate/requests_per_s", "/series/0/max_us"] {
+            assert_eq!(earlier.pointer(pointer), Some(&json!(0)), "{pointer}");
+        }
+        let mut report: Report = serde_json::from_value(earlier).unwrap();
+        report.bring_up_to_date();
+        let (read, now): (Value, Value) = (
+            serde_json::from_str(&json::document(&report)).unwrap(),
+            serde_json::from_str(&now).unwrap(),
+        );
+        for (key, value) in now.as_object().unwrap() {
+            // Shares of what the host did are no matter of this.
+            if !["series", "plan"].contains(&key.as_str()) {
+                assert_eq!(&read[key], value, "{key}");
+            }
+        }
+        assert_eq!(report.series[0].p50_us, None);
+    }
+
+    #[test]
+    fn a_document_of_this_version_stays_as_it_is() {
+        for report in [sample::clean(), sample::paced(), sample::troubled(), nothing()] {
+            let text = json::document(&report);
+            let mut read: Report = serde_json::from_str(&text).unwrap();
+            // The samples have round numbers where a run has those of its counts.
+            read.bring_up_to_date();
+            read.rate = report.rate;
+            assert_eq!(json::document(&read), text);
+        }
+    }
+}

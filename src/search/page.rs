@@ -267,6 +267,10 @@ mod tests {
         assert!(text.contains("  broke total.p99, rate;\n"), "{text}");
         assert!(text.ends_with("ringshot was busy\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        let mut late = broken.clone();
+        late.limits[0].missing = Some(Missing { dropped: 0, timed_out: 30, unanswered: 2 });
+        let text = row(&late).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("broke total.p99, rate; 30 timed out, 2 not answered;"), "{text}");
         assert!(row(&Step { ok: 0, ..broken }).contains("        -         -  broke"));
     }
 

@@ -10,10 +10,10 @@ fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> Row {
         errors: Some(0),
         duration_s: Some(1.0),
         requests_per_s: Some(per_s),
-        wall_s: 1.1,
+        wall_s: Some(1.1),
         cpu_us_per_request: Some(us),
         cpu_user_us_per_request: Some(us / 8.0),
-        busy_ratio: 0.97,
+        busy_ratio: Some(0.97),
         memory_peak_bytes: Some(8_000_000),
         latency: Latencies {
             p50_us: Some(1000.0),
@@ -87,8 +87,8 @@ fn a_round_has_the_kernel_s_numbers_and_the_tool_s() {
     assert_eq!(round.requests_per_s, Some(50_000.0));
     assert_eq!(round.cpu_us_per_request, Some(20.0));
     assert_eq!(round.cpu_user_us_per_request, Some(3.333));
-    assert_eq!((round.busy_ratio, round.differs), (0.9, false));
-    assert_eq!(Round::of(1, &trial(), 2).busy_ratio, 0.45);
+    assert_eq!((round.busy_ratio, round.differs), (Some(0.9), false));
+    assert_eq!(Round::of(1, &trial(), 2).busy_ratio, Some(0.45));
 
     let none = Reading { requests: 0, ok: 0, duration_s: 0.0, ..reading };
     let round = Round::of(1, &trial(), 1).with(&none, None, &mode("-d 2s"));

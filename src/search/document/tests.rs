@@ -165,6 +165,22 @@ fn a_search_goes_on_from_its_document() {
 }
 
 #[test]
+fn a_step_of_an_earlier_version_has_no_latency_of_nothing() {
+    let answered = Step { slip_p99_us: Some(0), ..step(1000.0, true) };
+    let mut same = answered.clone();
+    same.bring_up_to_date();
+    assert_eq!(same, answered);
+    let zeros = [Some(0); 6];
+    let [p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, slip_p99_us] = zeros;
+    let (due, ok) = (0, 0);
+    let mut nothing = Step { due, ok, p50_us, p90_us, p99_us, max_us, ..step(1000.0, false) };
+    (nothing.uncorrected_p50_us, nothing.slip_p99_us) = (uncorrected_p50_us, slip_p99_us);
+    nothing.bring_up_to_date();
+    let Step { p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, slip_p99_us, .. } = nothing;
+    assert_eq!([p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, slip_p99_us], [None; 6]);
+}
+
+#[test]
 fn a_file_that_is_no_search_is_named_with_the_reason() {
     let whole = crate::report::json::document(&document_of(&edge()));
     let rate = whole.replace("\"rate_per_s\": 1000.0", "\"rate_per_s\": -1.0");
