@@ -9,7 +9,7 @@
 
 use ringshot::failure::Kind;
 use ringshot::run::{self, Load};
-use ringshot::session::{Answer, Event, Progress, Session};
+use ringshot::session::{Answer, Event, Next, Progress, Session};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Session for LineEcho {
             if *byte == b'\n' {
                 let verdict = if self.differs { Err(Kind::Body) } else { Ok(()) };
                 (self.read, self.differs) = (0, false);
-                let answer = Answer { status: 0, verdict, reusable: true };
+                let answer = Answer { status: 0, verdict, next: Next::Reuse };
                 return Progress { consumed: index + 1, event: Event::Done(answer) };
             }
         }

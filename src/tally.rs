@@ -70,9 +70,18 @@ pub struct Counters {
     pub bytes_read: u64,
     /// Bytes handed to the kernel.
     pub bytes_written: u64,
-    /// Kept connections that the peer closed without a word while it owed nothing; a request that
-    /// crossed its FIN was sent once more.
+    /// Requests that were sent again on another connection, as the one before had ended and they
+    /// were not processed there; each as often as it was.
+    pub resent: u64,
+    /// Kept connections that the peer closed without a word while it owed nothing, or nothing that
+    /// it can have read.
     pub closed_idle: u64,
+    /// Requests on kept connections that the peer had whole, and closed without a byte of an answer.
+    pub lost: u64,
+    /// Connections whose end the peer announced while further requests were under way.
+    pub cut_short: u64,
+    /// The answers on those connections, up to the announcement.
+    pub cut_short_answers: u64,
     /// Connections ended because bytes came that no request had asked for.
     pub surplus: u64,
     /// Connections that the peer was asked to close and did not.
@@ -102,7 +111,7 @@ impl Counters {
         (self.due - self.dropped).saturating_sub(self.ok + self.failed)
     }
 
-    fn fields(&mut self) -> [&mut u64; 19] {
+    fn fields(&mut self) -> [&mut u64; 23] {
         let Counters {
             due,
             dropped,
@@ -114,7 +123,11 @@ impl Counters {
             connections_failed,
             bytes_read,
             bytes_written,
+            resent,
             closed_idle,
+            lost,
+            cut_short,
+            cut_short_answers,
             surplus,
             not_closed_by_peer,
             ports_in_use,
@@ -135,7 +148,11 @@ impl Counters {
             connections_failed,
             bytes_read,
             bytes_written,
+            resent,
             closed_idle,
+            lost,
+            cut_short,
+            cut_short_answers,
             surplus,
             not_closed_by_peer,
             ports_in_use,

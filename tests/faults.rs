@@ -4,6 +4,7 @@
 //! | module | what is wrong |
 //! |---|---|
 //! | `breaks` | the connection ends or falls silent, at every phase of a request |
+//! | `kept` | a kept connection ends with answers owed: which requests are sent again |
 //! | `answers` | the connection holds, and the bytes are wrong |
 //! | `network` | packets are rejected or lost, there is no way, no room or no address |
 //! | `resources` | what the program needs is taken away in the run and given back |
@@ -17,6 +18,8 @@
 mod answers;
 #[path = "faults/breaks.rs"]
 mod breaks;
+#[path = "faults/kept.rs"]
+mod kept;
 #[path = "faults/network.rs"]
 mod network;
 #[path = "faults/resources.rs"]

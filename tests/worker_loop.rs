@@ -4,19 +4,22 @@
 //! The driver itself asserts what a kernel would punish: no slot is opened or closed while an
 //! operation is under way on it, and there is one receive and one send at a time.
 
+#[path = "worker_loop/resent.rs"]
+mod resent;
 #[path = "support/scripted.rs"]
 mod scripted;
 
 use proptest::prelude::*;
 use ringshot::connection::{CloseMode, Policy};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::driver::{Op, Slot};
+use ringshot::driver::{Extent, Op, Slot};
 use ringshot::failure::{Failure, Kind, Phase};
 use ringshot::ports::{Method, Ports, Rotation};
+use ringshot::tally::Counters;
 use ringshot::worker::Task;
 use scripted::{
-    ANSWER, Fate, MS, US, answer, assert_all_ended, fate, healthy, only_failure, policy, run,
-    run_over, task,
+    ANSWER, Fate, LAST, MS, REQUEST_BYTES, US, answer, assert_all_ended, fate, healthy,
+    only_failure, policy, run, run_over, task,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -473,6 +476,11 @@ fn a_reused_connection_that_was_closed_while_idle_is_replaced_without_a_failure(
         Verb::Receive(_) if !answered.insert((slot.index, slot.generation)) => {
             replies.push(Reply::bytes(US, Arc::new([])));
         }
+        // The peer's kernel has the first request and no byte of the second.
+        Verb::Extent(extent) => {
+            assert_eq!(extent, Extent::Acknowledged);
+            replies.push(Reply::new(US, Op::Extent, Ok(REQUEST_BYTES + 1)));
+        }
         verb => healthy(slot, verb, replies),
     };
     let outcome = run(task(2, 20, keep), script);
@@ -481,7 +489,8 @@ fn a_reused_connection_that_was_closed_while_idle_is_replaced_without_a_failure(
         (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
         (20, 0)
     );
-    assert_eq!(outcome.tallies.measured.counters.closed_idle, 18);
+    let Counters { closed_idle, resent, lost, .. } = outcome.tallies.measured.counters;
+    assert_eq!((closed_idle, resent, lost), (18, 18, 0));
 }
 
 #[test]
@@ -638,6 +647,7 @@ fn fateful(fates: Vec<Fate>) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
                         half_read.insert(slot.index, end);
                         replies.push(Reply::bytes(late_ns, ANSWER[from..end].into()));
                     }
+                    Fate::Last if from == 0 => replies.push(Reply::bytes(US, LAST.into())),
                     fate => {
                         replies.push(Reply::bytes(late_ns, ANSWER[from..].into()));
                         if let Fate::Stranger = fate {
@@ -648,6 +658,10 @@ fn fateful(fates: Vec<Fate>) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
                         }
                     }
                 }
+            }
+            Verb::Extent(_) => {
+                let bytes = if let Fate::Short(bytes) = fate { 8 * bytes } else { 0 };
+                replies.push(Reply::new(late_ns, Op::Extent, Ok(bytes)));
             }
             Verb::Close | Verb::Cancel(_) => {}
         }
@@ -668,12 +682,14 @@ proptest! {
         fates in proptest::collection::vec(fate(), 0..200),
         slots in 1u32..6,
         mode in 0usize..3,
-        per_connection in proptest::option::of(1u64..4),
+        per_connection in proptest::option::of(1u64..6),
+        pipeline in 1u32..4,
     ) {
         let close = [CloseMode::Server, CloseMode::Client, CloseMode::Rst][mode];
-        let chaotic = Policy { close, requests_per_connection: per_connection, ..policy() };
-        let quota = 400;
-        let faults = fates.len() as u64;
+        let chaotic =
+            Policy { close, requests_per_connection: per_connection, pipeline, ..policy() };
+        let quota = 700;
+        let faults = fates.len() as u64 * u64::from(pipeline);
         let outcome = run(task(slots, quota, chaotic), fateful(fates));
         assert_all_ended(&outcome, quota);
         let counters = outcome.tallies.measured.counters;

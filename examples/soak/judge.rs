@@ -179,7 +179,7 @@ fn answered(samples: &[Sample], outcome: &Outcome) -> Check {
 }
 
 fn identity(outcome: &Outcome) -> Check {
-    let Requests { started, ok, failed, in_flight } = outcome.requests;
+    let Requests { started, ok, failed, in_flight, .. } = outcome.requests;
     let named: u64 = outcome.errors.iter().map(|(_, count)| count).sum();
     Check {
         name: "identity",
@@ -191,18 +191,12 @@ fn identity(outcome: &Outcome) -> Check {
     }
 }
 
-/// Requests that the server may have seen twice: on a kept connection that it closes without an
-/// answer the request goes to a new one.
-fn retried(outcome: &Outcome) -> u64 {
-    if outcome.kept { outcome.faults[Fault::Close] } else { 0 }
-}
-
 fn agreement(outcome: &Outcome) -> Check {
-    let Requests { started, ok, failed, .. } = outcome.requests;
+    let Requests { started, ok, failed, resent, .. } = outcome.requests;
     let seen = outcome.server_requests;
     Check {
         name: "agreement",
-        pass: (ok + failed..=started + retried(outcome)).contains(&seen),
+        pass: (ok + failed..=started + resent).contains(&seen),
         text: format!("the server has seen {seen} requests, {} of them ended", ok + failed),
     }
 }
@@ -210,8 +204,7 @@ fn agreement(outcome: &Outcome) -> Check {
 /// Failures of one name are the faults of its kinds, but for those that were under way at the end.
 fn failures(name: &'static str, kinds: &[Fault], outcome: &Outcome) -> Check {
     let made: u64 = kinds.iter().map(|&kind| outcome.faults[kind]).sum();
-    let forgiven = if kinds.contains(&Fault::Close) { retried(outcome) } else { 0 };
-    let least = made.saturating_sub(forgiven + outcome.requests.in_flight);
+    let least = made.saturating_sub(outcome.requests.in_flight);
     let failed = outcome.errors.iter().find(|(error, _)| error == name).map_or(0, |(_, n)| *n);
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     Check {

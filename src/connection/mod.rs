@@ -10,6 +10,10 @@
 //!      nothing outstanding                 (waits for the peer's FIN)
 //! ```
 //!
+//! A kept connection that ends while it owes answers is `Asking` before it closes: the kernel says
+//! which of the requests the peer cannot have read, and the next connection carries those (see
+//! [`resend`]).
+//!
 //! An open connection without a request (its next one is not due yet, or the slot thinks) is
 //! `Resting`, with a receive under way: a peer that closes it meanwhile costs no request.
 //!
@@ -18,15 +22,16 @@
 //! kernel has answered every operation, because until then it may still write to the buffer.
 
 mod outstanding;
+mod resend;
 mod retry;
 mod route;
 mod waiting;
 
-use crate::driver::{Demand, Op, Slot};
+use crate::driver::{Demand, Extent, Op, Slot};
 use crate::failure::{Failure, Kind, Phase};
 use crate::pace::Pace;
 use crate::ports::Rotation;
-use crate::session::{Answer, Event, Session};
+use crate::session::{Answer, Event, Next, Session};
 use crate::tally::{Latencies, Part, Tallies};
 pub use outstanding::Outstanding;
 use retry::PortRetry;
@@ -105,6 +110,8 @@ pub enum Step {
     Receive,
     /// Receive unless that is under way, and wait for the slot's next turn to ask for a request.
     Rest,
+    /// Ask how far the bytes of the connection have come.
+    Ask(Extent),
     /// End what is outstanding ([`Connection::outstanding`]).
     Cancel,
     /// Give the socket back; the slot is free.
@@ -118,6 +125,8 @@ enum State {
     Exchanging,
     /// The socket has more although nothing is asked for: see what it is before asking again.
     Settling,
+    /// The peer has ended it, and owes answers: how far have the requests come?
+    Asking,
     /// All is answered, and the next request is not there yet.
     Resting,
     /// All is answered; the peer is to close.
@@ -147,8 +156,10 @@ pub struct Connection<S> {
     free_ns: Option<u64>,
     /// The next connection may be opened.
     permitted: bool,
-    /// A request that was started and has to be sent on a new connection.
-    carried: bool,
+    /// Requests that were started and have to be sent on a new connection.
+    carried: u32,
+    /// They have been sent on another one before, and began then.
+    again: bool,
     /// Source ports that were taken when this connection tried them.
     retry: PortRetry,
     /// The number of the address that this connection goes to.
@@ -169,15 +180,17 @@ pub struct Connection<S> {
     /// Requests begun on this connection.
     begun: u64,
     opened_ns: u64,
-    /// When the current batch began: the first one has waited for the connection.
+    /// When the current batch began, or the one that is carried: the first one of a connection has
+    /// waited for it, and one that is sent again began when it was sent first.
     begun_ns: u64,
     /// When the current batch was handed over.
     handed_ns: u64,
     /// When the first byte of the awaited answer came.
     first_byte_ns: u64,
     deadline_ns: u64,
-    /// Sending failed; the answer, if one comes all the same, has the last word.
-    send_failure: Option<Failure>,
+    /// What went wrong first. An answer, if one comes all the same, has the last word, and so has the
+    /// kernel where it knows that the requests were not read.
+    fault: Option<Failure>,
 }
 
 impl<S: Session> Connection<S> {
@@ -196,7 +209,8 @@ impl<S: Session> Connection<S> {
             waits: false,
             free_ns: None,
             permitted: false,
-            carried: false,
+            carried: 0,
+            again: false,
             retry: PortRetry::default(),
             address: 0,
             batch: 0,
@@ -212,7 +226,7 @@ impl<S: Session> Connection<S> {
             handed_ns: 0,
             first_byte_ns: 0,
             deadline_ns: u64::MAX,
-            send_failure: None,
+            fault: None,
         }
     }
 
@@ -228,10 +242,7 @@ impl<S: Session> Connection<S> {
 
     /// Requests started on this slot and not ended.
     pub fn in_flight(&self) -> u32 {
-        match self.state {
-            State::Opening => 1,
-            _ => self.owed + u32::from(self.carried),
-        }
+        self.owed + self.carried
     }
 
     /// When every source port was still closing: how long to wait before the request that is
@@ -242,7 +253,7 @@ impl<S: Session> Connection<S> {
 
     /// Whether the next connection carries a request that has been started already.
     pub fn carries_request(&self) -> bool {
-        self.carried
+        self.carried > 0
     }
 
     /// When [`Connection::expire`] is due; `u64::MAX` for never.
@@ -263,8 +274,8 @@ impl<S: Session> Connection<S> {
         if self.discarding { Demand::Discard(opaque) } else { Demand::Read }
     }
 
-    /// Begins a connection for one started request; returns the number of the address to open, and
-    /// where to open it from.
+    /// Begins a connection for the requests that are carried; returns the number of the address to
+    /// open, and where to open it from.
     pub fn open(
         &mut self,
         policy: &Policy,
@@ -278,7 +289,6 @@ impl<S: Session> Connection<S> {
         self.slot = self.slot.next();
         self.state = State::Opening;
         self.outstanding.insert(Op::Connect);
-        self.carried = false;
         self.permitted = false;
         self.rested = false;
         self.exhausted = false;
@@ -290,8 +300,9 @@ impl<S: Session> Connection<S> {
         if self.retry.is_first() {
             self.opened_ns = now_ns;
         }
-        self.deadline_ns = self.opened_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
-        self.send_failure = None;
+        let attempt_ns = self.opened_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
+        self.deadline_ns = attempt_ns.min(self.carried_end_ns(policy));
+        self.fault = None;
         (address, ports.next(address))
     }
 
@@ -333,11 +344,9 @@ impl<S: Session> Connection<S> {
                     self.advance(event, &[], more, around)
                 }
                 Ok(_) => self.received(bytes, more, around),
-                Err(error) => {
-                    let failure = Failure::errno(Phase::Receive, errno(&error));
-                    self.fail(self.send_failure.unwrap_or(failure), around)
-                }
+                Err(error) => self.broken(errno(&error), around),
             },
+            (State::Asking, Op::Extent) => self.told(result, around),
             // Nothing is owed any more: bytes are too many, anything else is the end.
             (State::Settling | State::Resting | State::Lingering, Op::Receive) => {
                 let counters = &mut around.tallies.current().counters;
@@ -362,14 +371,14 @@ impl<S: Session> Connection<S> {
             State::Opening => {
                 self.not_opened(Failure { phase: Phase::Connect, kind: Kind::Timeout }, around)
             }
-            State::Exchanging => {
+            State::Exchanging | State::Asking => {
                 let sending = self.outstanding.contains(Op::Send);
                 let phase = if sending { Phase::Send } else { Phase::Response };
                 let timeout = Failure { phase, kind: Kind::Timeout };
-                if self.answer_begun && self.send_failure.is_none() {
+                if self.answer_begun && self.fault.is_none() {
                     around.tallies.of(self.part).stall(self.first_byte_ns - self.handed_ns);
                 }
-                self.fail(self.send_failure.unwrap_or(timeout), around)
+                self.fail(self.fault.unwrap_or(timeout), around)
             }
             State::Lingering => {
                 around.tallies.current().counters.not_closed_by_peer += 1;
@@ -394,28 +403,31 @@ impl<S: Session> Connection<S> {
         self.retry = PortRetry::default();
         around.route.settle(address);
         around.tallies.of(self.part).connected(address, around.now_ns - self.opened_ns);
-        let extra = self.batch_size(&around.policy).saturating_sub(1);
+        // What is sent again has begun at one time, and nothing new is sent with it.
+        let extra = match self.again {
+            true => 0,
+            false => self.batch_size(&around.policy).saturating_sub(self.carried),
+        };
         let extra = if extra > 0 { self.take(extra, Some(self.part), around) } else { 0 };
-        self.begin_batch(1 + extra, around);
+        let requests = std::mem::take(&mut self.carried) + extra;
+        self.begin_batch(requests, around);
         Step::Exchange
     }
 
     fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
         let lap = around.ports.tries(self.address as usize);
-        let end_ns = self.opened_ns.saturating_add(around.policy.timeout_ns);
-        let left_ns = end_ns.saturating_sub(around.now_ns);
+        let left_ns = self.carried_end_ns(&around.policy).saturating_sub(around.now_ns);
         let counters = &mut around.tallies.of(self.part).counters;
         if self.retry.goes_on(failure, lap, left_ns, counters) {
-            self.carried = true;
             return self.close();
         }
         self.retry = PortRetry::default();
         counters.connections_failed += 1;
         if around.route.advance() {
-            self.carried = true;
             return self.close();
         }
-        self.owed = 1;
+        self.again = false;
+        self.owed = std::mem::take(&mut self.carried);
         self.fail(failure, around)
     }
 
@@ -425,7 +437,7 @@ impl<S: Session> Connection<S> {
             Ok(_) => Step::Wait,
             Err(error) => {
                 let failure = Failure::errno(Phase::Send, errno(&error));
-                self.send_failure.get_or_insert(failure);
+                self.fault.get_or_insert(failure);
                 // The peer may have answered before it broke off; the receive will tell.
                 Step::Wait
             }
@@ -442,7 +454,8 @@ impl<S: Session> Connection<S> {
             }
             let progress = self.session.received(&mut around.shared, bytes);
             bytes = &bytes[progress.consumed..];
-            let between_answers = matches!(progress.event, Event::Done(answer) if answer.reusable)
+            let goes_on = |answer: Answer| answer.next == Next::Reuse;
+            let between_answers = matches!(progress.event, Event::Done(answer) if goes_on(answer))
                 && self.owed > 1
                 && !bytes.is_empty();
             if !between_answers {
@@ -468,12 +481,12 @@ impl<S: Session> Connection<S> {
             Event::Done(answer) => answer,
         };
         self.count(answer, around);
-        if !answer.reusable {
-            self.exhausted = true;
-        }
-        // The peer has said that it answers no more: what it still owes will never come.
-        if self.owed > 0 && self.exhausted {
-            return self.fail(Failure::response(Kind::Eof), around);
+        match answer.next {
+            Next::Reuse => {}
+            // Whoever says so and goes on all the same has processed what it was not to.
+            Next::Close if self.owed > 0 && rest.is_empty() => return self.cut_short(around),
+            Next::Close if self.owed == 0 => self.exhausted = true,
+            Next::Close | Next::Leave => return self.fail(Failure::response(Kind::Eof), around),
         }
         if !rest.is_empty() && self.owed == 0 {
             around.tallies.current().counters.surplus += 1;
@@ -488,7 +501,7 @@ impl<S: Session> Connection<S> {
     /// All that was asked for is answered.
     fn next_batch(&mut self, more: bool, around: &mut Surroundings<S>) -> Step {
         let half_sent = self.outstanding.contains(Op::Send)
-            || self.send_failure.is_some()
+            || self.fault.is_some()
             || !self.session.outgoing(&around.shared).is_empty();
         if half_sent {
             return self.close();
@@ -536,7 +549,11 @@ impl<S: Session> Connection<S> {
         self.handed_ns = around.now_ns;
         // The time for a request includes connecting: a fresh connection keeps its deadline,
         // unless that was cut short for the sake of other addresses.
-        self.begun_ns = if self.answered == 0 { self.opened_ns } else { around.now_ns };
+        if std::mem::take(&mut self.again) {
+            around.tallies.of(self.part).counters.resent += u64::from(requests);
+        } else {
+            self.begun_ns = if self.answered == 0 { self.opened_ns } else { around.now_ns };
+        }
         self.deadline_ns = self.begun_ns.saturating_add(around.policy.timeout_ns);
         self.session.begin(requests, self.batch_size(&around.policy) == 0);
     }
@@ -568,42 +585,20 @@ impl<S: Session> Connection<S> {
         self.answer_begun = false;
     }
 
-    /// The peer has closed its side while an answer was awaited.
-    fn ended(&mut self, around: &mut Surroundings<S>) -> Step {
-        match self.session.ended() {
-            Event::Done(answer) => {
-                self.count(answer, around);
-                self.fail(Failure::response(Kind::Eof), around)
-            }
-            // A single request and not a byte of its answer, on a connection that has served
-            // before: the peer closed it while it was idle, and our request crossed its FIN.
-            _ if self.answered > 0
-                && self.batch == 1
-                && !self.answer_begun
-                && self.send_failure.is_none() =>
-            {
-                around.tallies.current().counters.closed_idle += 1;
-                self.owed = 0;
-                self.carried = true;
-                self.close()
-            }
-            Event::Broken(kind) => {
-                let failure = Failure::response(kind);
-                self.fail(self.send_failure.unwrap_or(failure), around)
-            }
-            Event::More => self.fail(Failure::response(Kind::Eof), around),
-        }
-    }
-
     /// What is owed has failed (nothing may be), and the connection ends.
     fn fail(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
-        if self.owed > 0 {
-            around.tallies.of(self.part).fail(failure, self.owed, around.now_ns);
-            self.owed = 0;
+        self.lose(self.owed, failure, around);
+        self.close()
+    }
+
+    /// The first `requests` of those that are owed have failed.
+    fn lose(&mut self, requests: u32, failure: Failure, around: &mut Surroundings<S>) {
+        if requests > 0 {
+            around.tallies.of(self.part).fail(failure, requests, around.now_ns);
+            self.owed -= requests;
             self.failures = self.failures.saturating_add(1);
             self.latest_failure = Some(failure);
         }
-        self.close()
     }
 
     fn close(&mut self) -> Step {

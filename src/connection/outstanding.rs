@@ -7,13 +7,14 @@ use crate::driver::Op;
 pub struct Outstanding(u8);
 
 impl Outstanding {
-    const OPS: [Op; 3] = [Op::Connect, Op::Send, Op::Receive];
+    const OPS: [Op; 4] = [Op::Connect, Op::Send, Op::Receive, Op::Extent];
 
     fn bit(op: Op) -> u8 {
         match op {
             Op::Socket | Op::Option | Op::Bind | Op::Connect => 1,
             Op::Send => 2,
             Op::Receive => 4,
+            Op::Extent => 8,
             Op::Close | Op::Cancel => 0,
         }
     }

@@ -41,9 +41,10 @@ impl<S: Session> Connection<S> {
         (self.state == State::Resting).then(|| self.next_batch(false, around))
     }
 
-    /// A free slot takes its next request, if there is one.
+    /// A free slot takes its next request, if there is one, for its next connection.
     pub fn take_request(&mut self, around: &mut Surroundings<S>) -> bool {
-        self.take(1, None, around) > 0
+        self.carried = self.take(1, None, around);
+        self.carried > 0
     }
 
     /// Takes up to `wanted` requests, and counts them as started. Those that are not the first of
@@ -89,10 +90,5 @@ impl<S: Session> Connection<S> {
     /// Whether no other source port was tried for the connection.
     pub fn is_first_try(&self) -> bool {
         self.retry.is_first()
-    }
-
-    /// The request that was taken is sent when the slot is woken.
-    pub fn carry(&mut self) {
-        self.carried = true;
     }
 }

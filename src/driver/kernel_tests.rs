@@ -391,6 +391,103 @@ fn bytes_can_be_counted_without_being_kept() {
     }
 }
 
+/// An exchange of 8 bytes there and back; then what the peer does about the next 8, and how many bytes
+/// the kernel says have come as far as that.
+fn extent_after(
+    engine: Engine,
+    habit: fn(&mut Box<dyn Tested>, TcpStream),
+    extent: Extent,
+) -> usize {
+    let (mut driver, mut peer) = opened(engine, &[]);
+    let constant = driver.constant();
+    driver.send(SLOT, &constant);
+    driver.receive(SLOT, Demand::Read);
+    driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+    peer.read_exact(&mut [0; 8]).expect("the request");
+    peer.write_all(b"answered").expect("sent");
+    assert_eq!(next(&mut driver).result.expect("bytes"), 8);
+    habit(&mut driver, peer);
+    driver.receive(SLOT, Demand::Read);
+    let mut completions = Vec::new();
+    while !completions.iter().any(|done: &Completion| done.token.op == Op::Receive) {
+        driver.turn(PATIENCE, &mut completions).expect("the driver works");
+    }
+    assert!(matches!(completions.pop(), Some(Completion { result: Ok(0) | Err(_), .. })));
+    driver.extent(SLOT, extent);
+    let done = next(&mut driver);
+    assert_eq!(done.token, Token { op: Op::Extent, slot: SLOT });
+    driver.close(SLOT);
+    driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+    assert_eq!(driver.outstanding(), 0, "{engine:?}");
+    done.result.unwrap_or_else(|error| panic!("{error} over {engine:?}"))
+}
+
+fn send_once_more(driver: &mut Box<dyn Tested>) {
+    let constant = driver.constant();
+    driver.send(SLOT, &constant);
+    driver.turn(Patience { timeout_ns: 1000, ..PATIENCE }, &mut Vec::new()).expect("a turn");
+}
+
+fn reset(peer: TcpStream) {
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).expect("set");
+}
+
+#[test]
+fn the_kernel_says_how_far_bytes_have_come() {
+    type Habit = fn(&mut Box<dyn Tested>, TcpStream);
+    let cases: [(&str, Habit, Extent, usize); 6] = [
+        (
+            "closed before they came",
+            |driver, peer| {
+                // Also while a neighbour that starts a program holds a copy of the socket.
+                peer.shutdown(Shutdown::Both).expect("shut down");
+                drop(peer);
+                send_once_more(driver);
+            },
+            Extent::Acknowledged,
+            8,
+        ),
+        (
+            "read, then closed",
+            |driver, mut peer| {
+                send_once_more(driver);
+                peer.read_exact(&mut [0; 8]).expect("the request");
+                peer.shutdown(Shutdown::Both).expect("shut down");
+            },
+            Extent::Acknowledged,
+            16,
+        ),
+        (
+            "sent, then reset",
+            |driver, mut peer| {
+                send_once_more(driver);
+                peer.read_exact(&mut [0; 8]).expect("the request");
+                reset(peer);
+            },
+            Extent::Sent,
+            16,
+        ),
+        (
+            "reset before they were sent",
+            |driver, peer| {
+                reset(peer);
+                send_once_more(driver);
+            },
+            Extent::Sent,
+            8,
+        ),
+        ("nothing to send", |_, peer| reset(peer), Extent::Sent, 8),
+        ("nothing sent", |_, peer| drop(peer), Extent::Acknowledged, 8),
+    ];
+    for engine in engines() {
+        for (name, habit, extent, expected) in cases {
+            let bytes = extent_after(engine, habit, extent);
+            // The SYN may be one of them.
+            assert!((expected..=expected + 1).contains(&bytes), "{name}: {bytes} over {engine:?}");
+        }
+    }
+}
+
 #[test]
 fn a_refused_connection_is_one_completion_with_its_errno() {
     for engine in engines() {

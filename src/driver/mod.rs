@@ -1,7 +1,7 @@
 //! The seam to the kernel: a few verbs on a slot, and completions.
 //!
 //! ```text
-//!   worker ── open send receive close cancel ──►  driver  ──►  kernel
+//!   worker ── open send receive extent close cancel ──►  driver  ──►  kernel
 //!   worker ◄── Completion { token, result } ────  turn()  ◄──  kernel
 //! ```
 //!
@@ -12,6 +12,7 @@
 
 mod engine;
 pub mod epoll;
+mod extent;
 mod option;
 mod prefetch;
 pub mod script;
@@ -66,10 +67,12 @@ pub enum Op {
     Close = 7,
     /// `cancel`; only ever seen by the driver.
     Cancel = 8,
+    /// `extent`.
+    Extent = 9,
 }
 
 impl Op {
-    const ALL: [Op; 8] = [
+    const ALL: [Op; 9] = [
         Op::Socket,
         Op::Option,
         Op::Bind,
@@ -78,6 +81,7 @@ impl Op {
         Op::Receive,
         Op::Close,
         Op::Cancel,
+        Op::Extent,
     ];
 }
 
@@ -138,6 +142,16 @@ pub enum Demand {
     Read,
     /// At most this many bytes of which only the number matters.
     Discard(u64),
+}
+
+/// How far bytes have come that were handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// They have been sent.
+    Sent,
+    /// The peer's kernel has acknowledged them.
+    #[default]
+    Acknowledged,
 }
 
 /// When a turn comes back.
@@ -219,6 +233,11 @@ pub trait Driver {
     /// The bytes of the latest completed [`Demand::Read`], `count` of them. Valid until the next
     /// `receive` on this slot.
     fn received(&self, slot: Slot, count: usize) -> &[u8];
+
+    /// Asks the kernel how many bytes of this connection have come as far as `extent`; one more than
+    /// that may be counted, and never one less. Exactly one completion follows ([`Op::Extent`]),
+    /// with an error where the kernel does not say. May cost system calls: for what is rare.
+    fn extent(&mut self, slot: Slot, extent: Extent);
 
     /// Gives the socket back. No completion follows; an `open` queued later comes after it.
     /// Nothing else may be outstanding on the slot.

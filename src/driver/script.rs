@@ -4,7 +4,9 @@
 //! The driver keeps the kernel's promises where the script says nothing: an operation that was
 //! never answered is answered by its cancellation, and a completion comes once.
 
-use super::{COMPLETIONS_MAX, Completion, Demand, Driver, Handover, Op, Patience, Slot, Token};
+use super::{
+    COMPLETIONS_MAX, Completion, Demand, Driver, Extent, Handover, Op, Patience, Slot, Token,
+};
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,6 +24,9 @@ pub enum Verb<'a> {
     Send(&'a [u8]),
     /// Receive.
     Receive(Demand),
+    /// Say how far the bytes have come. Where the script does not, the answer is that the kernel
+    /// cannot tell.
+    Extent(Extent),
     /// Close.
     Close,
     /// Cancel.
@@ -214,6 +219,15 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
     fn received(&self, slot: Slot, count: usize) -> &[u8] {
         let bytes = &self.received[slot.index as usize];
         &bytes[..count.min(bytes.len())]
+    }
+
+    fn extent(&mut self, slot: Slot, extent: Extent) {
+        self.begin(slot, Op::Extent);
+        let before = self.sequence;
+        self.ask(slot, Verb::Extent(extent));
+        if self.sequence == before {
+            self.schedule(slot, Reply::new(0, Op::Extent, Err(libc::EOPNOTSUPP)));
+        }
     }
 
     fn close(&mut self, slot: Slot) {

@@ -49,7 +49,8 @@ pub fn advice(failure: Failure) -> &'static str {
             "the server reset the connection: it crashed, ran out of workers, or limits clients"
         }
         (Phase::Response, Eof) => {
-            "the server closed before the response was whole: its log, its own time limits"
+            "the server closed before the response was whole, or without one: its log (a crash, an \
+             abort), its own time limits"
         }
         (_, Timeout) => "no whole response in time: the server is overloaded or stuck; --timeout",
         (_, Malformed) => "not an HTTP/1.1 response: is this the right port? try curl -v",

@@ -157,11 +157,13 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         generator::saturated,
         generator::no_ring,
         server::resets,
+        server::lost,
         server::not_closed,
         nagle::delayed,
         server::time_wait_other_side,
         server::surplus,
         server::closed_idle,
+        server::cut_short,
         generator::other_connections,
     ];
     let mut findings: Vec<Finding> = rules.iter().filter_map(|rule| rule(facts)).collect();

@@ -3,16 +3,22 @@
 use super::{Facts, Finding, Severity};
 use crate::connection::CloseMode;
 use crate::failure::{Kind, Phase};
-use crate::report::console::format::count;
+use crate::report::console::format::{count, share};
+use crate::tally::Counters;
 
 pub(super) fn not_closed(facts: &Facts<'_>) -> Option<Finding> {
     let count = facts.counters.not_closed_by_peer;
+    let what = match facts.policy.requests_per_connection {
+        Some(_) => "was asked to close",
+        // Without a last request on a connection none asks for it.
+        None => "announced that it would close",
+    };
     (count > 0).then(|| Finding {
         id: "server_ignores_close".into(),
         severity: Severity::Warning,
         text: format!(
-            "the server was asked to close after its response and did not, on {count} of {} \
-             connections: each slot waited 200 ms for it, then closed itself.",
+            "the server {what} after its response and did not, on {count} of {} connections: each \
+             slot waited 200 ms for it, then closed itself.",
             facts.counters.connections_opened
         ),
         cure: "--close client, which does not wait for the server".into(),
@@ -34,18 +40,73 @@ pub(super) fn surplus(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
+/// Connections that ended with nothing owed, or only what the kernel knows not to have been read.
 pub(super) fn closed_idle(facts: &Facts<'_>) -> Option<Finding> {
-    let count = facts.counters.closed_idle;
-    (count > 0).then(|| Finding {
+    let closed = facts.counters.closed_idle;
+    (closed > 0).then(|| Finding {
         id: "server_closes_early".into(),
         severity: Severity::Info,
         text: format!(
-            "the server closed {count} kept connections without saying so beforehand; a request \
-             that crossed its FIN was sent once more, on a new connection."
+            "the server closed {} kept connections without announcing it; a request that it had \
+             not read by then went to a new connection.",
+            count(closed)
         ),
         cure: "the server's keep-alive limits (requests per connection, idle time), or -r with a \
                number below its limit"
             .into(),
+    })
+}
+
+/// Connections that ended behind requests which the server had.
+pub(super) fn lost(facts: &Facts<'_>) -> Option<Finding> {
+    let (lost, ended) = (facts.counters.lost, facts.counters.ok + facts.counters.failed);
+    (lost > 0).then(|| Finding {
+        id: "server_drops_requests".into(),
+        severity: Severity::Warning,
+        text: format!(
+            "the server received {} requests on kept connections and closed without an answer ({} \
+             of those that ended). They count as failed (response/eof); none was sent again.",
+            count(lost),
+            share(lost as f64 / ended.max(1) as f64)
+        ),
+        cure: "the server's log: a handler that aborts, a worker that crashed or was restarted, a \
+               limit on time"
+            .into(),
+    })
+}
+
+/// Connections that the server ended in the middle of a pipeline, as it had announced.
+pub(super) fn cut_short(facts: &Facts<'_>) -> Option<Finding> {
+    let Counters { cut_short: cut, cut_short_answers: answers, .. } = *facts.counters;
+    let after = answers.checked_div(cut)?;
+    let (after, cure) = match answers.is_multiple_of(cut) {
+        true if after == 1 => (
+            "its first response".to_owned(),
+            "-r 1 instead of -p: the server keeps no connections".to_owned(),
+        ),
+        true => (
+            format!("{} responses", count(after)),
+            format!(
+                "-r {after}; or a higher limit of requests per connection there (nginx: \
+                 keepalive_requests)"
+            ),
+        ),
+        false => (
+            format!("{} responses on average", count(after)),
+            "-r with a number below the server's limit of requests per connection; or a higher \
+             limit there (nginx: keepalive_requests)"
+                .to_owned(),
+        ),
+    };
+    Some(Finding {
+        id: "pipelines_cut_short".into(),
+        severity: Severity::Info,
+        text: format!(
+            "the server announced the end of {} connections after {after}, with further requests in \
+             the pipeline. It processed none of those; they went to a new connection.",
+            count(cut)
+        ),
+        cure,
     })
 }
 

@@ -209,6 +209,43 @@ fn ports_held_by_others_have_another_reason_than_time_wait() {
 }
 
 #[test]
+fn what_a_server_lost_is_worse_than_what_it_had_not_read() {
+    let mut run = Run::clean();
+    run.counters = Counters { ok: 900, failed: 100, lost: 100, closed_idle: 7, ..run.counters };
+    assert_eq!(run.ids(), ["server_drops_requests", "server_closes_early"]);
+    let lost = text(&run.facts(), "server_drops_requests");
+    assert!(lost.contains("received 100 requests") && lost.contains("(10%"), "{lost}");
+    let early = text(&run.facts(), "server_closes_early");
+    assert!(early.contains("7 kept connections") && early.contains("not read"), "{early}");
+}
+
+#[test]
+fn the_limit_that_cuts_a_pipeline_short_is_named_where_it_is_one() {
+    let mut run = Run::clean();
+    for (cut, answers, seen, cure) in [
+        (20, 20_000, "after 1,000 responses,", "-r 1000; or"),
+        (20, 19_990, "after 999 responses on average", "-r with a number below"),
+        (20, 20, "after its first response", "-r 1 instead of -p"),
+    ] {
+        (run.counters.cut_short, run.counters.cut_short_answers) = (cut, answers);
+        let found = find(&run.facts());
+        let [found] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((found.id.as_ref(), found.severity), ("pipelines_cut_short", Severity::Info));
+        assert!(found.text.contains(seen) && found.text.contains("20 connections"), "{found:?}");
+        assert!(found.cure.starts_with(cure), "{found:?}");
+    }
+}
+
+#[test]
+fn nobody_is_said_to_have_been_asked_who_was_not() {
+    let mut run = Run::clean();
+    run.counters.not_closed_by_peer = 3;
+    assert!(text(&run.facts(), "server_ignores_close").contains("was asked to close"));
+    run.policy.requests_per_connection = None;
+    assert!(text(&run.facts(), "server_ignores_close").contains("announced"));
+}
+
+#[test]
 fn a_search_is_slow_only_with_ports_in_time_wait() {
     let mut run = Run::clean();
     run.series.push(second(3.0, 4_000.0));

@@ -228,6 +228,7 @@ impl Requests {
             ok: tally.counters.ok,
             failed: tally.counters.failed,
             in_flight: tally.counters.in_flight(),
+            resent: tally.counters.resent,
         }
     }
 }

@@ -288,6 +288,10 @@ pub struct Requests {
     pub failed: u64,
     /// Not ended when the run was over.
     pub in_flight: u64,
+    /// Sent again on another connection, as they had not been processed: `started + resent` is what
+    /// the server can have seen. 0 in documents of versions that did not count them.
+    #[serde(default)]
+    pub resent: u64,
 }
 
 /// Counts of connections.

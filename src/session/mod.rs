@@ -60,6 +60,13 @@ pub trait Session {
         Event::More
     }
 
+    /// How many of the connection's requests a peer can have understood that has at most the first
+    /// `bytes` of what was sent on it. The others are sent again on another connection. All of them
+    /// where a protocol cannot tell.
+    fn reached(&self, _bytes: u64) -> u64 {
+        u64::MAX
+    }
+
     /// The peer closed its side while an answer was awaited: [`Event::Done`] where that ends an
     /// answer properly, else [`Event::Broken`] (as a rule with [`Kind::Eof`]).
     fn ended(&mut self) -> Event;
@@ -92,6 +99,17 @@ pub struct Answer {
     pub status: u16,
     /// Whether it is the answer that was wanted, or what is wrong with it.
     pub verdict: Result<(), Kind>,
-    /// Whether the peer lets the connection carry another request.
-    pub reusable: bool,
+    /// What becomes of the connection.
+    pub next: Next,
+}
+
+/// What becomes of a connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It may carry another request.
+    Reuse,
+    /// The peer closes it, as it has said, and has not processed what was asked behind this.
+    Close,
+    /// It carries no further request, and nobody has said that it ends: it speaks another protocol.
+    Leave,
 }

@@ -269,6 +269,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             }
             Step::Send => self.send(index),
             Step::Receive => self.receive(index),
+            Step::Ask(extent) => {
+                self.driver.extent(self.connections[index as usize].slot(), extent);
+            }
             Step::Cancel => {
                 let connection = &self.connections[index as usize];
                 for op in connection.outstanding().iter() {
@@ -354,7 +357,6 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             waits.then_some(now_ns + SCOUT_NS)
         };
         if let Some(due_ns) = wait.or_else(scouted) {
-            connection.carry();
             return self.rest(index, due_ns);
         }
         let (address, source) = connection.open(

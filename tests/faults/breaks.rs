@@ -88,8 +88,8 @@ fn the_end_of_the_stream_at_every_phase() {
             &[Read, Write(ANSWER), Finish, Hold],
             Nothing(&[]),
         ),
-        case("while idle", "-k", &[Read, Write(ANSWER), Finish, Hold], early),
-        case("crosses the second request", "-k", &[Read, Write(ANSWER), Read, Finish, Hold], early),
+        case("after a second request", "-k", &[Read, Write(ANSWER), Read], eof),
+        case("while idle", "-k", &[Read, Last(ANSWER), Hold], early),
     ];
     assert_cases(&cases, "3s");
 }

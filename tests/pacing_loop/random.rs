@@ -1,5 +1,6 @@
 //! Anything, at random.
 
+use super::scripted::LAST;
 use super::*;
 
 /// A server that deals out fates until they are used up, then is healthy.
@@ -28,6 +29,7 @@ fn fateful(fates: Vec<Fate>) -> impl FnMut(Turn) -> Option<Reply> {
                 Some(Reply::bytes(after_ns, bytes[..end].into()))
             }
             (Turn::Answer(_), Fate::SendFails) => reset(Op::Send),
+            (Turn::Answer(_), Fate::Last) => Some(Reply::bytes(US, LAST.into())),
             (Turn::Answer(requests), _) => {
                 Some(Reply::bytes(after_ns, ANSWER.repeat(requests).into()))
             }

@@ -25,6 +25,8 @@ pub enum Act {
     Await,
     /// Sends these bytes.
     Write(&'static [u8]),
+    /// Sends these bytes and closes this end's half, in one packet.
+    Last(&'static [u8]),
     /// Sends these bytes one by one, a millisecond apart.
     Drip(&'static [u8]),
     /// Sends these bytes again and again, until the client has gone.
@@ -258,6 +260,10 @@ fn play(mut stream: TcpStream, script: &[Act]) -> io::Result<()> {
             Act::Read => drop(request(&mut stream)?),
             Act::Await => drop(stream.peek(&mut [0])?),
             Act::Write(bytes) => stream.write_all(bytes)?,
+            Act::Last(bytes) => {
+                SockRef::from(&stream).send_with_flags(bytes, libc::MSG_MORE)?;
+                stream.shutdown(Shutdown::Write)?;
+            }
             Act::Drip(bytes) => {
                 for byte in bytes.chunks(1) {
                     stream.write_all(byte)?;

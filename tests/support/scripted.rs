@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+/// The last one of its connection.
+pub const LAST: &[u8] = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi";
 pub const US: u64 = 1_000;
 pub const MS: u64 = 1_000_000;
 pub const S: u64 = 1_000_000_000;
@@ -49,12 +51,15 @@ pub fn task(slots: u32, quota: u64, policy: Policy) -> Task {
     }
 }
 
+/// The size of a request that does not ask to close.
+pub const REQUEST_BYTES: usize = 56;
+
 fn shared(policy: &Policy) -> Shared {
     let request = Request {
         method: "GET".into(),
         target: "/".into(),
         host: "test".into(),
-        headers: Vec::new(),
+        headers: vec![("User-Agent".into(), b"0123456789ab".to_vec())],
         body: Arc::new([]),
     };
     let announces_close = policy.close == CloseMode::Server;
@@ -109,7 +114,7 @@ pub fn healthy(_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>) {
     match verb {
         Verb::Open(..) => replies.push(Reply::new(10 * US, Op::Connect, Ok(0))),
         Verb::Receive(_) => replies.push(Reply::bytes(20 * US, answer())),
-        Verb::Send(_) | Verb::Close | Verb::Cancel(_) => {}
+        Verb::Send(_) | Verb::Extent(_) | Verb::Close | Verb::Cancel(_) => {}
     }
 }
 
@@ -126,6 +131,7 @@ pub enum Fate {
     Refused,
     Stranger,
     SendFails,
+    Last,
 }
 
 pub fn fate() -> impl Strategy<Value = Fate> {
@@ -140,6 +146,7 @@ pub fn fate() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::Refused),
         1 => Just(Fate::Stranger),
         1 => Just(Fate::SendFails),
+        1 => Just(Fate::Last),
     ]
 }
 
@@ -265,6 +272,8 @@ where
 struct Side {
     /// Requests without an answer.
     owed: usize,
+    /// The bytes of those that were answered.
+    read: usize,
     /// What is left of an answer that was begun.
     rest: Vec<u8>,
     /// A receive is under way, and nothing on its way to it.
@@ -294,6 +303,11 @@ fn server(
                 side.owed += requests;
             }
             Verb::Receive(_) => side.listens = true,
+            // Nothing has been read of what was not answered.
+            Verb::Extent(_) => {
+                replies.push(Reply::new(0, Op::Extent, Ok(side.read)));
+                return;
+            }
             Verb::Close | Verb::Cancel(_) => return,
         }
         if !side.listens {
@@ -303,6 +317,7 @@ fn server(
             Some(Reply::bytes(US, std::mem::take(&mut side.rest).into()))
         } else if side.owed > 0 {
             let whole = ANSWER.repeat(side.owed);
+            side.read += side.owed * REQUEST_BYTES;
             let reply = habit(Turn::Answer(std::mem::take(&mut side.owed)));
             let bytes = reply.as_ref().and_then(|reply| reply.bytes.clone());
             if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {

@@ -85,6 +85,11 @@ impl<'a> Peer<'a> {
                 self.sides[index].listens = Some(demand);
                 self.say(slot, replies);
             }
+            Verb::Extent(_) => {
+                let bytes = self.fate().map(|fate| usize::from(fate) * 8);
+                let result = bytes.ok_or(libc::EOPNOTSUPP);
+                replies.push(Reply::new(0, Op::Extent, result));
+            }
             Verb::Close | Verb::Cancel(_) => {}
         }
     }

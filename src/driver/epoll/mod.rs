@@ -18,8 +18,8 @@
 mod wait;
 
 use super::{
-    BUFFER_GAP_BYTES, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Handover, Op, Patience,
-    SINK_BYTES, Slot, Token, scoped,
+    BUFFER_GAP_BYTES, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent, Handover, Op,
+    Patience, SINK_BYTES, Slot, Token, extent, scoped,
 };
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
@@ -27,7 +27,7 @@ use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, Socket
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use wait::Waiter;
 
 /// Events taken in one turn; the rest comes with the next one.
@@ -252,6 +252,15 @@ impl Driver for EpollDriver {
         let bytes = self.config.receive_buffer_bytes;
         let start = slot.index as usize * (bytes + BUFFER_GAP_BYTES);
         &self.received[start..start + count.min(bytes)]
+    }
+
+    fn extent(&mut self, slot: Slot, extent: Extent) {
+        let measured = match &self.place(slot).socket {
+            Some(socket) => extent::measure(socket.as_fd(), extent),
+            None => Err(Errno::NOTCONN.into()),
+        };
+        let result = measured.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::OPNOTSUPP));
+        self.tell(Op::Extent, slot, result, false);
     }
 
     fn close(&mut self, slot: Slot) {

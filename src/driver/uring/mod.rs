@@ -12,12 +12,13 @@
 
 #![allow(unsafe_code)]
 
+mod extent;
 mod memory;
 mod open;
 pub mod tier;
 
 use super::{
-    COMPLETIONS_MAX, Completion, Config, Demand, Driver, Handover, Op, Patience, Slot,
+    COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent, Handover, Op, Patience, Slot,
     TRANSFER_BYTES_MAX, Token, prefetch,
 };
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -63,6 +64,8 @@ struct Place {
     quiet_send: bool,
     /// Bytes have come since the latest send: whoever answers has what was sent.
     heard: bool,
+    /// What was asked for last.
+    extent: Extent,
 }
 
 const NO_SOCKET: RawFd = -1;
@@ -134,6 +137,7 @@ impl UringDriver {
             more: false,
             quiet_send: false,
             heard: false,
+            extent: Extent::default(),
         };
         Ok(UringDriver {
             ring,
@@ -225,6 +229,11 @@ impl UringDriver {
             let mut errno = -result;
             match token.op {
                 Op::Close | Op::Cancel => continue,
+                Op::Extent => {
+                    self.outstanding = self.outstanding.saturating_sub(1);
+                    completions.push(extent::answer(token, result, place.extent));
+                    continue;
+                }
                 // With plain descriptors the socket comes first, and is connected when it is there.
                 Op::Socket if result >= 0 => {
                     if !matches!(self.features.tier, Tier::Direct) {
@@ -373,6 +382,10 @@ impl Driver for UringDriver {
 
     fn received(&self, slot: Slot, count: usize) -> &[u8] {
         self.memory.received(slot.index as usize, count)
+    }
+
+    fn extent(&mut self, slot: Slot, extent: Extent) {
+        self.ask_extent(slot, extent);
     }
 
     fn close(&mut self, slot: Slot) {

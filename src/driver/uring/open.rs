@@ -12,7 +12,7 @@
 
 use super::{DIRECT_SOCKET, NO_SOCKET, Place, UringDriver};
 use crate::driver::uring::Tier;
-use crate::driver::{Op, Slot, Token, scoped};
+use crate::driver::{Extent, Op, Slot, Token, scoped};
 use io_uring::{opcode, squeue, types};
 use std::io;
 use std::net::SocketAddr;
@@ -91,6 +91,7 @@ impl UringDriver {
             more: false,
             quiet_send: false,
             heard: false,
+            extent: Extent::default(),
         };
         if let Some(source) = source {
             self.sources[index] = Source::new(scoped(source, target));

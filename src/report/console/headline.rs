@@ -63,11 +63,12 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
 /// Rates with the counts behind them, and what they cost.
 pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
     let (requests, connections) = (&report.requests, &report.connections);
-    let of_requests = vec![
+    let mut of_requests = vec![
         (Role::Text, format!("{} ok", count(requests.ok))),
         failed(requests.failed, requests.ok.saturating_add(requests.failed)),
         (Role::Text, format!("{} in flight", count(requests.in_flight))),
     ];
+    of_requests.extend(resent(requests.resent));
     let of_connections = vec![
         (Role::Text, format!("{} opened", count(connections.opened))),
         failed(connections.failed, connections.opened.saturating_add(connections.failed)),
@@ -98,6 +99,11 @@ pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Resul
     }
     let cost = style.flow(&generator(report), ", ", style.width.saturating_sub(TEXT));
     row(out, "generator", &cost)
+}
+
+/// Requests that went out more than once, if there were any.
+pub(in crate::report) fn resent(requests: u64) -> Option<(Role, String)> {
+    (requests > 0).then(|| (Role::Text, format!("{} resent", count(requests))))
 }
 
 /// How many connections there are, and how they are used.

@@ -69,15 +69,17 @@ fn strong_rate(per_s: Option<f64>) -> String {
 fn numbers(report: &Report) -> String {
     let (requests, connections) = (&report.requests, &report.connections);
     let words = |text: String| (Role::Text, text);
+    let mut of_requests = vec![
+        words(format!("{} ok", count(requests.ok))),
+        headline::failed(requests.failed, requests.ok.saturating_add(requests.failed)),
+        words(format!("{} in flight", count(requests.in_flight))),
+    ];
+    of_requests.extend(headline::resent(requests.resent));
     let mut rows = vec![
         vec![
             "requests".into(),
             strong_rate(report.rate.requests_per_s),
-            cell_of(&[
-                words(format!("{} ok", count(requests.ok))),
-                headline::failed(requests.failed, requests.ok.saturating_add(requests.failed)),
-                words(format!("{} in flight", count(requests.in_flight))),
-            ]),
+            cell_of(&of_requests),
         ],
         vec![
             "connections".into(),

@@ -12,6 +12,7 @@
 
 use super::request::Asked;
 use crate::failure::Kind;
+use crate::session::Next;
 use httparse::{EMPTY_HEADER, Error, Header, ParserConfig, Response, Status};
 
 /// Where a head has more fields than the first, the usual array holds.
@@ -23,8 +24,8 @@ pub(super) const FIELDS_MAX: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Meaning {
     pub(super) status: u16,
-    /// Whether the connection may carry another exchange after this one.
-    pub(super) reusable: bool,
+    /// What becomes of the connection after this exchange.
+    pub(super) next: Next,
     pub(super) framing: Framing,
 }
 
@@ -130,8 +131,12 @@ impl Told {
         let kept = !self.close && (minor > 0 || self.keep_alive);
         // After 101 and after a tunnel is granted, the connection speaks something else.
         let ours = status != 101 && !is_tunnel(status, asked);
-        let reusable = kept && ours && framing != Framing::UntilEof;
-        Ok(Meaning { status, reusable, framing })
+        let next = match kept && framing != Framing::UntilEof {
+            false => Next::Close,
+            true if ours => Next::Reuse,
+            true => Next::Leave,
+        };
+        Ok(Meaning { status, next, framing })
     }
 
     /// RFC 9112 §6.3, its items in their order.

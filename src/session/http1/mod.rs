@@ -25,7 +25,7 @@ mod tests;
 
 pub use request::{Request, RequestBlock, Reuse};
 
-use super::{Answer, Event, Progress, Session};
+use super::{Answer, Event, Next, Progress, Session};
 use crate::failure::Kind;
 use body::{Body, Chunked, Stand};
 use framing::{Framing, Meaning};
@@ -65,7 +65,7 @@ pub struct Http1 {
     split: Vec<u8>,
     /// What is known of the answer whose body is under way.
     status: u16,
-    reusable: bool,
+    next: Next,
 }
 
 /// What the next byte belongs to.
@@ -91,7 +91,7 @@ impl Session for Http1 {
             stage: AT_START,
             split: Vec::new(),
             status: 0,
-            reusable: false,
+            next: Next::Leave,
         }
     }
 
@@ -138,7 +138,7 @@ impl Session for Http1 {
             if let Some(body_bytes) = body_bytes
                 && body_bytes <= bytes.len() - head_bytes
             {
-                let event = done(meaning.status, meaning.reusable);
+                let event = done(meaning.status, meaning.next);
                 return Progress { consumed: head_bytes + body_bytes, event };
             }
             self.after_head(meaning);
@@ -159,6 +159,10 @@ impl Session for Http1 {
         let Stage::Body(body) = &mut self.stage else { return Event::More };
         let stand = body.skipped(count);
         self.after_body_bytes(stand)
+    }
+
+    fn reached(&self, bytes: u64) -> u64 {
+        self.layout.reached(bytes)
     }
 
     fn ended(&mut self) -> Event {
@@ -251,7 +255,7 @@ impl Http1 {
 
     /// Turns to what comes after a head.
     fn after_head(&mut self, meaning: Meaning) -> Event {
-        (self.status, self.reusable) = (meaning.status, meaning.reusable);
+        (self.status, self.next) = (meaning.status, meaning.next);
         self.stage = match meaning.framing {
             Framing::Interim => AT_START,
             Framing::Empty => return self.whole(),
@@ -272,7 +276,7 @@ impl Http1 {
 
     fn whole(&mut self) -> Event {
         self.stage = AT_START;
-        done(self.status, self.reusable)
+        done(self.status, self.next)
     }
 }
 
@@ -280,7 +284,7 @@ const MALFORMED: Event = Event::Broken(Kind::Malformed);
 
 /// A whole answer, wanted where its status is that of a success or a redirection.
 #[inline]
-fn done(status: u16, reusable: bool) -> Event {
+fn done(status: u16, next: Next) -> Event {
     let verdict = if (200..=399).contains(&status) { Ok(()) } else { Err(Kind::Status) };
-    Event::Done(Answer { status, verdict, reusable })
+    Event::Done(Answer { status, verdict, next })
 }

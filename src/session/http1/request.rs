@@ -60,6 +60,8 @@ pub struct RequestBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     plain_bytes: usize,
+    /// The part of a request that follows its head.
+    body_bytes: usize,
     /// 0 where no request announces the close.
     closing_bytes: usize,
     plain_count: u32,
@@ -89,6 +91,7 @@ impl RequestBlock {
         let body_bytes = request.body.len();
         let layout = Layout {
             plain_bytes: plain.len() + body_bytes,
+            body_bytes,
             closing_bytes: if announces { closing.len() + body_bytes } else { 0 },
             plain_count,
         };
@@ -119,6 +122,13 @@ impl Layout {
         } else {
             0..plain_bytes
         }
+    }
+
+    /// How many requests have their whole head within the first `bytes` of a connection: a peer may
+    /// act on a head before the body is there. (The head of a closing request, the last of its
+    /// connection, is a little longer than is reckoned here.)
+    pub(super) fn reached(&self, bytes: u64) -> u64 {
+        bytes.saturating_add(self.body_bytes as u64) / self.plain_bytes.max(1) as u64
     }
 
     fn plains_end(&self) -> usize {
@@ -299,6 +309,32 @@ mod tests {
             assert_eq!(text(&block, k, false), plain.repeat(k as usize));
             assert_eq!(text(&block, k, true), plain.repeat(k as usize - 1) + &closing);
         }
+    }
+
+    #[test]
+    fn a_request_has_reached_the_peer_with_the_end_of_its_head() {
+        let ask = request("POST", &[], "body");
+        let layout = RequestBlock::new(&ask, KEPT).layout;
+        let (whole, head) = (layout.plain_bytes as u64, layout.plain_bytes as u64 - 4);
+        for (bytes, reached) in [
+            (0, 0),
+            (head - 1, 0),
+            (head, 1),
+            // One byte more than was acknowledged may be counted.
+            (whole + 1, 1),
+            (whole + head - 1, 1),
+            (whole + head, 2),
+            (10 * whole, 10),
+            (u64::MAX, u64::MAX / whole),
+        ] {
+            assert_eq!(layout.reached(bytes), reached, "{bytes}");
+        }
+        // Nothing of a closing request may be counted before the requests ahead of it are whole.
+        let reuse = Reuse { pipeline: 4, keeps: true, announces_close: true };
+        let layout = RequestBlock::new(&ask, reuse).layout;
+        let all = layout.batch(4, true).len() as u64;
+        assert_eq!(layout.reached(all), 4);
+        assert_eq!(layout.reached(all - layout.closing_bytes as u64), 3);
     }
 
     #[test]

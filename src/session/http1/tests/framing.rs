@@ -59,8 +59,8 @@ fn bodies_that_are_not_there() {
         ("304", "GET", "304 Not Modified\r\nContent-Length: 5\r\n\r\n|", &["304"]),
         ("304 chunked", "GET", "304 N\r\nTransfer-Encoding: chunked\r\n\r\n|", &["304"]),
         ("304 of the last", "GET", "304 N\r\nConnection: close\r\n\r\n|", &["304 last"]),
-        ("101", "GET", "101 Switching\r\nUpgrade: x\r\n\r\n|", &["101 status last"]),
-        ("a tunnel", "CONNECT", "200 OK\r\nContent-Length: 5\r\n\r\n|", &["200 last"]),
+        ("101", "GET", "101 Switching\r\nUpgrade: x\r\n\r\n|", &["101 status left"]),
+        ("a tunnel", "CONNECT", "200 OK\r\nContent-Length: 5\r\n\r\n|", &["200 left"]),
         ("no tunnel", "CONNECT", "405 No\r\nContent-Length: 1\r\n\r\nx|", &["405 status"]),
     ];
     for (name, method, rest, expected) in table {

@@ -81,9 +81,16 @@ fn word(event: Event) -> String {
     match event {
         Event::More => "more".into(),
         Event::Broken(kind) => kind.to_string(),
-        Event::Done(Answer { status, verdict, reusable }) => {
+        Event::Done(Answer { status, verdict, next }) => {
             let verdict = verdict.map_or_else(|kind| format!(" {kind}"), |()| String::new());
-            format!("{status}{verdict}{}", if reusable { "" } else { " last" })
+            format!(
+                "{status}{verdict}{}",
+                match next {
+                    Next::Reuse => "",
+                    Next::Close => " last",
+                    Next::Leave => " left",
+                }
+            )
         }
     }
 }
