@@ -52,7 +52,7 @@ impl Experiment {
             let what = format!("io_uring cannot be used: {what}; this run goes over epoll");
             advise(&what, no_ring.cure());
         }
-        for note in &ground.placement.notes {
+        for note in plan.notes.iter().chain(&ground.placement.notes) {
             eprintln!("ringshot: {note}");
         }
         let (server, endpoint) = match &plan.endpoint {

@@ -10,6 +10,7 @@ use support::{ENGINES, errors, eventually, findings, measure, ringshot, server, 
 over_both_engines! {
     a_status_outside_200_to_399_fails_verification_and_is_still_timed,
     a_delay_is_measured_as_it_is,
+    a_connection_header_that_asks_nobody_to_close_leaves_closing_to_the_client,
     the_time_ends_a_run_at_once,
     without_a_url_the_bundled_server_is_measured,
     every_address_of_a_name_is_a_candidate,
@@ -119,6 +120,31 @@ fn a_delay_is_measured_as_it_is(engine: &str) {
     let service = |key: &str| document["latency"]["service"][key].as_u64().expect("a latency");
     // How close the median comes is measured by hand (see the README); this machine may be busy.
     assert!((20_000..40_000).contains(&service("min_us")), "{}", service("min_us"));
+}
+
+fn a_connection_header_that_asks_nobody_to_close_leaves_closing_to_the_client(engine: &str) {
+    let header = "--header=Connection:Keep-Alive,Upgrade";
+    let close = "--header=Connection:keep-alive,Close";
+    let cases = [
+        ("", header, "client", true),
+        ("-r 5", header, "client", true),
+        ("", close, "server", false),
+        ("-k", header, "client", false),
+        ("--close rst", header, "nobody", false),
+    ];
+    for (flags, header, owner, said) in cases {
+        let server = server();
+        let url = format!("http://{}/", server.addr());
+        let ran = ringshot(&format!("{url} -c 4 -t 1 -n 100 {flags} {header} {engine} --json -"));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let document = ran.document();
+        assert_eq!(document["requests"]["ok"], 100, "{flags}: {:?}", errors(&document));
+        assert_eq!(document["connections"]["time_wait_owner"], owner, "{flags}");
+        // Nobody waits for a server that was not asked.
+        let ignored = support::all_findings(&document).contains(&"server_ignores_close".to_owned());
+        assert!(!ignored || owner == "server", "{flags}: {}", ran.stderr);
+        assert_eq!(ran.stderr.contains("the Connection header"), said, "{}", ran.stderr);
+    }
 }
 
 fn the_time_ends_a_run_at_once(engine: &str) {

@@ -62,7 +62,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let bundled = plan.run.endpoint.is_none();
     let placement =
         allowed.place(plan.run.threads, plan.run.connections, &plan.run.cpus, bundled)?;
-    for note in &placement.notes {
+    for note in plan.run.notes.iter().chain(&placement.notes) {
         eprintln!("ringshot: {note}");
     }
     // Each run of ringshot finds the same, and its own words of it are not seen.

@@ -1,5 +1,6 @@
 //! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
 
+mod closing;
 mod headers;
 mod outputs;
 mod pacing;
@@ -53,6 +54,8 @@ impl std::error::Error for UsageError {}
 pub struct Plan {
     /// The command line, without secrets.
     pub command: Vec<String>,
+    /// What of it means something else than it seems to, for people.
+    pub notes: Vec<String>,
     /// The target; `None` for the bundled server.
     pub endpoint: Option<Endpoint>,
     /// Concurrent connections over all threads.
@@ -142,8 +145,11 @@ impl Plan {
         let watch_pid =
             watch_pid.map(|pid| parse::within_u32("--watch-pid", pid, PID_MAX)).transpose()?;
         let headers = Headers::of(cli)?;
+        let close = parse::close_mode(&cli.close)?;
+        let (close, note) = closing::resolve(close, requests_per_connection, &headers.all);
         let plan = Plan {
             command: redaction::command(command, cli),
+            notes: note.into_iter().collect(),
             endpoint: cli.url.as_deref().map(Endpoint::parse).transpose()?,
             connections: parse::within_u32("--connections", connections, 16_777_216)?,
             threads,
@@ -154,7 +160,7 @@ impl Plan {
             policy: Policy {
                 requests_per_connection,
                 pipeline,
-                close: parse::close_mode(&cli.close)?,
+                close,
                 timeout_ns: parse::duration("--timeout", &cli.timeout)?.as_nanos() as u64,
                 discard_from_bytes: receive_buffer_bytes(pipeline) as u64,
             },
