@@ -106,7 +106,7 @@ mod tests {
             total: &empty,
             uncorrected: None,
         };
-        let requests = Requests { started: 50, ok: 30, failed: 18, in_flight: 2 };
+        let requests = Requests { started: 50, ok: 30, failed: 18, in_flight: 2, resent: 0 };
         let errors = [error("response", "timeout", 18)];
         for (kept_up, unanswered) in [(true, 0), (false, 10)] {
             let numbers = numbers(recorded, &requests, Some(&schedule(kept_up)), &errors);
