@@ -4,11 +4,16 @@
 use crate::plan::redact;
 use crate::report::console::format::escape;
 use crate::tuning::command::TuneArgs;
-use clap::error::ContextValue;
+use clap::error::{ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 /// What is wrong with what was typed, in one line. Usage is left to `--help`.
 pub fn usage_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        return "an argument is not UTF-8; in a URL, percent-encode such bytes, as in %FF (see \
+                --help)"
+            .into();
+    }
     let mut text = error.to_string();
     // A secret may stand where no argument was expected: behind a forgotten -H, as a URL of another
     // tool's command line.
@@ -339,6 +344,8 @@ pub struct PacingArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn what_is_wrong_is_said_in_one_line_that_steers_no_terminal() {
@@ -354,5 +361,8 @@ mod tests {
             let error = Cli::try_parse_from(["ringshot", argument]).unwrap_err();
             assert_eq!(usage_line(&error), text);
         }
+        let url = OsStr::from_bytes(b"http://a/\xff");
+        let error = Cli::try_parse_from([OsStr::new("ringshot"), url]).unwrap_err();
+        assert!(usage_line(&error).contains("percent-encode such bytes"), "{error}");
     }
 }

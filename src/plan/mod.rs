@@ -13,6 +13,7 @@ use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::Tier;
 use crate::driver::{EngineChoice, SocketOption};
 use crate::ports::{PortChoice, SourceList};
+use crate::report::console::format::escape;
 use crate::session::http1;
 use crate::slo::Limit;
 use headers::Headers;
@@ -54,7 +55,7 @@ impl std::error::Error for UsageError {}
 pub struct Plan {
     /// The command line, without secrets.
     pub command: Vec<String>,
-    /// What of it means something else than it seems to, for people.
+    /// Where the plan is not what was typed, to be said before it is carried out.
     pub notes: Vec<String>,
     /// The target; `None` for the bundled server.
     pub endpoint: Option<Endpoint>,
@@ -146,11 +147,14 @@ impl Plan {
             watch_pid.map(|pid| parse::within_u32("--watch-pid", pid, PID_MAX)).transpose()?;
         let headers = Headers::of(cli)?;
         let close = parse::close_mode(&cli.close)?;
-        let (close, note) = closing::resolve(close, requests_per_connection, &headers.all);
+        let (close, close_note) = closing::resolve(close, requests_per_connection, &headers.all);
+        let endpoint = cli.url.as_deref().map(Endpoint::parse).transpose()?;
+        let sent_as = endpoint.as_ref().zip(cli.url.as_deref());
+        let sent_as = sent_as.and_then(|(endpoint, typed)| endpoint.sent_as(typed));
         let plan = Plan {
             command: redaction::command(command, cli),
-            notes: note.into_iter().collect(),
-            endpoint: cli.url.as_deref().map(Endpoint::parse).transpose()?,
+            notes: sent_as.map(|note| escape(&note)).into_iter().chain(close_note).collect(),
+            endpoint,
             connections: parse::within_u32("--connections", connections, 16_777_216)?,
             threads,
             duration: duration.or(pacing.stages_duration()),

@@ -51,22 +51,40 @@ pub(super) fn is_secret_name(name: &str) -> bool {
     SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
+/// The scheme at the begin of a URL (RFC 3986 §3.1), if there is one.
+pub(super) fn scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once("://")?;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    (scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(is_part))
+        .then_some(scheme)
+}
+
 /// Where user, password and host begin. Slashes too many are skipped, as the parser does.
 fn authority_at(url: &str) -> usize {
-    let Some(scheme_end) = url.find("://") else { return 0 };
-    let rest = url[scheme_end..].trim_start_matches([':', '/', '\\']);
+    let Some(scheme) = scheme(url) else { return 0 };
+    let rest = url[scheme.len()..].trim_start_matches([':', '/']);
     url.len() - rest.len()
 }
 
-fn url(text: &str) -> String {
-    let authority_at = authority_at(text);
-    let authority = &text[authority_at..];
-    let authority = &authority[..authority.find(['/', '\\', '?', '#']).unwrap_or(authority.len())];
-    let Some(user_len) = authority.rfind('@') else { return text.to_owned() };
-    // A name without a password is the whole of the credentials, as with many a token.
-    let name_len = authority[..user_len].find(':').map_or(0, |at| at + 1);
-    let (before, after) = (authority_at + name_len, authority_at + user_len);
-    format!("{}***{}", &text[..before], &text[after..])
+/// A URL without the user and the password of its own, and of any that it has in it.
+pub(super) fn url(text: &str) -> String {
+    let inner = text.match_indices("://").map(|(at, mark)| at + mark.len());
+    let mut shown = String::with_capacity(text.len());
+    let mut from = 0;
+    for authority_at in std::iter::once(authority_at(text)).chain(inner) {
+        if authority_at < from {
+            continue;
+        }
+        let authority = &text[authority_at..];
+        let authority = &authority[..authority.find(['/', '?', '#']).unwrap_or(authority.len())];
+        let Some(user_len) = authority.rfind('@') else { continue };
+        // A name without a password is the whole of the credentials, as with many a token.
+        let name_len = authority[..user_len].find(':').map_or(0, |at| at + 1);
+        shown += &text[from..authority_at + name_len];
+        shown += "***";
+        from = authority_at + user_len;
+    }
+    shown + &text[from..]
 }
 
 /// A header without its value, if that is a secret; a file of headers as it is, as only its name is
@@ -123,6 +141,10 @@ mod tests {
             ("http://me:secret@host/a@b", "http://me:***@host/a@b"),
             ("http:///me:secret@host/", "http:///me:***@host/"),
             ("http://\\me:secret@host/", "http://\\me:***@host/"),
+            ("http://me\\x:secret@host/", "http://me\\x:***@host/"),
+            ("me:secret@host/go?next=http://a/b", "me:***@host/go?next=http://a/b"),
+            ("http://h/?to=http://me:secret@a/", "http://h/?to=http://me:***@a/"),
+            ("--proxy=http://me:secret@a/", "--proxy=http://me:***@a/"),
             ("me:secret@host", "me:***@host"),
             ("@me:secret@host", "@me:***@host"),
             ("http://token@host/", "http://***@host/"),

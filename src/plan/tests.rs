@@ -45,6 +45,13 @@ fn a_number_of_requests_lifts_the_limit_of_time() {
 }
 
 #[test]
+fn a_url_that_is_not_sent_as_it_is_typed_is_noted() {
+    assert_eq!(plan(&["http://a/%2e'"]).unwrap().notes, [""; 0]);
+    let notes = plan(&["http://a/ä?\u{202e}"]).unwrap().notes;
+    assert_eq!(notes, [r"URL http://a/ä?\u{202e}: sent as http://a/%C3%A4?\u{202e}"]);
+}
+
+#[test]
 fn values_that_cannot_be_used_name_the_flag_and_the_form() {
     let cases: [(&[&str], &str); 31] = [
         (

@@ -5,6 +5,7 @@ pub mod cpus;
 pub mod descriptors;
 pub mod ground;
 pub mod host;
+mod zone;
 
 use crate::plan::Endpoint;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -35,6 +36,9 @@ pub fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Refusal> {
         what: format!("cannot resolve {:?}: {why}", endpoint.host),
         cure: "check the name, /etc/hosts and /etc/resolv.conf, or give an address".into(),
     };
+    if let Some(address) = zone::address(&endpoint.host, endpoint.port) {
+        return Ok(vec![address?]);
+    }
     let mut addresses: Vec<SocketAddr> = (endpoint.host.as_str(), endpoint.port)
         .to_socket_addrs()
         .map_err(|error| failed(error.to_string()))?
