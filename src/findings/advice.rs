@@ -53,8 +53,10 @@ pub fn advice(failure: Failure) -> &'static str {
              abort), its own time limits"
         }
         (_, Timeout) => "no whole response in time: the server is overloaded or stuck; --timeout",
-        (_, Malformed) => "not an HTTP/1.1 response: is this the right port? try curl -v",
-        (_, TooLarge) => "a head or line of the response is larger than 64 KiB",
+        (_, Malformed) => "ringshot cannot tell where such a response ends; `curl -v` shows one",
+        (_, TooLarge) => {
+            "ringshot takes heads of 256 KiB, trailers of 64 KiB and chunk-size lines of 4 KiB"
+        }
         (_, Status) => "status outside 200-399: check the URL, the method and the headers",
         (_, Body) => "the body is not the one that was expected",
         (_, Eof) => "the server closed the connection",

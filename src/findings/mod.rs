@@ -81,6 +81,8 @@ pub struct Facts<'a> {
     pub errors: &'a [ErrorEntry],
     /// See `errors`.
     pub begin_ns: u64,
+    /// Answers of the whole run with a length that did not count, as they came in chunks.
+    pub overruled_lengths: u64,
     /// `connect` of the whole run.
     pub connect: &'a Histogram<u64>,
     /// `first_byte` and `service` of the measurement, and `service` of the warm-up.
@@ -164,6 +166,7 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         server::surplus,
         server::closed_idle,
         server::cut_short,
+        server::both_framings,
         generator::other_connections,
     ];
     let mut findings: Vec<Finding> = rules.iter().filter_map(|rule| rule(facts)).collect();

@@ -3,7 +3,7 @@
 use super::{Facts, Finding, Severity};
 use crate::connection::CloseMode;
 use crate::failure::{Kind, Phase};
-use crate::report::console::format::{count, share};
+use crate::report::console::format::{count, counted, share};
 use crate::tally::Counters;
 
 pub(super) fn not_closed(facts: &Facts<'_>) -> Option<Finding> {
@@ -71,6 +71,23 @@ pub(super) fn lost(facts: &Facts<'_>) -> Option<Finding> {
         ),
         cure: "the server's log: a handler that aborts, a worker that crashed or was restarted, a \
                limit on time"
+            .into(),
+    })
+}
+
+/// Answers whose length is told in two ways.
+pub(super) fn both_framings(facts: &Facts<'_>) -> Option<Finding> {
+    let answers = facts.overruled_lengths;
+    (answers > 0).then(|| Finding {
+        id: "server_both_framings".into(),
+        severity: Severity::Warning,
+        text: format!(
+            "{} had Content-Length beside Transfer-Encoding: chunked. The chunks were taken, and \
+             each of these connections was closed afterwards (RFC 9112, 6.3).",
+            counted(answers, "response")
+        ),
+        cure: "send one of the two from the server, or from the proxy before it; other readers \
+               refuse such responses, or take the length"
             .into(),
     })
 }

@@ -89,6 +89,7 @@ impl Run {
             series: &self.series,
             busy_ratio: 0.5,
             threads: 1,
+            overruled_lengths: 0,
             connections: 16,
             cpus: 2,
             bundled: false,
@@ -167,6 +168,13 @@ fn the_worst_comes_first() {
     let mut run = Run::clean();
     (run.counters.surplus, run.counters.closed_idle, run.counters.not_closed_by_peer) = (1, 1, 3);
     assert_eq!(run.ids(), ["surplus_bytes", "server_ignores_close", "server_closes_early"]);
+}
+
+#[test]
+fn lengths_beside_chunks_are_told_with_their_number() {
+    let run = Run::clean();
+    let text = text(&Facts { overruled_lengths: 1_200, ..run.facts() }, "server_both_framings");
+    assert!(text.starts_with("1,200 responses had Content-Length beside"), "{text}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::limits::{self, Recorded};
 use super::*;
 use crate::driver::uring::Unavailable;
+use crate::failure::Phase;
 use crate::findings::{self, Facts};
 use crate::kernel::TimeWait;
 use crate::kernel::{self, Counters, Moment};
@@ -172,6 +173,7 @@ fn facts<'a>(
         schedule,
         errors: &tally.errors,
         begin_ns: measured.begin_ns,
+        overruled_lengths: measured.remarks.overruled_lengths,
         connect: &tally.connect,
         first_byte: &tally.first_byte,
         service: &tally.service,
@@ -356,6 +358,10 @@ fn errors(measured: &Measured) -> Vec<Error> {
             count: entry.count,
             first_s: seconds(entry.first_ns),
             last_s: seconds(entry.last_ns),
+            detail: match entry.failure.phase {
+                Phase::Response => measured.remarks.detail(entry.failure.kind).map(String::from),
+                _ => None,
+            },
             advice: findings::advice(entry.failure).to_owned(),
         })
         .collect();

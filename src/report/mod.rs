@@ -359,6 +359,10 @@ pub struct Error {
     pub first_s: f64,
     /// When it happened last.
     pub last_s: f64,
+    /// What was wrong with the first response that failed like this: where, and which rule it
+    /// breaks; null where the kind says it all.
+    #[serde(default)]
+    pub detail: Option<String>,
     /// What to do about it.
     pub advice: String,
 }

@@ -14,13 +14,14 @@ mod seat;
 use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::Tier;
 use crate::driver::{Engine, Found, SocketOption};
+use crate::failure::{Failure, Kind};
 use crate::kernel::Snapshot;
 use crate::pace::Model;
 use crate::ports::Ports;
 use crate::report::Second;
-use crate::session::Session;
+use crate::session::{Remarks, Session};
 use crate::statistics::Batches;
-use crate::tally::{Counters, Part, Tally};
+use crate::tally::{Counters, Part, Tallies, Tally};
 use crate::watch::WORKER_THREAD;
 use crate::worker::{Interval, Outcome, Outlet};
 use collector::Collector;
@@ -129,6 +130,8 @@ pub struct Measured {
     pub unanswered: (u64, u64),
     /// CPU time of each worker thread.
     pub threads: Vec<ThreadTime>,
+    /// What the sessions have to say.
+    pub remarks: Remarks,
     /// One row a second, and what was left of one at the end.
     pub series: Vec<Second>,
     /// The same in batches.
@@ -249,9 +252,30 @@ fn merge(load: &Load, outcomes: &[(Outcome, ThreadTime)], collector: Collector) 
         begin_ns,
         unanswered: (before, after),
         threads: outcomes.iter().map(|(_, time)| *time).collect(),
+        remarks: remarks(&outcomes_only),
         series,
         batches,
         counters_before: None,
         begun_at: SystemTime::UNIX_EPOCH,
+    }
+}
+
+/// What the sessions of all workers have to say: of the faults, what the worker says that met the
+/// first one.
+fn remarks(outcomes: &[&Outcome]) -> Remarks {
+    let detail = |kind| {
+        let first_ns = |outcome: &&&Outcome| {
+            let Tallies { warmup, measured, .. } = &outcome.tallies;
+            let entries = warmup.errors.iter().chain(&measured.errors);
+            let alike = entries.filter(|entry| entry.failure == Failure::response(kind));
+            alike.map(|entry| entry.first_ns).min().unwrap_or(u64::MAX)
+        };
+        let told = outcomes.iter().filter(|outcome| outcome.remarks.detail(kind).is_some());
+        told.min_by_key(first_ns)?.remarks.detail(kind).map(String::from)
+    };
+    Remarks {
+        malformed: detail(Kind::Malformed),
+        too_large: detail(Kind::TooLarge),
+        overruled_lengths: outcomes.iter().map(|outcome| outcome.remarks.overruled_lengths).sum(),
     }
 }

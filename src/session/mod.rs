@@ -70,6 +70,34 @@ pub trait Session {
     /// The peer closed its side while an answer was awaited: [`Event::Done`] where that ends an
     /// answer properly, else [`Event::Broken`] (as a rule with [`Kind::Eof`]).
     fn ended(&mut self) -> Event;
+
+    /// What the sessions of one worker have to say for people when the run is over.
+    fn remarks(_shared: &Self::Shared) -> Remarks {
+        Remarks::default()
+    }
+}
+
+/// What is worth knowing of the answers beside what is counted of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// What was wrong with the first answer that was [`Kind::Malformed`]: where, and which rule it
+    /// breaks. Printable ASCII.
+    pub malformed: Option<String>,
+    /// Which limit the first answer met that was [`Kind::TooLarge`].
+    pub too_large: Option<String>,
+    /// Answers with a length that did not count, as they told their end in another way as well.
+    pub overruled_lengths: u64,
+}
+
+impl Remarks {
+    /// What was wrong with the first answer of this kind.
+    pub fn detail(&self, kind: Kind) -> Option<&str> {
+        match kind {
+            Kind::Malformed => self.malformed.as_deref(),
+            Kind::TooLarge => self.too_large.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// What [`Session::received`] made of the bytes it was given.

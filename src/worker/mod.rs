@@ -221,6 +221,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             self.around.now_ns
         };
         Outcome {
+            remarks: S::remarks(&self.around.shared),
             tallies: self.around.tallies,
             last_interval,
             begin_ns: self.begin_ns,

@@ -3,6 +3,7 @@
 use crate::connection::Policy;
 use crate::pace::{Model, Share};
 use crate::ports::Rotation;
+use crate::session::Remarks;
 use crate::tally::{Counters, Part, Tallies};
 use hdrhistogram::Histogram;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -79,4 +80,6 @@ pub struct Outcome {
     pub unanswered_after: u64,
     /// Time of the measurement spent on looking whether there was something to do, in vain.
     pub looked_ns: u64,
+    /// What its sessions have to say.
+    pub remarks: Remarks,
 }

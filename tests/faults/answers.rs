@@ -24,7 +24,7 @@ fn answers_that_are_none() {
         ("a status of two digits", b"HTTP/1.1 20 OK\r\n\r\n"),
         ("a NUL", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: \0\r\n\r\nhello"),
         ("a field without a colon", b"HTTP/1.1 200 OK\r\nContent-Length 5\r\n\r\nhello"),
-        ("a space before the colon", b"HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello"),
+        ("a space before its colon", b"HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello"),
         ("nothing but empty lines", b"\r\n\r\n\r\n\r\n\r\n\r\n"),
     ];
     assert_answers(&answers, Each(1, "response/malformed"));
@@ -33,6 +33,10 @@ fn answers_that_are_none() {
 #[test]
 fn lengths_that_are_none() {
     let answers: [(&str, &[u8]); 14] = [
+        (
+            "beside a coding that is not chunked",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+        ),
         ("two", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
         ("two in a list", b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello"),
         ("negative", b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello"),
@@ -40,10 +44,6 @@ fn lengths_that_are_none() {
         ("hexadecimal", b"HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\nhello"),
         ("empty", b"HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\nhello"),
         ("overflow", b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\nhello"),
-        (
-            "and chunked",
-            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        ),
         ("chunk: no digit", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
         ("chunk: negative", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n"),
         (
@@ -136,7 +136,15 @@ fn what_is_only_unusual_is_no_failure() {
     const CHUNKED: &[u8] =
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n";
     const BARE: &[u8] = b"HTTP/1.1 200\nContent-Length: 5, 5\nContent-Length: 5\n\nhello";
+    const ODD: &[u8] = b"HTTP/1.1 200 OK\r\nX-Flag : true\r\n(odd): \x01\r\n: \r\n\
+        Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello";
+    const BOTH: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\
+        Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let fields = "ab:\n".repeat(50_000);
+    let many = format!("HTTP/1.1 200 OK\n{fields}Content-Length: 5\n\nhello").into_bytes();
+    let many: &'static [Act] = Vec::leak(vec![Read, Write(Vec::leak(many))]);
     let well = Nothing(&[]);
+    let both = Nothing(&["server_both_framings"]);
     let ignores = Nothing(&["server_ignores_close"]);
     let case = |name, flags, script, loss| Case { name, flags, script, loss };
     let cases = [
@@ -144,6 +152,10 @@ fn what_is_only_unusual_is_no_failure() {
         case("a drip of chunks", "", &[Read, Drip(CHUNKED)], well),
         case("interim answers", "", &[Read, Write(INTERIM), Pause, Write(ANSWER)], well),
         case("bare line ends, equal lengths", "", &[Read, Write(BARE)], well),
+        case("odd fields", "", &[Read, Write(ODD)], well),
+        case("odd fields, kept", "-k", &[Read, Write(ODD)], well),
+        case("thousands of fields", "", many, well),
+        case("chunks beside a length", "", &[Read, Write(BOTH)], both),
         case("before the request is read", "", &[Await, Write(ANSWER), Read], well),
         case("before there is a request", "", &[Write(ANSWER), Read], well),
         case("before it, and it is never read", "", &[Write(ANSWER), Await], well),

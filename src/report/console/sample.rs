@@ -268,6 +268,7 @@ pub fn troubled() -> Report {
         count,
         first_s,
         last_s,
+        detail: None,
         advice: advice.into(),
     };
     let finding = |id: &'static str, severity, text: &str, cure: &str| Finding {

@@ -97,6 +97,7 @@ fn what_a_server_or_user_wrote_cannot_steer_the_terminal() {
     report.plan.method = EVIL.into();
     report.errors[0].kind = EVIL.into();
     report.errors[0].advice = EVIL.into();
+    report.errors[0].detail = Some(EVIL.into());
     report.kernel.findings[0].text = EVIL.into();
     report.kernel.findings[0].cure = EVIL.into();
     let page = page(&report, Style::PLAIN);

@@ -39,8 +39,10 @@ pub fn errors(errors: &[Error], out: &mut impl Write, style: Style) -> io::Resul
         let name = style.paint(Role::Bad, &format!("{}/{}", error.phase, escape(&error.kind)));
         let requests = counted(error.count, "request");
         writeln!(out, "{:INDENT$}{name}  {requests}, {}", "", when(error))?;
-        for line in wrapped(&escape(&error.advice), style.width.saturating_sub(2 * INDENT)) {
-            writeln!(out, "{:1$}{line}", "", 2 * INDENT)?;
+        for text in error.detail.iter().chain([&error.advice]) {
+            for line in wrapped(&escape(text), style.width.saturating_sub(2 * INDENT)) {
+                writeln!(out, "{:1$}{line}", "", 2 * INDENT)?;
+            }
         }
     }
     Ok(())
@@ -106,6 +108,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_wrong_stands_before_what_to_do() {
+        let error = Error {
+            phase: "response".into(),
+            kind: "malformed".into(),
+            count: 20,
+            first_s: 0.0,
+            last_s: 0.0,
+            detail: Some("line 3 of the head, \"X-Ver 7\": a header line needs a colon".into()),
+            advice: "look at it".into(),
+        };
+        let mut out = Vec::new();
+        errors(&[error], &mut out, Style::PLAIN).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = text.lines().rev().take(2).map(str::trim).collect();
+        let detail = "line 3 of the head, \"X-Ver 7\": a header line needs a colon";
+        assert_eq!(lines, ["look at it", detail], "{text}");
+    }
+
+    #[test]
     fn a_moment_is_not_a_span() {
         let error = |first_s, last_s| Error {
             phase: "connect".into(),
@@ -113,6 +134,7 @@ mod tests {
             count: 1,
             first_s,
             last_s,
+            detail: None,
             advice: String::new(),
         };
         assert_eq!(when(&error(0.01, 9.93)), "from 0.0 s to 9.9 s");

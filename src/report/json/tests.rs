@@ -116,6 +116,7 @@ const KEYS: &[&str] = &[
     "errors[].count",
     "errors[].first_s",
     "errors[].last_s",
+    "errors[].detail",
     "errors[].advice",
     "latency.uncorrected",
     "generator.threads",

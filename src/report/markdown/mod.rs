@@ -229,11 +229,12 @@ pub(crate) fn errors(errors: &[Error]) -> String {
         return String::new();
     }
     let row = |error: &Error| {
+        let detail = error.detail.as_deref().map(|text| plain(text) + "; ");
         vec![
             code(&format!("{}/{}", error.phase, error.kind)),
             count(error.count),
             trouble::when(error),
-            sentence(&error.advice),
+            detail.unwrap_or_default() + &sentence(&error.advice),
         ]
     };
     let rows: Vec<_> = errors.iter().map(row).collect();

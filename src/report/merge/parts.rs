@@ -265,6 +265,7 @@ fn errors(reports: &[&Report]) -> Vec<Error> {
                 known.count = known.count.saturating_add(error.count);
                 known.first_s = known.first_s.min(error.first_s);
                 known.last_s = known.last_s.max(error.last_s);
+                known.detail = known.detail.take().or_else(|| error.detail.clone());
             }
             None => sum.push(error.clone()),
         }

@@ -32,7 +32,8 @@ pub(super) enum Body {
 pub(super) enum Stand {
     More,
     Whole,
-    Broken(Kind),
+    /// Why, and what should have been there.
+    Broken(Kind, &'static str),
 }
 
 impl Body {
@@ -156,13 +157,13 @@ impl Chunked {
     fn framing_byte(&mut self, byte: u8) -> Stand {
         use Step::*;
         self.line_bytes += 1;
-        if self.line_bytes > self.line_bytes_max() {
-            return Stand::Broken(Kind::TooLarge);
+        if self.line_bytes > self.limit().0 {
+            return Stand::Broken(Kind::TooLarge, self.limit().1);
         }
         self.step = match (self.step, byte) {
             (SizeStart | Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 if self.left >> 60 != 0 {
-                    return Stand::Broken(Kind::Malformed);
+                    return Stand::Broken(Kind::Malformed, "a chunk is smaller than 2^64 bytes");
                 }
                 self.left = self.left << 4 | hex_value(byte);
                 Size
@@ -185,7 +186,7 @@ impl Chunked {
             (Value, b'\r') => ValueLf,
             (Value | ValueLf, b'\n') => FieldStart,
             (Value, b'\t' | b' '..=b'~' | 0x80..) => Value,
-            _ => return Stand::Broken(Kind::Malformed),
+            (step, _) => return Stand::Broken(Kind::Malformed, step.rule()),
         };
         Stand::More
     }
@@ -196,11 +197,34 @@ impl Chunked {
         Stand::More
     }
 
-    fn line_bytes_max(&self) -> u32 {
+    /// How long the line or section may be that is under way, and what it is when it is longer.
+    fn limit(&self) -> (u32, &'static str) {
         use Step::*;
         match self.step {
-            TrailerStart | FieldStart | Name | Value | ValueLf | LastLf => TRAILER_BYTES_MAX,
-            _ => CHUNK_LINE_BYTES_MAX,
+            TrailerStart | FieldStart | Name | Value | ValueLf | LastLf => {
+                (TRAILER_BYTES_MAX, "its trailers are larger than 64 KiB")
+            }
+            _ => (CHUNK_LINE_BYTES_MAX, "the size line of a chunk is larger than 4 KiB"),
+        }
+    }
+}
+
+impl Step {
+    /// What has to be there.
+    fn rule(self) -> &'static str {
+        use Step::*;
+        match self {
+            SizeStart => "a chunk starts with its size in hexadecimal digits",
+            Size | Padding => "the size of a chunk is hexadecimal digits, then a line end or `;`",
+            Extension => "a chunk's extension has no control characters",
+            Data | DataEnd => {
+                "a line end follows the data of a chunk, which is longer than its size"
+            }
+            TrailerStart | FieldStart | Name => {
+                "an empty line ends the chunks, or a trailer of the form `Name: value`"
+            }
+            Value => "a trailer has no control characters",
+            SizeLf | DataLf | ValueLf | LastLf => "a CR is followed by its LF",
         }
     }
 }
@@ -215,6 +239,6 @@ fn hex_value(digit: u8) -> u64 {
 
 /// RFC 9110 §5.6.2. A trailer line without a name is not let through: where a server forgets the
 /// empty line, the head of the next answer would be swallowed as trailers.
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

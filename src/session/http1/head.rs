@@ -11,12 +11,13 @@
 //! That is sound because a head ends at its first empty line, wherever the bytes come from: bytes
 //! that begin with a whole head begin with that head and no other.
 
+use super::fault::{Fault, Place};
 use super::framing::{self, Framing, Meaning};
 use super::request::Asked;
 use crate::failure::Kind;
 
 /// The largest head.
-pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 256 << 10;
 /// The largest head that is remembered. Reserved at the start, so that nothing grows later.
 const REMEMBERED_BYTES_MAX: usize = 4 << 10;
 /// How many bytes are asked at once whether a head may end among them.
@@ -43,8 +44,13 @@ impl Heads {
         bytes.starts_with(&self.last).then_some((self.last.len(), meaning))
     }
 
+    /// Whether an answer has been understood before.
+    pub(super) fn any(&self) -> bool {
+        self.last_meaning.is_some()
+    }
+
     /// The meaning of a whole head.
-    pub(super) fn meaning(&mut self, head: &[u8]) -> Result<Meaning, Kind> {
+    pub(super) fn meaning<'h>(&mut self, head: &'h [u8]) -> Result<Meaning, Fault<'h>> {
         if let Some((length, meaning)) = self.known(head)
             && length == head.len()
         {
@@ -63,29 +69,41 @@ impl Heads {
 
 /// Where the search for the end of a head stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Search {
+pub(super) enum Search<'b> {
     /// The end is not there yet.
     More,
     /// The head is so many bytes long.
     Found(usize),
     /// So many bytes are enough to tell that this becomes no head.
-    Broken(usize, Kind),
+    Broken(usize, Fault<'b>),
 }
 
 /// Searches `bytes`, which begin a head, for its end. The first `searched` of them have been
 /// through here before, and only what is new is looked at.
-pub(super) fn search(bytes: &[u8], searched: usize) -> Search {
+pub(super) fn search(bytes: &[u8], searched: usize) -> Search<'_> {
     if let Some(at) = status_line_fault(bytes, searched) {
-        return Search::Broken(at + 1, Kind::Malformed);
+        let (place, rule) = match at {
+            0..=4 => (Place::Start, "that is not HTTP"),
+            5..=8 => (Place::Line(1), "the version is HTTP/1.0 or HTTP/1.1"),
+            _ => (Place::Line(1), "a status is three digits from 100 on"),
+        };
+        return Search::Broken(at + 1, Fault { kind: Kind::Malformed, place, bytes, rule });
     }
     let within = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     // The end is at most three bytes long, so two of them may have been there before.
     match empty_line(within, searched.saturating_sub(2)) {
         Some(end) => Search::Found(end),
-        None if within.len() == HEAD_BYTES_MAX => Search::Broken(HEAD_BYTES_MAX, Kind::TooLarge),
+        None if within.len() == HEAD_BYTES_MAX => Search::Broken(HEAD_BYTES_MAX, TOO_LARGE),
         None => Search::More,
     }
 }
+
+const TOO_LARGE: Fault<'_> = Fault {
+    kind: Kind::TooLarge,
+    place: Place::Whole,
+    bytes: &[],
+    rule: "its head is larger than 256 KiB",
+};
 
 /// The first byte, not `searched` before, that no status line has in its place: a peer that does
 /// not speak HTTP is found out by its first bytes and not by the silence after them.

@@ -14,9 +14,10 @@
 //! Where the bytes are split is the network's affair: any split gives the same events.
 //!
 //! `request` is what goes out, `head` where a head ends, `framing` what it means, `body` what
-//! comes after it.
+//! comes after it, `fault` what is said of an answer that breaks the rules.
 
 mod body;
+mod fault;
 mod framing;
 mod head;
 mod request;
@@ -25,9 +26,10 @@ mod tests;
 
 pub use request::{Request, RequestBlock, Reuse};
 
-use super::{Answer, Event, Next, Progress, Session};
+use super::{Answer, Event, Next, Progress, Remarks, Session};
 use crate::failure::Kind;
 use body::{Body, Chunked, Stand};
+use fault::{Fault, Place};
 use framing::{Framing, Meaning};
 use head::{Heads, Search};
 use std::ops::Range;
@@ -45,13 +47,21 @@ const SPLIT_BYTES_KEPT: usize = 4 << 10;
 pub struct Shared {
     block: RequestBlock,
     heads: Heads,
+    remarks: Remarks,
 }
 
 impl Shared {
     /// A worker's share of `block`.
     pub fn new(block: RequestBlock) -> Shared {
         let heads = Heads::new(block.asked);
-        Shared { block, heads }
+        Shared { block, heads, remarks: Remarks::default() }
+    }
+
+    /// An answer is refused.
+    #[cold]
+    fn refuse(&mut self, fault: Fault<'_>) -> Event {
+        fault.note(&mut self.remarks, self.heads.any());
+        Event::Broken(fault.kind)
     }
 }
 
@@ -141,7 +151,7 @@ impl Session for Http1 {
                 let event = done(meaning.status, meaning.next);
                 return Progress { consumed: head_bytes + body_bytes, event };
             }
-            self.after_head(meaning);
+            self.after_head(shared, meaning);
             at = head_bytes;
         }
         self.advance(shared, bytes, at)
@@ -157,8 +167,8 @@ impl Session for Http1 {
 
     fn skipped(&mut self, count: u64) -> Event {
         let Stage::Body(body) = &mut self.stage else { return Event::More };
-        let stand = body.skipped(count);
-        self.after_body_bytes(stand)
+        // Nothing is looked at, so there is nothing to find fault with.
+        if body.skipped(count) == Stand::Whole { self.whole() } else { Event::More }
     }
 
     fn reached(&self, bytes: u64) -> u64 {
@@ -171,6 +181,10 @@ impl Session for Http1 {
             _ => Event::Broken(Kind::Eof),
         }
     }
+
+    fn remarks(shared: &Shared) -> Remarks {
+        shared.remarks.clone()
+    }
 }
 
 impl Http1 {
@@ -180,12 +194,18 @@ impl Http1 {
         while at < bytes.len() {
             let rest = &bytes[at..];
             let (taken, event) = match &mut self.stage {
-                Stage::Start { .. } => self.take_blank(rest[0]),
-                Stage::Head => self.take_head(&mut shared.heads, rest),
-                Stage::Body(body) => {
-                    let (taken, stand) = body.take(rest);
-                    (taken, self.after_body_bytes(stand))
-                }
+                Stage::Start { .. } => self.take_blank(shared, rest[0]),
+                Stage::Head => self.take_head(shared, rest),
+                Stage::Body(body) => match body.take(rest) {
+                    (taken, Stand::More) => (taken, Event::More),
+                    (taken, Stand::Whole) => (taken, self.whole()),
+                    (taken, Stand::Broken(kind, rule)) => {
+                        let place =
+                            if kind == Kind::TooLarge { Place::Whole } else { Place::Chunks };
+                        let bytes = &rest[taken - 1..];
+                        (taken, shared.refuse(Fault { kind, place, bytes, rule }))
+                    }
+                },
             };
             at += taken;
             if event != Event::More {
@@ -196,32 +216,39 @@ impl Http1 {
     }
 
     /// Takes a byte of a line end before a head, or finds that the head begins.
-    fn take_blank(&mut self, byte: u8) -> (usize, Event) {
+    fn take_blank(&mut self, shared: &mut Shared, byte: u8) -> (usize, Event) {
         let Stage::Start { blank_bytes, after_cr } = &mut self.stage else {
             unreachable!("only ever called before a head");
         };
-        match byte {
-            b'\n' | b'\r' if *blank_bytes == BLANK_BYTES_MAX => (1, MALFORMED),
+        let rule = match byte {
+            b'\n' | b'\r' if *blank_bytes == BLANK_BYTES_MAX => {
+                "more than 8 bytes of line ends stand before its status line"
+            }
             b'\n' | b'\r' if !*after_cr || byte == b'\n' => {
                 *blank_bytes += 1;
                 *after_cr = byte == b'\r';
-                (1, Event::More)
+                return (1, Event::More);
             }
-            _ if *after_cr => (1, MALFORMED),
+            _ if *after_cr => "a CR without its LF stands before its status line",
             _ => {
                 self.stage = Stage::Head;
-                (0, Event::More)
+                return (0, Event::More);
             }
-        }
+        };
+        let fault = Fault { kind: Kind::Malformed, place: Place::Whole, bytes: &[], rule };
+        (1, shared.refuse(fault))
     }
 
     /// Takes bytes of a head. They are copied only where its end is not among them.
-    fn take_head(&mut self, heads: &mut Heads, bytes: &[u8]) -> (usize, Event) {
+    fn take_head(&mut self, shared: &mut Shared, bytes: &[u8]) -> (usize, Event) {
         let before = self.split.len();
         if before == 0 {
             return match head::search(bytes, 0) {
-                Search::Found(end) => (end, self.after_whole_head(heads.meaning(&bytes[..end]))),
-                Search::Broken(taken, kind) => (taken, Event::Broken(kind)),
+                Search::Found(end) => match shared.heads.meaning(&bytes[..end]) {
+                    Ok(meaning) => (end, self.after_head(shared, meaning)),
+                    Err(fault) => (end, shared.refuse(fault)),
+                },
+                Search::Broken(taken, fault) => (taken, shared.refuse(fault)),
                 Search::More => {
                     self.split.extend_from_slice(bytes);
                     (bytes.len(), Event::More)
@@ -231,12 +258,14 @@ impl Http1 {
         let taken = bytes.len().min(SPLIT_STEP_BYTES);
         self.split.extend_from_slice(&bytes[..taken]);
         match head::search(&self.split, before) {
-            Search::Found(end) => {
-                let meaning = heads.meaning(&self.split[..end]);
-                self.forget_split();
-                (end - before, self.after_whole_head(meaning))
-            }
-            Search::Broken(end, kind) => (end - before, Event::Broken(kind)),
+            Search::Found(end) => match shared.heads.meaning(&self.split[..end]) {
+                Ok(meaning) => {
+                    self.forget_split();
+                    (end - before, self.after_head(shared, meaning))
+                }
+                Err(fault) => (end - before, shared.refuse(fault)),
+            },
+            Search::Broken(end, fault) => (end - before, shared.refuse(fault)),
             Search::More => (taken, Event::More),
         }
     }
@@ -246,16 +275,10 @@ impl Http1 {
         self.split.shrink_to(SPLIT_BYTES_KEPT);
     }
 
-    fn after_whole_head(&mut self, meaning: Result<Meaning, Kind>) -> Event {
-        match meaning {
-            Ok(meaning) => self.after_head(meaning),
-            Err(kind) => Event::Broken(kind),
-        }
-    }
-
     /// Turns to what comes after a head.
-    fn after_head(&mut self, meaning: Meaning) -> Event {
+    fn after_head(&mut self, shared: &mut Shared, meaning: Meaning) -> Event {
         (self.status, self.next) = (meaning.status, meaning.next);
+        shared.remarks.overruled_lengths += u64::from(meaning.overruled);
         self.stage = match meaning.framing {
             Framing::Interim => AT_START,
             Framing::Empty => return self.whole(),
@@ -266,21 +289,11 @@ impl Http1 {
         Event::More
     }
 
-    fn after_body_bytes(&mut self, stand: Stand) -> Event {
-        match stand {
-            Stand::More => Event::More,
-            Stand::Whole => self.whole(),
-            Stand::Broken(kind) => Event::Broken(kind),
-        }
-    }
-
     fn whole(&mut self) -> Event {
         self.stage = AT_START;
         done(self.status, self.next)
     }
 }
-
-const MALFORMED: Event = Event::Broken(Kind::Malformed);
 
 /// A whole answer, wanted where its status is that of a success or a redirection.
 #[inline]

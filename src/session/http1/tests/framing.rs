@@ -1,6 +1,7 @@
 //! Where an answer ends and what it comes to, rule by rule.
 
-use super::check;
+use super::{Http1, check, play, shared, word};
+use crate::session::Session;
 
 type Case<'a> = (&'a str, &'a str, String, &'a [&'a str]);
 
@@ -138,11 +139,32 @@ fn transfer_codings() {
             &["200"],
         ),
         ok("another is the last", "Transfer-Encoding: chunked, gzip", "0\r\n\r\n|@", &["200 last"]),
-        ok("another alone", "Transfer-Encoding: identity", "abc|@", &["200 last"]),
+        ok("another alone", "Transfer-Encoding: gzip", "abc|@", &["200 last"]),
         ok("none", "Transfer-Encoding:", "abc|@", &["200 last"]),
+        ok("none, by its old name", "Transfer-Encoding: Identity", "abc|@", &["200 last"]),
+        ok(
+            "none, beside a length",
+            "Transfer-Encoding: identity;Content-Length: 1",
+            "a|",
+            &["200"],
+        ),
+        ok("none behind chunked", "Transfer-Encoding: chunked, identity", chunks, &["200"]),
+        ok("none with a parameter", "Transfer-Encoding: identity;a", "|", &["malformed"]),
         ok("a name that contains it", "Transfer-Encoding: xchunked", "abc|@", &["200 last"]),
-        ok("with a length", "Transfer-Encoding: chunked;Content-Length: 5", "|", &["malformed"]),
-        ok("a length with it", "Content-Length: 5;Transfer-Encoding: gzip", "|", &["malformed"]),
+        ok("with a length", "Transfer-Encoding: chunked;Content-Length: 5", chunks, &["200 last"]),
+        ok(
+            "a length before",
+            "Content-Length: 0;Transfer-Encoding: chunked",
+            chunks,
+            &["200 last"],
+        ),
+        ok("no length", "Transfer-Encoding: chunked;Content-Length: x", "|", &["malformed"]),
+        ok(
+            "another and a length",
+            "Content-Length: 5;Transfer-Encoding: gzip",
+            "|",
+            &["malformed"],
+        ),
         (
             "parameters",
             "GET",
@@ -155,8 +177,104 @@ fn transfer_codings() {
             "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n|0\r\n\r\n".into(),
             &["malformed"],
         ),
-        ok("a space before the colon", "Transfer-Encoding : chunked", "|", &["malformed"]),
     ]);
+}
+
+#[test]
+fn what_frames_an_answer_is_taken_strictly() {
+    for field in [
+        "Transfer-Encoding : chunked",
+        "Content-Length\t: 0",
+        "Connection : close",
+        " Content-Length: 0",
+        "\u{b}Content-Length: 0",
+        "Content-\rLength: 0",
+        "(connection): close",
+        "Content-Length: 0\r",
+        "Content-Length:\u{b}0",
+        "Transfer-Encoding: chunked\u{7f}",
+        "Connection: close\rx",
+    ] {
+        let (_, method, marked, expected) = ok(field, field, "|", &["malformed"]);
+        check(field, method, &marked, expected);
+    }
+    // What the status rules out is looked at for its form only.
+    check("HEAD", "HEAD", "HTTP/1.1 200 O\r\nContent-Length : x\r\n\r\n|", &["malformed"]);
+}
+
+#[test]
+fn what_does_not_frame_an_answer_is_nobodys_business() {
+    let fields = "X-Flag : true;: a;A: b\rc;\u{1}(x y): \u{b}\u{7f};X-Content-Length : 9;\
+                  Content-Length-X : 9;Cönnection: close;Content_Length: 9";
+    check_all(&[
+        ok("odd fields", &format!("{fields};Content-Length: 2"), "ok|", &["200"]),
+        ok("the first one begins with a blank", " A: b;Content-Length: 2", "ok|", &["200"]),
+        ok("a name of nothing but a fold", "A: b;\t:;Content-Length: 2", "ok|", &["200"]),
+        ("a CR in the reason", "GET", "HTTP/1.1 204\rNo\r\n\r\n|".into(), &["204"]),
+    ]);
+}
+
+#[test]
+fn what_is_refused_is_said_with_its_line_and_its_rule() {
+    let head = |rest: &str| format!("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n{rest}\r\n\r\n");
+    let chunks = |rest: &str| head("Transfer-Encoding: chunked") + rest;
+    let after_one = |rest: &str| head("Content-Length: 1") + "x" + rest;
+    for (bytes, expected) in [
+        (head("X-Ver 7"), "line 4 of the head, \"X-Ver 7\": a header line needs a colon"),
+        (head("X\r\n : y"), "line 4 of the head, \"X\": a header line needs a colon"),
+        (head("X: \x1b[2J\0"), "line 4 of the head, \"X: \\x1b[2J\\x00\": a head has no NUL bytes"),
+        (
+            head("Content-Length : 1"),
+            "line 4 of the head, \"Content-Length : 1\": the name of this",
+        ),
+        (
+            head("Content-Length: 1\r\nB: c\r\ncontent-length: 2"),
+            "line 6 of the head, \"content-len",
+        ),
+        (head("Content-Length: -1"), "line 4 of the head, \"Content-Length: -1\": a length is"),
+        (
+            head("Transfer-Encoding: chunked;a"),
+            "line 4 of the head, \"Transfer-Encoding: chunked;a\": c",
+        ),
+        ("HTTP/2 200\r\n\r\n".into(), "line 1 of the head, \"HTTP/2 200\": the version is"),
+        ("HTTP/1.1 20 O\r\n\r\n".into(), "line 1 of the head, \"HTTP/1.1 20 O\": a status is"),
+        (
+            "220 smtp\r\n".into(),
+            "an answer starts with \"220 smtp\", and that is not HTTP: is this the \
+                                 right port?",
+        ),
+        (
+            after_one("y"),
+            "an answer starts with \"y\", and that is not HTTP: is the answer before it",
+        ),
+        (chunks("1\r\nab\r\n"), "in the chunked body, at \"b\": a line end follows the data"),
+        (chunks("g\r\n"), "in the chunked body, at \"g\": a chunk starts with its size"),
+        ("\r\r".into(), "a CR without its LF stands before its status line"),
+    ] {
+        let mut worker = shared("GET");
+        let events = play(&mut worker, [bytes.as_bytes()], false, false);
+        assert_eq!(word(events.last().unwrap().1), "malformed", "{bytes:?}");
+        let detail = Http1::remarks(&worker).malformed.expect("the first fault");
+        assert!(detail.starts_with(expected), "{detail}");
+        // A head that comes in pieces is refused in the same words.
+        if expected.contains("of the head") && !expected.contains("line 1 ") {
+            let mut other = shared("GET");
+            play(&mut other, bytes.as_bytes().chunks(1), false, false);
+            assert_eq!(Http1::remarks(&other).malformed, Some(detail));
+        }
+    }
+}
+
+#[test]
+fn lengths_that_do_not_count_are_counted() {
+    let mut shared = shared("GET");
+    let both = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n";
+    for head in ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 Well\r\n"] {
+        play(&mut shared, [(head.to_owned() + both).as_bytes()], false, false);
+    }
+    let alone = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    play(&mut shared, [&alone[..]], false, false);
+    assert_eq!(Http1::remarks(&shared).overruled_lengths, 3);
 }
 
 #[test]
@@ -239,12 +357,11 @@ fn forms_of_a_head() {
         ),
         ("a CR alone before", "\rH|TTP/1.1 200 OK\r\n\r\n".into(), &["malformed"]),
         ("two CR before", "\r\r|\n".into(), &["malformed"]),
-        ("a first line folded", format!("HTTP/1.1 200 OK\r\n A: b\r\n{tail}"), &["malformed"]),
+        ("a first line folded", format!("HTTP/1.1 200 OK\r\n A b\r\n{tail}"), &["malformed"]),
         ("a line without a colon", format!("HTTP/1.1 200 OK\r\nA\r\n{tail}"), &["malformed"]),
-        ("a line without a name", format!("HTTP/1.1 200 OK\r\n: a\r\n{tail}"), &["malformed"]),
+        ("a colon in its fold", format!("HTTP/1.1 200 OK\r\nA\r\n : b\r\n{tail}"), &["malformed"]),
         ("a NUL", format!("HTTP/1.1 200 OK\r\nA: \0\r\n{tail}"), &["malformed"]),
-        ("a CR alone in a field", format!("HTTP/1.1 200 OK\r\nA: b\rc\r\n{tail}"), &["malformed"]),
-        ("a CR alone in the reason", format!("HTTP/1.1 200\rOK\r\n{tail}"), &["malformed"]),
+        ("a NUL in the reason", format!("HTTP/1.1 200 \0\r\n{tail}"), &["malformed"]),
         ("half a head", "HTTP/1.1 200 OK\r\nA: b\r\n".into(), &["more"]),
         ("half a head and the close", "HTTP/1.1 200 OK\r\nA: b\r\n|@".into(), &["eof"]),
         ("nothing and the close", "|@".into(), &["eof"]),

@@ -35,6 +35,33 @@ fn the_largest_head() {
 }
 
 #[test]
+fn a_limit_is_named_by_what_met_it() {
+    let (head, chunked) =
+        ("HTTP/1.1 200 OK\r\nA: ", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (front, expected) in [
+        (head.to_owned(), "its head is larger than 256 KiB"),
+        (format!("{chunked}1;"), "the size line of a chunk is larger than 4 KiB"),
+        (format!("{chunked}0\r\nA: "), "its trailers are larger than 64 KiB"),
+    ] {
+        let mut shared = shared("GET");
+        let bytes = front + &"x".repeat(head::HEAD_BYTES_MAX);
+        play(&mut shared, [bytes.as_bytes()], false, false);
+        assert_eq!(Http1::remarks(&shared).too_large.as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn fields_are_not_counted() {
+    let fields = "a:\n".repeat(80_000);
+    let whole = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 1\r\n\r\nx");
+    let events = play_large(whole.as_bytes(), &[100_000]);
+    assert_eq!(
+        (events.len(), events[0].0, word(events[0].1)),
+        (1, whole.len() as u64, "200".into())
+    );
+}
+
+#[test]
 fn the_largest_lines_around_chunks() {
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (front, back, max, end) in [
@@ -71,7 +98,7 @@ fn a_dripping_head_costs_linear_work() {
 fn the_memory_of_a_large_split_head_is_given_back() {
     let mut shared = shared("GET");
     let mut session = Http1::new(&shared);
-    let head = head_of(60_000);
+    let head = head_of(head::HEAD_BYTES_MAX);
     for piece in head.chunks(1_400) {
         session.received(&mut shared, piece);
     }

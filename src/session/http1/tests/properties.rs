@@ -1,7 +1,9 @@
 //! What holds for any bytes, cut anywhere.
 
-use super::{play, shared, word};
-use crate::session::http1::head;
+use super::{Http1, play, shared, word};
+use crate::session::Session;
+use crate::session::http1::request::Asked;
+use crate::session::http1::{framing, head};
 use proptest::prelude::*;
 
 /// A usual answer, changed in a few places: most of what comes of it is nearly right.
@@ -26,8 +28,12 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
         "\0",
         "\u{80}",
         "close",
+        "X-Flag : true\r\n",
+        "X-Ver 7\r\n",
         "Content-Length: 3\r\n",
+        "Content-Length : 3\r\n",
         "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
         "HTTP/1.1 200 OK\r\n",
         "",
     ]);
@@ -108,15 +114,34 @@ proptest! {
         prop_assert_eq!(play(&mut shared("GET"), cut(&bytes, &cuts), true, true), whole);
     }
 
-    /// httparse and the search agree on where a head ends, or httparse finds fault with it.
+    #[test]
+    fn a_refusal_has_words_that_steer_no_terminal(bytes in mutated(), cuts in cuts()) {
+        let mut shared = shared("GET");
+        let events = play(&mut shared, cut(&bytes, &cuts), false, false);
+        let refused = events.last().is_some_and(|&(_, event)| word(event) == "malformed");
+        let detail = Http1::remarks(&shared).malformed;
+        prop_assert_eq!(detail.is_some(), refused);
+        prop_assert!(detail.is_none_or(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~'))));
+    }
+
+    /// httparse and the search agree on where a head ends, or httparse finds fault with it; and
+    /// what it finds none with has its status here, or is at fault in a field that frames.
     #[test]
     fn a_head_ends_where_the_parser_says(bytes in mutated()) {
         if let head::Search::Found(end) = head::search(&bytes, 0) {
             let mut fields = [httparse::EMPTY_HEADER; 64];
+            let mut response = httparse::Response::new(&mut fields);
             let mut config = httparse::ParserConfig::default();
             config.allow_obsolete_multiline_headers_in_responses(true);
-            let parsed = config.parse_response(&mut httparse::Response::new(&mut fields), &bytes);
-            prop_assert!(parsed.is_err() || parsed == Ok(httparse::Status::Complete(end)));
+            let Ok(parsed) = config.parse_response(&mut response, &bytes) else { return Ok(()) };
+            prop_assert_eq!(parsed, httparse::Status::Complete(end));
+            let framing = ["content-length", "transfer-encoding"];
+            let frames =
+                |name: &str| framing.iter().any(|known| name.eq_ignore_ascii_case(known));
+            match framing::meaning(&bytes[..end], Asked::Content) {
+                Ok(meaning) => prop_assert_eq!(Some(meaning.status), response.code),
+                Err(_) => prop_assert!(response.headers.iter().any(|field| frames(field.name))),
+            }
         }
     }
 
