@@ -3,6 +3,7 @@
 
 use crate::cli::Cli;
 use crate::connection::CloseMode;
+use crate::driver::EngineChoice;
 use crate::pace::schedule::Arrivals;
 use crate::plan::UsageError;
 use clap::{Command, CommandFactory};
@@ -24,10 +25,12 @@ pub fn completions(shell: Shell) -> String {
 fn with_values() -> Command {
     let modes = [CloseMode::Server, CloseMode::Client, CloseMode::Rst].map(CloseMode::name);
     let arrivals = [Arrivals::Constant, Arrivals::Poisson].map(Arrivals::name);
+    let engines = EngineChoice::ALL.map(EngineChoice::name);
     let offer = |command: Command| {
         command
             .mut_arg("close", |argument| argument.value_parser(modes))
             .mut_arg("arrivals", |argument| argument.value_parser(arrivals))
+            .mut_arg("engine", |argument| argument.value_parser(engines))
     };
     ["search", "doctor", "compare"]
         .into_iter()
@@ -100,7 +103,11 @@ mod tests {
     #[test]
     fn every_flag_and_command_is_completed() {
         let all = Cli::command();
-        assert!(completions(Shell::Bash).contains("server client rst"));
+        // Of a run, a search, the doctor and a comparison.
+        for values in ["server client rst", "constant poisson", "auto io_uring epoll"] {
+            assert_eq!(completions(Shell::Bash).matches(values).count() % 4, 0, "{values}");
+            assert!(completions(Shell::Bash).contains(values), "{values}");
+        }
         for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
             let script = completions(shell);
             for flag in flags(&all) {

@@ -35,6 +35,9 @@ const RECEIVE_BYTES_PER_ANSWER: usize = 512;
 /// All the requests of a pipelined batch lie in memory side by side.
 const BATCH_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Slots are numbered within a thread.
+const CONNECTIONS_MAX: u32 = 16_777_216;
+
 /// The kernel gives no higher number to a process (`PID_MAX_LIMIT`).
 const PID_MAX: u32 = 4_194_304;
 
@@ -59,7 +62,7 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The target; `None` for the bundled server.
     pub endpoint: Option<Endpoint>,
-    /// Concurrent connections over all threads.
+    /// Concurrent connections over all threads: never more than there are requests for.
     pub connections: u32,
     /// Worker threads, when they were given.
     pub threads: Option<u32>,
@@ -119,7 +122,7 @@ impl Plan {
             "--requests-per-connection",
             cli.requests_per_connection.as_deref(),
         )?;
-        let reuse = cli.keepalive || pipeline.is_some_and(|depth| depth > 1);
+        let reuse = cli.keepalive || pipeline.is_some();
         let requests_per_connection = match per_connection {
             None if reuse => None,
             None => Some(1),
@@ -140,6 +143,8 @@ impl Plan {
             })
         };
         let connections = parse::count("--connections", &cli.connections)?;
+        let connections = parse::within_u32("--connections", connections, CONNECTIONS_MAX)?;
+        let useful = useful_connections(connections, requests, &pacing);
         let threads = parse::optional_count("--threads", cli.threads.as_deref())?;
         let threads = threads.map(|n| parse::within_u32("--threads", n, 4096)).transpose()?;
         let watch_pid = parse::optional_count("--watch-pid", cli.watch_pid.as_deref())?;
@@ -155,7 +160,7 @@ impl Plan {
             command: redaction::command(command, cli),
             notes: sent_as.map(|note| escape(&note)).into_iter().chain(close_note).collect(),
             endpoint,
-            connections: parse::within_u32("--connections", connections, 16_777_216)?,
+            connections: useful,
             threads,
             duration: duration.or(pacing.stages_duration()),
             requests,
@@ -282,6 +287,13 @@ impl Plan {
         }
         options
     }
+}
+
+/// How many of the connections have a request to carry: with `-n 10`, the 11th would never be
+/// opened. A warm-up has no limit of requests, and uses all of them.
+fn useful_connections(connections: u32, requests: Option<u64>, pacing: &Pacing) -> u32 {
+    let limit = requests.filter(|_| pacing.warmup.is_zero());
+    limit.map_or(connections, |limit| u64::from(connections).min(limit) as u32)
 }
 
 /// Who keeps TIME_WAIT under a policy.

@@ -22,7 +22,7 @@ fn reuse_follows_from_three_flags() {
     let cases: [(&[&str], Option<u64>, u32); 6] = [
         (&["-k"], None, 1),
         (&["-p", "16"], None, 16),
-        (&["-p", "1"], Some(1), 1),
+        (&["-p", "1"], None, 1),
         (&["-r", "100"], Some(100), 1),
         (&["-k", "-r", "100"], Some(100), 1),
         (&["-r", "100", "-p", "8"], Some(100), 8),
@@ -42,6 +42,20 @@ fn a_number_of_requests_lifts_the_limit_of_time() {
     assert_eq!(plan(&["-n", "10k"]).unwrap().duration, None);
     let both = plan(&["-n", "5", "-d", "2m"]).unwrap();
     assert_eq!((both.requests, both.duration), (Some(5), Some(Duration::from_secs(120))));
+}
+
+#[test]
+fn no_more_connections_than_there_are_requests_for() {
+    for (arguments, connections) in [
+        ("-n 1 -c 100000", 1),
+        ("-n 100 -c 100", 100),
+        ("-n 10 -d 1s", 10),
+        ("-n 10 -c 100 -w 1s", 100),
+        ("-c 100", 100),
+    ] {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        assert_eq!(plan(&arguments).unwrap().connections, connections, "{arguments:?}");
+    }
 }
 
 #[test]

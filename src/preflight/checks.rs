@@ -2,7 +2,7 @@
 //! [`super::host`].
 
 use super::Refusal;
-use super::descriptors;
+use super::descriptors::{self, Needed};
 use super::host::HostFacts;
 use crate::connection::{CloseMode, Policy};
 use crate::driver::Engine;
@@ -157,12 +157,12 @@ pub fn refuse(checks: &[Check]) -> Result<(), Refusal> {
 }
 
 fn files_of_process(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    let needed = descriptors::needed(need.connections, need.threads, need.engine, need.bundled);
-    let refused = descriptors::check(needed, host.descriptors, need.connections).err();
+    let needed = Needed::by(need.connections, need.threads, need.engine, need.bundled);
+    let refused = descriptors::check(needed, host.descriptors).err();
     Some(Check {
         knob: "nofile",
         current: count(host.descriptors),
-        needed: count(needed),
+        needed: count(needed.limit()),
         verdict: if refused.is_some() { Verdict::Prevents } else { Verdict::Fits },
         why: refused
             .as_ref()

@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::plan::CpuChoice;
+use crate::report::console::format::counted;
 
 /// The processors of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +51,17 @@ impl Cpus {
         let usable = self.parallelism.min(self.allowed.len().max(1));
         let server_threads = if bundled_server { (usable / 2).max(1) } else { 0 };
         let share = usable.saturating_sub(server_threads).max(1);
+        let asked = threads.is_some();
         let wanted = threads.unwrap_or(match choice {
             CpuChoice::List(list) => list.len() as u32,
             _ => share as u32,
         });
         let threads = wanted.min(connections);
         let mut notes = Vec::new();
-        if threads < wanted {
-            notes.push(format!("{connections} connections: {threads} threads instead of {wanted}"));
+        if threads < wanted && asked {
+            let (few, most) =
+                (counted(threads.into(), "thread"), counted(connections.into(), "connection"));
+            notes.push(format!("{most}: {few} instead of {wanted}"));
         }
         // The bundled server gets the first CPUs and the workers those behind, so that with one
         // CPU both share it.
@@ -146,6 +150,8 @@ mod tests {
         let placement = cpus(8, 8).place(Some(4), 3, &CpuChoice::Auto, false).unwrap();
         assert_eq!(placement.threads, 3);
         assert_eq!(placement.notes, ["3 connections: 3 threads instead of 4"]);
+        let placement = cpus(8, 8).place(None, 1, &CpuChoice::Auto, false).unwrap();
+        assert_eq!((placement.threads, placement.notes.len()), (1, 0), "nobody asked for eight");
     }
 
     #[test]

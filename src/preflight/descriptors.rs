@@ -6,6 +6,7 @@
 use super::Refusal;
 use crate::driver::Engine;
 use crate::driver::uring::Tier;
+use crate::report::console::format::{count, counted};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Standard streams, one ring or epoll instance a thread, the bundled server's own, files being written.
@@ -20,18 +21,53 @@ pub fn raise_limit() -> u64 {
     }
 }
 
-/// How many descriptors a plan needs at once, in the sense of the limit.
-pub fn needed(connections: u32, threads: u32, engine: Engine, bundled_server: bool) -> u64 {
-    let direct = engine.tier() == Some(Tier::Direct);
-    let own = match direct {
-        true => u64::from(connections.div_ceil(threads.max(1))),
-        false => u64::from(connections) + u64::from(threads),
-    };
-    // The bundled server has the other end of every connection, in the same process.
-    let served = if bundled_server { u64::from(connections) } else { 0 };
-    match direct {
-        true => own.max(served) + BESIDE_CONNECTIONS,
-        false => own + served + BESIDE_CONNECTIONS,
+/// What a plan needs of the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needed {
+    connections: u32,
+    threads: u32,
+    /// The largest table of direct descriptors, which the limit bounds by itself; 0 without one.
+    table: u64,
+    /// How many plain descriptors are open at once.
+    plain: u64,
+}
+
+impl Needed {
+    /// What these connections need. The bundled server has the other end of every one of them, in
+    /// the same process.
+    pub fn by(connections: u32, threads: u32, engine: Engine, bundled_server: bool) -> Needed {
+        let direct = engine.tier() == Some(Tier::Direct);
+        let ends = u64::from(!direct) + u64::from(bundled_server);
+        Needed {
+            connections,
+            threads,
+            table: if direct { u64::from(connections.div_ceil(threads.max(1))) } else { 0 },
+            plain: u64::from(connections) * ends + u64::from(threads) + BESIDE_CONNECTIONS,
+        }
+    }
+
+    /// The limit that suffices.
+    pub fn limit(self) -> u64 {
+        self.table.max(self.plain)
+    }
+
+    /// Where the number comes from.
+    fn how(self) -> String {
+        let Needed { connections, threads, table, plain } = self;
+        let of_each = plain - u64::from(threads) - BESIDE_CONNECTIONS;
+        let threads = counted(threads.into(), "thread");
+        if table >= plain {
+            return format!(
+                "each of {threads} has a table of {} for its share of the connections",
+                count(table)
+            );
+        }
+        let ends = match of_each > connections.into() {
+            true => "both ends of every connection, as the server is the bundled one",
+            false if table > 0 => "the bundled server's end of every connection",
+            false => "every connection",
+        };
+        format!("one for {ends}, one for each of {threads} and {BESIDE_CONNECTIONS} for files")
     }
 }
 
@@ -39,16 +75,21 @@ pub fn needed(connections: u32, threads: u32, engine: Engine, bundled_server: bo
 ///
 /// # Errors
 /// The number needed, the number allowed and the cure.
-pub fn check(needed: u64, allowed: u64, connections: u32) -> Result<(), Refusal> {
-    if needed <= allowed {
+pub fn check(needed: Needed, allowed: u64) -> Result<(), Refusal> {
+    let limit = needed.limit();
+    if limit <= allowed {
         return Ok(());
     }
     Err(Refusal {
         what: format!(
-            "{connections} connections need {needed} file descriptors, and {allowed} are allowed"
+            "{} connections need {} file descriptors, and {} are allowed: {}",
+            count(needed.connections.into()),
+            count(limit),
+            count(allowed),
+            needed.how()
         ),
         cure: format!(
-            "ulimit -Hn {needed} as root (or LimitNOFILE= in a unit, nofile in limits.conf), or \
+            "ulimit -Hn {limit} as root (or LimitNOFILE= in a unit, nofile in limits.conf), or \
              fewer connections (-c)"
         ),
     })
@@ -59,22 +100,53 @@ mod tests {
     use super::*;
     use crate::driver::uring::Features;
 
-    #[test]
-    fn direct_descriptors_count_for_each_ring_and_plain_ones_in_all() {
-        let ring = |tier| Engine::IoUring(Features { tier, ..Features::best() });
-        assert_eq!(needed(10_000, 2, ring(Tier::Direct), false), 5_000 + 32);
-        assert_eq!(needed(10_000, 2, ring(Tier::Plain), false), 10_002 + 32);
-        assert_eq!(needed(10_000, 2, Engine::Epoll, false), 10_002 + 32);
-        assert_eq!(needed(10_000, 2, ring(Tier::Direct), true), 10_000 + 32);
-        assert_eq!(needed(10_000, 1, ring(Tier::Basic), true), 20_001 + 32);
-        assert_eq!(needed(10_000, 1, Engine::Epoll, true), 20_001 + 32);
+    fn ring(tier: Tier) -> Engine {
+        Engine::IoUring(Features { tier, ..Features::best() })
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_with_both_numbers_and_the_cure() {
-        assert_eq!(check(100, 100, 60), Ok(()));
-        let refusal = check(101, 100, 60).unwrap_err().to_string();
-        assert!(refusal.contains("need 101") && refusal.contains("100 are allowed"), "{refusal}");
-        assert!(refusal.contains("ulimit -Hn 101"), "{refusal}");
+    fn direct_descriptors_count_for_each_ring_and_plain_ones_in_all() {
+        let limit = |threads, engine, bundled| Needed::by(10_000, threads, engine, bundled).limit();
+        assert_eq!(limit(2, ring(Tier::Direct), false), 5_000);
+        assert_eq!(limit(2, ring(Tier::Plain), false), 10_002 + 32);
+        assert_eq!(limit(2, Engine::Epoll, false), 10_002 + 32);
+        assert_eq!(limit(2, ring(Tier::Direct), true), 10_002 + 32);
+        assert_eq!(limit(1, ring(Tier::Basic), true), 20_001 + 32);
+        assert_eq!(limit(1, Engine::Epoll, true), 20_001 + 32);
+        // A few connections need no less than the rest does.
+        assert_eq!(Needed::by(1, 1, ring(Tier::Direct), false).limit(), 33);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_numbers_that_can_be_followed() {
+        let refused = |engine, bundled| {
+            let needed = Needed::by(100_000, 2, engine, bundled);
+            assert_eq!(check(needed, needed.limit()), Ok(()));
+            check(needed, 20_000).unwrap_err().to_string()
+        };
+        for (text, number, how) in [
+            (
+                refused(ring(Tier::Direct), false),
+                "50,000",
+                "each of 2 threads has a table of 50,000 for its share of the connections",
+            ),
+            (
+                refused(Engine::Epoll, false),
+                "100,034",
+                "one for every connection, one for each of 2 threads and 32 for files",
+            ),
+            (
+                refused(ring(Tier::Direct), true),
+                "100,034",
+                "one for the bundled server's end of every connection, one for each",
+            ),
+            (refused(Engine::Epoll, true), "200,034", "one for both ends of every connection"),
+        ] {
+            let what = format!(
+                "100,000 connections need {number} file descriptors, and 20,000 are allowed: {how}"
+            );
+            assert!(text.starts_with(&what), "{text}");
+            assert!(text.contains(&format!("ulimit -Hn {}", number.replace(',', ""))), "{text}");
+        }
     }
 }
