@@ -419,7 +419,7 @@ pub(super) mod tests {
     pub(in crate::report) fn error(phase: &'static str, kind: &str, count: u64) -> Error {
         let (first_s, last_s) = (0.1, 0.2);
         let (phase, kind) = (phase.into(), kind.to_owned());
-        Error { phase, kind, count, first_s, last_s, advice: String::new() }
+        Error { phase, kind, count, first_s, last_s, detail: None, advice: String::new() }
     }
 
     #[test]
