@@ -76,11 +76,7 @@ fn numbers(report: &Report) -> String {
     ];
     of_requests.extend(headline::resent(requests.resent));
     let mut rows = vec![
-        vec![
-            "requests".into(),
-            strong_rate(report.rate.requests_per_s),
-            cell_of(&of_requests),
-        ],
+        vec!["requests".into(), strong_rate(report.rate.requests_per_s), cell_of(&of_requests)],
         vec![
             "connections".into(),
             strong_rate(report.rate.connections_per_s),
