@@ -69,6 +69,10 @@ fn tune_behind(script: &str, state: &StateDirectory, arguments: &[&str]) -> Outp
     shell.stdin(Stdio::null()).output().expect("unshare")
 }
 
+fn own(values: [&str; 3]) -> Vec<String> {
+    values.map(str::to_owned).to_vec()
+}
+
 fn with_knobs(action: &'static str) -> Vec<&'static str> {
     let flags = KNOBS.iter().flat_map(|name| ["--knob", name]);
     [action].into_iter().chain(flags).collect()
@@ -110,6 +114,38 @@ fn settings_are_applied_and_put_back_to_the_byte() {
         let again = tune(&state, &["revert"]);
         assert_eq!(again.status.code(), Some(1));
         assert!(text(&again.stderr).contains("nothing to revert"), "{}", text(&again.stderr));
+    });
+}
+
+#[test]
+fn a_record_that_root_has_not_written_is_not_believed() {
+    const FORWARD: &str = "net.ipv4.ip_forward";
+    isolated(&[], |namespace| {
+        let state = StateDirectory::new("forged");
+        usual(namespace);
+        assert_eq!(tune(&state, &with_knobs("apply")).status.code(), Some(0));
+        let (forward, path) = (namespace.get(FORWARD), state.0.join("tune.json"));
+        let refused = |why: &str| {
+            let refused = tune(&state, &["revert"]);
+            let told = text(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(1), "{told}");
+            assert!(told.contains(why) && told.contains("\n  cure: "), "{told}");
+            assert_eq!(
+                (values(namespace), namespace.get(FORWARD)),
+                (own(TARGETS), forward.clone())
+            );
+        };
+        let record = std::fs::read_to_string(&path).expect("a record");
+        let forged = record.replace(KNOBS[2], FORWARD).replace("\"4096\"", "\"1\"");
+        std::fs::write(&path, forged).expect("written");
+        refused("tune.json: it names \"net.ipv4.ip_forward\"");
+        std::fs::write(&path, record).expect("written");
+        let mode = |mode| std::fs::set_permissions(&state.0, Permissions::from_mode(mode));
+        mode(0o777).expect("set");
+        refused("can be written by others (mode 0777)");
+        mode(0o755).expect("set");
+        assert_eq!(tune(&state, &["revert"]).status.code(), Some(0));
+        assert_eq!(values(namespace), BEFORE);
     });
 }
 

@@ -184,9 +184,9 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> F
 pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> {
     permitted(system, "revert")?;
     let nothing = || nothing(store, "revert");
-    load(store)?.ok_or_else(nothing)?;
+    store.load()?.ok_or_else(nothing)?;
     let _lock = lock(store)?;
-    let state = load(store)?.ok_or_else(nothing)?;
+    let state = store.load()?.ok_or_else(nothing)?;
     revertible(system, store, &state)?;
     let (mut restored, mut stuck) = (Vec::new(), Vec::new());
     for change in state.changes.iter().rev() {
@@ -220,9 +220,9 @@ pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> 
 pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
     permitted(system, "revert --forget")?;
     let nothing = || nothing(store, "forget");
-    load(store)?.ok_or_else(nothing)?;
+    store.load()?.ok_or_else(nothing)?;
     let _lock = lock(store)?;
-    let state = load(store)?.ok_or_else(nothing)?;
+    let state = store.load()?.ok_or_else(nothing)?;
     if elsewhere(system, &state).map_err(no_proc)?.is_none() {
         return Err(Refusal {
             what: format!(
@@ -312,7 +312,7 @@ fn writable(system: &System, changes: &[Change]) -> Result<(), Refusal> {
 
 /// Refuses to apply over what is applied.
 fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
-    let Some(state) = load(store)? else { return Ok(()) };
+    let Some(state) = store.load()? else { return Ok(()) };
     let flag = store.as_flag();
     let since = super::show::time(state.applied_at_s);
     Err(match elsewhere(system, &state).map_err(no_proc)? {
@@ -375,17 +375,6 @@ fn nothing(store: &Store, verb: &str) -> Refusal {
         what: format!("nothing to {verb}: there is no {}", store.path().display()),
         cure: "--state-dir DIR, if the settings were applied with one".into(),
     }
-}
-
-/// What is recorded.
-///
-/// # Errors
-/// It cannot be read, or is not a record.
-pub(super) fn load(store: &Store) -> Result<Option<State>, Refusal> {
-    store.load().map_err(|error| Refusal {
-        what: format!("cannot read {}: {error}", store.path().display()),
-        cure: "if it was damaged: put back by hand what can be read in it, then remove it".into(),
-    })
 }
 
 fn lock(store: &Store) -> Result<Lock, Refusal> {

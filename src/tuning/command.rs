@@ -184,43 +184,42 @@ fn run_on(
     if let Err(refusal) = checked {
         return refuse(&refusal, USAGE, err);
     }
+    // What was done is known before anything is printed, and stays done whether it is or not.
+    let text = &mut Vec::new();
     let done = match action {
-        Action::Show { selection, explain } => {
-            let recorded = match recorded(system, &store) {
-                Ok(recorded) => recorded,
-                Err(refusal) => return refuse(&refusal, COULD_NOT, err),
-            };
-            // A reader that has gone (`| head`) has read what it wanted.
-            return match show(system, &store, recorded.as_ref(), selection, *explain, style, out) {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    say(err, &format!("ringshot: cannot write what there is to show: {error}"));
-                    COULD_NOT
-                }
-                _ => DONE,
-            };
-        }
-        Action::Apply { selection } => apply(system, &store, selection, out),
-        Action::Revert { forget: false } => revert(system, &store, out),
+        Action::Show { selection, explain } => recorded(system, &store)
+            .map_err(Failure::from)
+            .map(|recorded| {
+                show(system, &store, recorded.as_ref(), selection, *explain, style, text)
+            })
+            .map(|composed| composed.expect("memory takes what is written")),
+        Action::Apply { selection } => apply(system, &store, selection, text),
+        Action::Revert { forget: false } => revert(system, &store, text),
         Action::Revert { forget: true } => {
             apply::forget(system, &store).map_err(Failure::from).map(|()| {
-                say(out, "the record is removed; no setting was changed");
+                say(text, "the record is removed; no setting was changed");
             })
         }
     };
-    match done {
-        Ok(()) => DONE,
-        Err(failure) => {
-            for change in &failure.written {
-                say(out, &format!("back: {change}"));
-            }
-            refuse(&failure.refusal, COULD_NOT, err)
+    let written = done.as_ref().err().map_or(&[][..], |failure| &failure.written);
+    written.iter().for_each(|change| say(text, &format!("back: {change}")));
+    let printed = out.write_all(text).and_then(|()| out.flush());
+    let refused = done.err().map(|failure| refuse(&failure.refusal, COULD_NOT, err));
+    match printed {
+        // A reader that has gone (`| head`) has read what it wanted.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(err, &format!("ringshot: cannot write to standard output: {error}"));
+            // What `show` prints is all that it is there for.
+            let shows = matches!(action, Action::Show { .. });
+            refused.unwrap_or(if shows { COULD_NOT } else { DONE })
         }
+        _ => refused.unwrap_or(DONE),
     }
 }
 
 /// What is recorded as applied, and whether that is somewhere else.
 fn recorded(system: &System, store: &Store) -> Result<Option<(State, Option<Elsewhere>)>, Refusal> {
-    let Some(state) = apply::load(store)? else { return Ok(None) };
+    let Some(state) = store.load()? else { return Ok(None) };
     let elsewhere = apply::elsewhere(system, &state).map_err(apply::no_proc)?;
     Ok(Some((state, elsewhere)))
 }
@@ -308,7 +307,6 @@ fn revert(system: &System, store: &Store, out: &mut dyn Write) -> Result<(), Fai
     Ok(())
 }
 
-/// What has been done stays done, whether somebody reads about it or not.
 fn say(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}");
 }

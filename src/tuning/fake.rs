@@ -3,8 +3,9 @@
 use super::state::Store;
 use super::system::System;
 use crate::kernel::sysctl;
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,8 +54,13 @@ impl FakeBox {
     /// Writes a file, and the directories above it.
     pub fn file(&self, path: &str, text: &str) {
         let path = self.root.join(path);
-        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
-        fs::write(path, text).expect("a file");
+        let directory = path.parent().expect("a directory");
+        // Whatever the umask is: what others may write to is not trusted.
+        DirBuilder::new().recursive(true).mode(0o755).create(directory).expect("a directory");
+        let _ = fs::remove_file(&path);
+        let mut file = OpenOptions::new();
+        let file = file.write(true).create_new(true).mode(0o644).open(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
     }
 
     pub fn set(&self, name: &str, value: &str) {

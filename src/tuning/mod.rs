@@ -12,6 +12,9 @@
 //!                                                v
 //!                                      /proc/sys (write, read back)
 //! ```
+//!
+//! What is put back comes from a file, so that file is believed only where nobody but root could
+//! have written it ([`trust`]), and only what the catalogue has.
 
 pub mod apply;
 pub mod catalogue;
@@ -21,6 +24,7 @@ pub mod obsolete;
 pub mod show;
 pub mod state;
 pub mod system;
+pub mod trust;
 
 #[cfg(test)]
 mod fake;

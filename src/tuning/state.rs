@@ -4,10 +4,14 @@
 //! exists from before the first change until after the last one is reverted, so whatever happens
 //! in between, the old values are known.
 
+use super::catalogue::{KnobKind, catalogue, numbers};
+use super::trust;
+use crate::preflight::Refusal;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where the state is kept unless told otherwise.
@@ -62,20 +66,31 @@ impl State {
         State { schema, applied_at_s, profile, network_namespace, boot_id, changes }
     }
 
-    /// Whether everything in it is what [`State::new`] is given: the values will be written by
-    /// root.
-    fn is_sound(&self) -> bool {
-        let name = |name: &str| {
-            let known = name.starts_with("net.") || name.starts_with("fs.");
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c);
-            known && name.chars().all(plain) && !name.contains("..")
+    /// Whether `apply` could have written this: root will write the old values to files of these
+    /// names.
+    ///
+    /// # Errors
+    /// The first thing that it would not have written, as what follows "it".
+    fn check(&self) -> Result<(), String> {
+        if self.schema != SCHEMA {
+            return Err(format!(
+                "has the schema {:?}, and this version reads {SCHEMA}",
+                self.schema
+            ));
+        }
+        let set = |name: &str| {
+            let knob = catalogue().knob(name);
+            knob.is_some_and(|knob| knob.kind == KnobKind::Sysctl && knob.recommended.is_some())
         };
-        let value = |value: &str| super::catalogue::numbers(value).is_some();
-        self.schema == SCHEMA
-            && self
-                .changes
-                .iter()
-                .all(|change| name(&change.name) && value(&change.old) && value(&change.new))
+        for Change { name, old, new } in &self.changes {
+            if !set(name) {
+                return Err(format!("names {name:?}, which is no setting that tune changes"));
+            }
+            if let Some(value) = [old, new].into_iter().find(|value| numbers(value).is_none()) {
+                return Err(format!("has {value:?} as a value of {name}"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,7 +128,8 @@ impl Store {
     /// # Errors
     /// Those of the file system.
     pub fn create(&self) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)
+        // Whatever the umask leaves open: who may write here says what root will write.
+        DirBuilder::new().recursive(true).mode(0o755).create(&self.directory)
     }
 
     /// Keeps others out; `None` when somebody is in.
@@ -133,17 +149,36 @@ impl Store {
     /// What was saved, if anything.
     ///
     /// # Errors
-    /// A file that cannot be read, or that is not a state.
-    pub fn load(&self) -> io::Result<Option<State>> {
-        let text = match fs::read_to_string(self.path()) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+    /// A file that cannot be read, that others could have written, or that is not a state.
+    pub fn load(&self) -> Result<Option<State>, Refusal> {
+        trust::directory(&self.directory)?;
+        let path = self.path();
+        let unread = |why: String| Refusal {
+            what: format!("cannot read {}: {why}", path.display()),
+            cure: "if it was damaged: put back by hand what can be read in it, then remove it"
+                .into(),
         };
-        match serde_json::from_str::<State>(&text) {
-            Ok(state) if state.is_sound() => Ok(Some(state)),
-            Ok(_) => Err(io::Error::new(ErrorKind::InvalidData, "it is not a state of this tool")),
-            Err(error) => Err(io::Error::new(ErrorKind::InvalidData, error)),
+        // Neither through a link nor into a pipe, where it would wait.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                return Err(unread("it is a symbolic link, which is not followed as root".into()));
+            }
+            Err(error) => return Err(unread(error.to_string())),
+        };
+        trust::file(&file, &path)?;
+        let text = io::read_to_string(file).map_err(|error| unread(error.to_string()))?;
+        let state: State =
+            serde_json::from_str(&text).map_err(|error| unread(error.to_string()))?;
+        match state.check() {
+            Ok(()) => Ok(Some(state)),
+            Err(why) => Err(Refusal {
+                what: format!("cannot trust {}: it {why}; nothing was changed", path.display()),
+                cure: "put back by hand what is right in it (sysctl -w NAME=OLD), then remove it"
+                    .into(),
+            }),
         }
     }
 
@@ -157,7 +192,12 @@ impl Store {
         let _ = fs::remove_file(&temporary);
         let mut text = serde_json::to_string_pretty(state).expect("names and values are text");
         text.push('\n');
-        let written = File::create_new(&temporary)
+        let mut new = OpenOptions::new();
+        let written = new
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&temporary)
             .and_then(|mut file| {
                 file.write_all(text.as_bytes())?;
                 file.sync_all()
@@ -190,6 +230,9 @@ impl Store {
 mod tests {
     use super::*;
     use crate::tuning::fake::FakeBox;
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     fn state() -> State {
         let change =
@@ -213,16 +256,119 @@ mod tests {
     fn what_is_not_a_state_is_not_believed() {
         let fake = FakeBox::new(&[]);
         let text = serde_json::to_string(&state()).expect("text");
-        for (from, to) in [
-            ("net.core.somaxconn", "kernel.core_pattern"),
-            ("net.core.somaxconn", "net./../kernel/core_pattern"),
-            ("\"128\"", "\"|/bin/sh\""),
-            ("ringshot.tune/1", "ringshot.tune/2"),
-            ("{", "["),
+        for (from, to, why) in [
+            ("net.core.somaxconn", "kernel.core_pattern", "it names \"kernel.core_pattern\""),
+            ("net.core.somaxconn", "net./../kernel/core_pattern", "it names "),
+            // In the catalogue, and never set.
+            ("net.core.somaxconn", "net.ipv4.tcp_mem", "it names \"net.ipv4.tcp_mem\""),
+            ("net.core.somaxconn", "nofile", "it names \"nofile\""),
+            // A setting, and none of the catalogue.
+            ("net.core.somaxconn", "net.ipv4.ip_forward", "it names \"net.ipv4.ip_forward\""),
+            ("\"128\"", "\"|/bin/sh\"", "it has \"|/bin/sh\" as a value of net.core.somaxconn"),
+            ("ringshot.tune/1", "ringshot.tune/2", "it has the schema \"ringshot.tune/2\""),
+            ("{", "[", "cannot read "),
         ] {
             fake.file("state/tune.json", &text.replace(from, to));
-            let error = fake.store().load().expect_err(to);
-            assert_eq!(error.kind(), ErrorKind::InvalidData, "{to}");
+            let refusal = fake.store().load().expect_err(to);
+            assert!(refusal.what.contains("state/tune.json: "), "{refusal}");
+            assert!(refusal.what.contains(why) && refusal.cure.contains("remove it"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_could_have_written_is_not_believed() {
+        let fake = FakeBox::new(&[]);
+        let (store, directory) = (fake.store(), fake.state_directory());
+        store.create().expect("a directory");
+        store.save(&state()).expect("saved");
+        let refused = |mended: &dyn Fn()| {
+            let refusal = store.load().expect_err("it is not to be trusted");
+            mended();
+            assert_eq!(store.load().expect("a state"), Some(state()), "{refusal}");
+            refusal.to_string()
+        };
+        let mode = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+        };
+        for (path, open, usual) in [
+            (&store.path(), 0o664, 0o644),
+            (&store.path(), 0o646, 0o644),
+            (&directory, 0o775, 0o755),
+            // Sticky is enough on the way, where others have no business in root's directory.
+            (&directory, 0o1777, 0o755),
+            (&fake.root().to_owned(), 0o777, 0o755),
+        ] {
+            mode(path, open);
+            let told = refused(&|| mode(path, usual));
+            let shown = path.display();
+            assert!(told.contains(&format!("{shown} can be written by others (mode {open:04o})")));
+            assert!(told.contains(&format!("chmod go-w {shown}")), "{told}");
+        }
+        mode(fake.root(), 0o1777);
+        assert_eq!(store.load().expect("as below /tmp"), Some(state()));
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let fake = FakeBox::new(&[]);
+        let store = fake.store();
+        store.create().expect("a directory");
+        store.save(&state()).expect("saved");
+        let link = fake.root().join("link");
+        for (leads_to, rest, behind) in [
+            (fake.state_directory(), "", fake.state_directory()),
+            (fake.root().to_owned(), "state", fake.state_directory()),
+            ("/nowhere".into(), "", "DIR".into()),
+        ] {
+            symlink(&leads_to, &link).expect("a link");
+            let told = Store::new(&link.join(rest)).load().expect_err("a link").to_string();
+            assert!(told.contains(&format!("{} is a symbolic link", link.display())), "{told}");
+            assert!(told.contains(&format!("--state-dir {}", behind.display())), "{told}");
+            fs::remove_file(&link).expect("removed");
+        }
+        let (kept, path) = (fake.root().join("kept"), store.path());
+        fs::rename(&path, &kept).expect("moved");
+        symlink(&kept, &path).expect("a link");
+        let told = store.load().expect_err("a link").to_string();
+        assert!(told.contains("tune.json: it is a symbolic link"), "{told}");
+        fs::remove_file(&path).expect("removed");
+        mkfifo(&path, Mode::S_IRWXU).expect("a pipe");
+        let told = store.load().expect_err("a pipe, and no hang").to_string();
+        assert!(told.contains("tune.json is not a file"), "{told}");
+    }
+
+    #[test]
+    fn what_is_somebody_else_s_is_not_believed() {
+        if !nix::unistd::geteuid().is_root() {
+            let must = std::env::var_os("RINGSHOT_TESTS_MUST_RUN").is_some();
+            assert!(!must, "only root can give a file away");
+            eprintln!("skipped: only root can give a file away");
+            return;
+        }
+        const NOBODY: u32 = 65_534;
+        let fake = FakeBox::new(&[]);
+        let store = fake.store();
+        store.create().expect("a directory");
+        store.save(&state()).expect("saved");
+        for path in [store.path(), fake.state_directory(), fake.root().to_owned()] {
+            chown(&path, Some(NOBODY), None).expect("given away");
+            let told = store.load().expect_err("somebody else's").to_string();
+            let expected = format!("{} belongs to user {NOBODY} and not to root", path.display());
+            assert!(told.contains(&expected), "{told}");
+            chown(&path, Some(0), None).expect("taken back");
+        }
+        assert_eq!(store.load().expect("a state"), Some(state()));
+    }
+
+    #[test]
+    fn what_is_saved_is_root_s_alone_whatever_the_umask() {
+        let fake = FakeBox::new(&[]);
+        let store = Store::new(&fake.root().join("deep/er"));
+        store.create().expect("directories");
+        store.save(&state()).expect("saved");
+        for path in ["deep", "deep/er", "deep/er/tune.json"] {
+            let mode = fs::metadata(fake.root().join(path)).expect("there").permissions().mode();
+            assert_eq!(mode & 0o022, 0, "{path}: {mode:o}");
         }
     }
 

@@ -278,6 +278,28 @@ fn an_unwritable_store_changes_nothing() {
     let fake = usual_box();
     let before = values(&fake);
     fake.file("state", "not a directory");
-    assert!(what(apply_to(&fake)).contains("state/tune.json"));
+    let told = what(apply_to(&fake));
+    assert!(
+        told.contains("state is not a directory") && told.contains("--state-dir DIR"),
+        "{told}"
+    );
     assert_eq!(values(&fake), before);
+}
+
+#[test]
+fn a_state_that_others_could_have_written_changes_nothing() {
+    let fake = usual_box();
+    apply_to(&fake).expect("applied");
+    let applied = values(&fake);
+    let mode = |mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(fake.state_directory(), mode).expect("set");
+    };
+    mode(0o777);
+    for told in [what(revert(&fake.system(), &fake.store())), what(apply_to(&fake))] {
+        assert!(told.contains("/state can be written by others (mode 0777)"), "{told}");
+    }
+    assert_eq!(values(&fake), applied);
+    mode(0o755);
+    revert(&fake.system(), &fake.store()).expect("reverted");
 }

@@ -184,6 +184,19 @@ fn a_page_that_cannot_be_written_is_told_without_a_cure() {
 }
 
 #[test]
+fn what_was_applied_is_applied_although_nobody_could_read_it() {
+    let fake = usual_box();
+    let directory = fake.state_directory();
+    let words = ["tune", "--state-dir", directory.to_str().expect("UTF-8"), "apply"];
+    let whole = Whole::try_parse_from(words).expect("a command");
+    let (mut nowhere, mut err): (&mut [u8], _) = (&mut [], Vec::new());
+    let code = run_on(&fake.system(), &whole.tune, Style::PLAIN, &mut nowhere, &mut err);
+    let err = String::from_utf8(err).expect("UTF-8");
+    assert_eq!((code, fake.value(REUSE).as_str()), (0, "1"), "{err}");
+    assert!(err.starts_with("ringshot: cannot write to standard output: "), "{err}");
+}
+
+#[test]
 fn a_knob_of_the_whole_box_is_left_out_aloud() {
     let fake = usual_box();
     fake.set("fs.file-max", "1000");
