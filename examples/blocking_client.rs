@@ -4,6 +4,8 @@
 //!
 //!     cargo run --release --example blocking_client -- 127.0.0.1:8080 /path 1000 5
 
+#![allow(clippy::print_stdout)]
+
 use std::io::{Error, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

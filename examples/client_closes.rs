@@ -5,6 +5,8 @@
 //!
 //! `benches/port-wall.sh` measures load generators against it.
 
+#![allow(clippy::print_stdout)]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 

@@ -7,6 +7,8 @@
 //! `cargo run --release --example line_echo` starts a small echo server and measures it;
 //! `cargo run --release --example line_echo 127.0.0.1:7` measures one of yours.
 
+#![allow(clippy::print_stdout)]
+
 use ringshot::failure::Kind;
 use ringshot::run::{self, Load};
 use ringshot::session::{Answer, Event, Next, Progress, Session};

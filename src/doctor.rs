@@ -3,14 +3,14 @@
 
 use crate::driver::uring::Tier;
 use crate::driver::{Engine, EngineChoice};
-use crate::plan::{Endpoint, JsonOutput, Plan};
+use crate::plan::{Endpoint, Plan};
 use crate::preflight::checks::{Check, Verdict};
 use crate::preflight::ground::Ground;
 use crate::preflight::host::HostFacts;
 use crate::report::console::format::{counted, escape, wrapped};
 use crate::report::console::style::Role;
-use crate::report::console::{Style, headline};
-use crate::report::json;
+use crate::report::console::{Page, Style, headline};
+use crate::report::deliver::Delivery;
 use crate::tuning::obsolete::{self, Obsolete};
 use crate::tuning::show;
 use serde::Serialize;
@@ -83,25 +83,12 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
         checks,
         obsolete: obsolete::scan(Path::new("/")),
     };
-    let tell = |out: &mut dyn Write, style| -> io::Result<()> {
+    let delivery = Delivery::of(&plan.outputs, &diagnosis, |_| {});
+    Page::beside(&plan.outputs).show(|out, style| {
         page(&diagnosis, out, style)?;
         show::obsolete(&diagnosis.obsolete, style, out)
-    };
-    let told = match &plan.outputs.json {
-        Some(JsonOutput::Stdout) => tell(&mut io::stderr().lock(), Style::stderr()),
-        _ => tell(&mut io::stdout().lock(), Style::stdout()),
-    };
-    // Nobody listens any more: the exit code still says it.
-    told.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    })?;
-    match &plan.outputs.json {
-        Some(JsonOutput::Stdout) => json::write(&diagnosis, "-")?,
-        Some(JsonOutput::File(path)) => json::write(&diagnosis, path)?,
-        None => {}
-    }
-    Ok(if diagnosis.fits { FITS } else { LIMITED })
+    });
+    Ok(delivery.code(if diagnosis.fits { FITS } else { LIMITED }))
 }
 
 /// What the run would go over.

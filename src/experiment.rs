@@ -18,6 +18,7 @@ use crate::report::assemble::Circumstances;
 use crate::report::console::format::{cpu_list, wrapped};
 use crate::report::console::{Progress, Style};
 use crate::run::{self, Event, Load};
+use crate::say;
 use crate::session::http1::{Http1, RequestBlock, Shared};
 use crate::signals::Signals;
 use crate::tally::Part;
@@ -53,7 +54,7 @@ impl Experiment {
             advise(&what, no_ring.cure());
         }
         for note in plan.notes.iter().chain(&ground.placement.notes) {
-            eprintln!("ringshot: {note}");
+            say::line(note);
         }
         let (server, endpoint) = match &plan.endpoint {
             Some(endpoint) => (None, endpoint.clone()),
@@ -134,7 +135,10 @@ fn bundled_server(
         Some(cpus) => format!("on CPU {}", cpu_list(cpus)),
         None => "not pinned".into(),
     };
-    eprintln!("ringshot: no URL given: measuring the bundled server, {} ({place})", endpoint.url);
+    say::line(format_args!(
+        "no URL given: measuring the bundled server, {} ({place})",
+        endpoint.url
+    ));
     Ok((server, endpoint))
 }
 
@@ -176,5 +180,5 @@ fn advise(what: &str, cure: &str) {
     let width = Style::stderr().width.saturating_sub(2);
     let what = wrapped(&format!("ringshot: {what}"), width);
     let cure = wrapped(&format!("cure: {cure}"), width);
-    eprintln!("{}\n  {}", what.join("\n  "), cure.join("\n  "));
+    say::plain(format_args!("{}\n  {}", what.join("\n  "), cure.join("\n  ")));
 }

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod plan;
 
 pub mod experiment;
+pub mod say;
 pub mod signals;
 
 pub mod preflight;

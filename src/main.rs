@@ -4,10 +4,10 @@ use clap::Parser;
 use ringshot::cli::{self, Cli, Command, RunArgs};
 use ringshot::compare;
 use ringshot::experiment::Experiment;
-use ringshot::plan::{JsonOutput, Plan, UsageError};
+use ringshot::plan::{Plan, UsageError};
 use ringshot::render;
-use ringshot::report::console::{self, Progress, Style};
-use ringshot::report::{Report, json};
+use ringshot::report::console::{self, Page, Progress};
+use ringshot::say;
 use ringshot::search;
 use ringshot::signals::Signals;
 use ringshot::tuning::command as tune;
@@ -44,20 +44,25 @@ fn main() -> ExitCode {
         Some(Command::Tune(args)) => Ok(tune::run(args, &mut io::stdout(), &mut io::stderr())),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
-        eprintln!("ringshot: {error}");
+        say::line(&error);
         if error.is::<UsageError>() { USAGE } else { COULD_NOT_RUN }
     }))
 }
 
 fn parse() -> Result<Cli, u8> {
     Cli::try_parse().map_err(|error| {
-        if !error.use_stderr() {
-            // --help or --version; a closed pipe is no failure of ours.
-            let _ = error.print();
-            return 0;
+        if error.use_stderr() {
+            say::line(cli::usage_line(&error));
+            return USAGE;
         }
-        eprintln!("ringshot: {}", cli::usage_line(&error));
-        USAGE
+        // --help or --version.
+        match documentation::print(&error.to_string()) {
+            Ok(done) => done,
+            Err(error) => {
+                say::line(error);
+                COULD_NOT_RUN
+            }
+        }
     })
 }
 
@@ -67,39 +72,14 @@ fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
     let duration_s = plan.duration.map(|duration| duration.as_secs_f64());
     let progress = Progress::on_stderr(duration_s, plan.requests);
     let report = experiment.run(plan, &signals, progress)?;
-    write(plan, &report)?;
+    // Whoever the page is for may have gone, and the terminal with them.
+    let delivery = render::deliver(&plan.outputs, &report);
+    Page::beside(&plan.outputs).show(|out, style| console::summary(&report, out, style));
     let broken = report.slo.iter().any(|outcome| !outcome.pass);
-    Ok(match signals.exit_code() {
+    Ok(delivery.code(match signals.exit_code() {
         Some(code) => code,
         None if report.requests.ok == 0 => NOTHING_SUCCEEDED,
         None if broken => LIMIT_BROKEN,
         None => 0,
-    })
-}
-
-/// The summary for people, and the document. With the document on standard output, everything for
-/// people goes to standard error.
-fn write(plan: &Plan, report: &Report) -> Result<(), Box<dyn Error>> {
-    let shown = match plan.outputs.json {
-        Some(JsonOutput::Stdout) => {
-            console::summary(report, &mut io::stderr().lock(), Style::stderr())
-        }
-        _ => console::summary(report, &mut io::stdout().lock(), Style::stdout()),
-    };
-    // Nobody listens any more: no failure of the run.
-    if let Err(error) = shown
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        return Err(error.into());
-    }
-    match &plan.outputs.json {
-        Some(JsonOutput::Stdout) => json::write(report, "-")?,
-        Some(JsonOutput::File(path)) => json::write(report, path)?,
-        None => {}
-    }
-    render::side_files(&plan.outputs, report)?;
-    if let Some(path) = &plan.outputs.report {
-        render::write(path, report)?;
-    }
-    Ok(())
+    }))
 }

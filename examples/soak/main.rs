@@ -15,6 +15,8 @@
 //! The server knows how many faults of each kind it made, so what ringshot calls a failure is held
 //! against it one by one. `benches/soak.sh` builds both programs and calls this one.
 
+#![allow(clippy::print_stderr)]
+
 // Its table of tests is in `tests/soak.rs`, which has this file as a module.
 pub mod judge;
 mod page;

@@ -5,24 +5,26 @@ use super::order::order;
 use super::plan::{ComparePlan, Mode};
 use super::target::{Site, Target};
 use super::tools::{self, Invocation, Output, Reading, Tool};
-use super::trial::{self, End, Trial};
+use super::trial::{self, End, Leash, Trial};
 use super::{judge, markdown, page, plots};
 use crate::cli::CompareArgs;
 use crate::driver::{Engine, Found};
-use crate::plan::{Endpoint, JsonOutput};
+use crate::plan::Endpoint;
 use crate::preflight::cpus::{Cpus, Placement};
 use crate::preflight::descriptors;
 use crate::preflight::host::HostFacts;
-use crate::report::console::Style;
-use crate::report::markdown::beside;
-use crate::report::{Host, json};
+use crate::report::Host;
+use crate::report::console::Page;
+use crate::report::deliver::Delivery;
+use crate::say;
 use crate::signals::Signals;
 use std::error::Error;
 use std::fs::Permissions;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
@@ -30,6 +32,9 @@ const NOTHING_SUCCEEDED: u8 = 4;
 
 /// How long a tool may take to tell its version.
 const VERSION_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How often temporary files are removed that another thread removes as well.
+const REMOVALS_MAX: u32 = 10;
 
 /// Somebody who takes part.
 struct Contestant {
@@ -44,6 +49,7 @@ struct Arena<'a> {
     plan: &'a ComparePlan,
     placement: &'a Placement,
     signals: &'a Signals,
+    leash: &'a Leash,
     scratch: &'a Path,
     /// The CPUs of all contestants, each once; none where they are not pinned.
     cpus: Vec<usize>,
@@ -62,9 +68,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let bundled = plan.run.endpoint.is_none();
     let placement =
         allowed.place(plan.run.threads, plan.run.connections, &plan.run.cpus, bundled)?;
-    for note in plan.run.notes.iter().chain(&placement.notes) {
-        eprintln!("ringshot: {note}");
-    }
+    plan.run.notes.iter().chain(&placement.notes).for_each(say::line);
     // Each run of ringshot finds the same, and its own words of it are not seen.
     let (tier, connections) = (plan.run.ring_tier, plan.run.connections);
     let Found { engine, no_ring } = plan.run.engine.find(tier, placement.threads, connections)?;
@@ -76,26 +80,31 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
             no_ring.cure()
         )
     });
-    fallback.iter().for_each(|note| eprintln!("ringshot: {note}"));
+    fallback.iter().for_each(say::line);
     // Before the first child: it must not outlive us.
     let signals = Signals::catch()?;
-    let mut contestants = contestants(&plan, &signals)?;
+    let leash = Arc::new(Leash::default());
+    signals.at_once({
+        let leash = leash.clone();
+        move || leash.cut()
+    });
+    let mut contestants = contestants(&plan, &signals, &leash)?;
     let mut target = Target::of(&plan.run, &placement)?;
-    let scratch = scratch().map_err(|error| format!("no temporary files: {error}"))?;
-    let arena = Arena::new(&plan, &placement, &allowed, &signals, scratch.path());
+    let scratch = scratch(&signals).map_err(|error| format!("no temporary files: {error}"))?;
+    let arena = Arena::new(&plan, &placement, &allowed, (&signals, &leash), scratch.path());
     // The children inherit the limit of descriptors.
     let facts = HostFacts { descriptors: descriptors::raise_limit(), ..HostFacts::default() };
     let host = Host::detect(&allowed, &facts);
-    let (mut out, style): (Box<dyn Write>, Style) = match &plan.run.outputs.json {
-        Some(JsonOutput::Stdout) => (Box::new(io::stderr()), Style::stderr()),
-        _ => (Box::new(io::stdout()), Style::stdout()),
-    };
+    let outputs = &plan.run.outputs;
+    let mut shown = Page::beside(outputs);
     arena.find_out_who_can(&mut contestants, &target)?;
     let setup = arena.setup(engine);
-    listening(page::head(&setup, &rows(&contestants), plan.rounds, &mut out, style))?;
+    shown.show(|out, style| page::head(&setup, &rows(&contestants), plan.rounds, out, style));
     let (begin, begun_at) = (Instant::now(), SystemTime::now());
     let mut notes = arena.rounds(&mut contestants, &mut target)?;
     notes.extend(fallback);
+    // Secrets are there for no longer than somebody needs them.
+    drop(scratch);
     let around = Circumstances {
         plan: &plan,
         setup,
@@ -106,44 +115,44 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         notes,
     };
     let document = Document::new(around, rows(&contestants));
-    // One that cannot be written keeps no other from being written.
-    let shown = listening(page::summary(&document, &mut out, style));
-    write(&plan, &document)?;
-    shown?;
-    Ok(match signals.exit_code() {
+    let delivery = Delivery::of(outputs, &document, |others| {
+        others.report(outputs, || plots(&document), |image| markdown(&document, image));
+    });
+    shown.show(|out, style| page::summary(&document, out, style));
+    Ok(delivery.code(match signals.exit_code() {
         Some(code) => code,
         None if !document.succeeded() => NOTHING_SUCCEEDED,
         None => 0,
-    })
+    }))
 }
 
-/// Headers and bodies are in there, and may be secrets: nobody else gets in.
-fn scratch() -> io::Result<TempDir> {
+/// Headers and bodies are in there, and may be secrets: nobody else gets in, and they do not outlive
+/// us.
+fn scratch(signals: &Signals) -> io::Result<TempDir> {
     let only_ours = Permissions::from_mode(0o700);
-    tempfile::Builder::new().prefix("ringshot.").permissions(only_ours).tempdir()
+    let scratch = tempfile::Builder::new().prefix("ringshot.").permissions(only_ours).tempdir()?;
+    let path = scratch.path().to_owned();
+    signals.at_once(move || {
+        // The main thread may be removing it as well: either may find that a file is gone.
+        let gone = |_: &u32| std::fs::remove_dir_all(&path).is_ok() || !path.exists();
+        let _ = (0..REMOVALS_MAX).find(gone);
+    });
+    Ok(scratch)
 }
 
 fn rows(contestants: &[Contestant]) -> Vec<Row> {
     contestants.iter().map(|one| one.row.clone()).collect()
 }
 
-fn write(plan: &ComparePlan, document: &Document) -> io::Result<()> {
-    let report = plan.run.outputs.report.as_ref().map_or(Ok(()), |path| {
-        beside::write(path, &plots(document), |image| markdown(document, image))
-    });
-    match &plan.run.outputs.json {
-        Some(JsonOutput::Stdout) => json::write(document, "-"),
-        Some(JsonOutput::File(path)) => json::write(document, path),
-        None => Ok(()),
-    }?;
-    report
-}
-
 /// ringshot and the tools, those that are not installed included.
 ///
 /// # Errors
 /// When none of the tools is.
-fn contestants(plan: &ComparePlan, signals: &Signals) -> Result<Vec<Contestant>, Box<dyn Error>> {
+fn contestants(
+    plan: &ComparePlan,
+    signals: &Signals,
+    leash: &Leash,
+) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let path = std::env::var_os("PATH");
     let own = std::env::current_exe().map_err(|error| format!("where is ringshot? {error}"))?;
     let mut all = vec![Contestant { tool: None, program: own, row: our_row() }];
@@ -155,7 +164,7 @@ fn contestants(plan: &ComparePlan, signals: &Signals) -> Result<Vec<Contestant>,
         }
         let row = Row {
             name: tool.name().into(),
-            version: program.as_deref().and_then(|program| version(program, tool, signals)),
+            version: program.as_deref().and_then(|program| version(program, tool, signals, leash)),
             installed: program.is_some(),
             install: tool.install().into(),
             footnote: tool.footnote().into(),
@@ -167,7 +176,7 @@ fn contestants(plan: &ComparePlan, signals: &Signals) -> Result<Vec<Contestant>,
         let lines = missing.join("\n  ");
         return Err(format!("there is nothing to compare with:\n  {lines}").into());
     }
-    missing.iter().for_each(|line| eprintln!("ringshot: {line}"));
+    missing.iter().for_each(say::line);
     Ok(all)
 }
 
@@ -188,13 +197,13 @@ fn our_row() -> Row {
     }
 }
 
-fn version(program: &Path, tool: &dyn Tool, signals: &Signals) -> Option<String> {
+fn version(program: &Path, tool: &dyn Tool, signals: &Signals, leash: &Leash) -> Option<String> {
     if tool.version_arguments().is_empty() {
         return None;
     }
     let mut command = Command::new(program);
     command.args(tool.version_arguments());
-    let told = trial::run(command, &[], VERSION_TIME_MAX, &signals.stop).ok()?;
+    let told = trial::run(command, &[], VERSION_TIME_MAX, &signals.stop, leash).ok()?;
     tools::version(&told.stdout).or_else(|| tools::version(&told.stderr))
 }
 
@@ -203,7 +212,7 @@ impl<'a> Arena<'a> {
         plan: &'a ComparePlan,
         placement: &'a Placement,
         allowed: &Cpus,
-        signals: &'a Signals,
+        (signals, leash): (&'a Signals, &'a Leash),
         scratch: &'a Path,
     ) -> Arena<'a> {
         let mut cpus = placement.workers.clone();
@@ -214,7 +223,7 @@ impl<'a> Arena<'a> {
             0 => placement.threads.min(allowed.parallelism as u32).max(1),
             pinned => pinned as u32,
         };
-        Arena { plan, placement, signals, scratch, cpus, processors }
+        Arena { plan, placement, signals, leash, scratch, cpus, processors }
     }
 
     fn setup(&self, engine: Engine) -> Setup {
@@ -245,11 +254,11 @@ impl<'a> Arena<'a> {
             }
         }
         if !telling.is_empty() {
-            eprintln!(
-                "ringshot: {} can be given headers only as arguments: while they run, every user of \
-                 this box can read the credentials in `ps`",
+            say::line(format_args!(
+                "{} can be given headers only as arguments: while they run, every user of this box \
+                 can read the credentials in `ps`",
                 telling.join(", ")
-            );
+            ));
         }
         Ok(())
     }
@@ -324,7 +333,8 @@ impl<'a> Arena<'a> {
         let mut command = Command::new(&one.program);
         command.args(&invocation.arguments);
         let limit = self.plan.limit();
-        let trial = match trial::run(command, &self.cpus, limit, &self.signals.stop) {
+        let trial = trial::run(command, &self.cpus, limit, &self.signals.stop, self.leash);
+        let trial = match trial {
             Ok(trial) => trial,
             Err(error) => return failed(error.to_string()),
         };
@@ -401,12 +411,4 @@ impl Contestant {
             None => tools::read_ringshot(&output),
         }
     }
-}
-
-/// Nobody listens any more: no failure of the comparison.
-fn listening(told: io::Result<()>) -> io::Result<()> {
-    told.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    })
 }

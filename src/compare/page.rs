@@ -6,6 +6,7 @@ use crate::report::console::format::{
 };
 use crate::report::console::headline;
 use crate::report::console::style::{Role, Style};
+use crate::say;
 use std::io::{self, Write};
 
 /// How wide the names of the tools are.
@@ -96,8 +97,7 @@ pub(super) fn progress(round: u32, rounds: u32, name: &str, done: &Round) {
         _ => String::new(),
     };
     let note = done.note.as_deref().map(|note| format!("  {note}")).unwrap_or_default();
-    // A closed standard error is no reason to end a comparison.
-    let _ = writeln!(io::stderr(), "  {round:>3}/{rounds}  {name:<9}{what}{note}");
+    say::plain(format_args!("  {round:>3}/{rounds}  {name:<9}{what}{note}"));
 }
 
 /// The cells of a row, one for each of [`COLUMNS`]; what a tool does not report is `-`.

@@ -11,6 +11,7 @@ use crate::kernel::{Counters, Snapshot, sockets, sysctl};
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::{self, cpus::Placement};
 use crate::report::console::format::count;
+use crate::say;
 use crate::signals::Signals;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -166,10 +167,10 @@ fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
             ));
         }
         if !std::mem::replace(&mut told, true) {
-            eprintln!(
-                "ringshot: {what}; waiting until a quarter of them is left, for at most {} s",
+            say::line(format_args!(
+                "{what}; waiting until a quarter of them is left, for at most {} s",
                 DRAIN_MAX.as_secs()
-            );
+            ));
         }
         thread::sleep(Duration::from_millis(200));
     }

@@ -6,6 +6,8 @@
 //!         stdout, stderr  ◄───────┤  a thread for each, so that no pipe is ever full
 //!         VmHWM           ◄───────┤  every 100 ms
 //!         the deadline, Ctrl-C ──►│  the whole process group is killed
+//!         a second Ctrl-C      ──►│  the same, from another thread: see `Leash`
+//!         our own end          ──►│  the kernel kills the child
 //!                                 ▼
 //!                               wait4: how it ended, and what it used
 //! ```
@@ -19,7 +21,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,8 +69,63 @@ pub struct Trial {
     pub memory_peak_bytes: Option<u64>,
 }
 
-/// Runs a command on these CPUs (anywhere when there are none) until it ends, `limit` is over or
-/// `stop` is set.
+/// The process group of the child that runs, for another thread that has to end it.
+#[derive(Debug, Default)]
+pub struct Leash(Mutex<Held>);
+
+/// What is on the leash.
+#[derive(Debug, Default)]
+enum Held {
+    #[default]
+    Nothing,
+    /// A group whose leader has not been waited for, so that its number is nobody else's.
+    Group(Pid),
+    /// It was cut.
+    Over,
+}
+
+impl Leash {
+    /// Kills what runs; nothing is started any more.
+    pub fn cut(&self) {
+        let mut held = self.held();
+        if let Held::Group(group) = *held {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        *held = Held::Over;
+    }
+
+    /// Starts a child that leads a group of its own.
+    fn spawn_on(&self, cpus: &[usize], command: &mut Command) -> io::Result<Child> {
+        let mut held = self.held();
+        if matches!(*held, Held::Over) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let child = spawn_on(cpus, command)?;
+        *held = Held::Group(group_of(&child));
+        Ok(child)
+    }
+
+    /// Kills what the child may have left running: it would hold the pipes open, and the processors.
+    /// Before the child is reaped.
+    fn release(&self, child: &Child) {
+        let mut held = self.held();
+        let _ = killpg(group_of(child), Signal::SIGKILL);
+        if matches!(*held, Held::Group(_)) {
+            *held = Held::Nothing;
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn group_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id() as i32)
+}
+
+/// Runs a command on these CPUs (anywhere when there are none) until it ends, `limit` is over, `stop`
+/// is set or the leash is cut.
 ///
 /// # Errors
 /// When it cannot be started, or its end cannot be waited for; the text says which.
@@ -77,6 +134,7 @@ pub fn run(
     cpus: &[usize],
     limit: Duration,
     stop: &AtomicBool,
+    leash: &Leash,
 ) -> io::Result<Trial> {
     command
         .stdin(Stdio::null())
@@ -86,18 +144,21 @@ pub fn run(
         .env("LC_ALL", "C")
         // Ctrl-C in a terminal goes to our group: who is to be killed is decided here.
         .process_group(0);
+    child::ends_with_this_thread(&mut command);
     let begin = Instant::now();
     let mut child =
-        spawn_on(cpus, &mut command).map_err(|error| told("it cannot be started", error))?;
-    let stdout = Collected::from(child.stdout.take());
-    let stderr = Collected::from(child.stderr.take());
-    let watched = watch(&child, begin, limit, stop);
+        leash.spawn_on(cpus, &mut command).map_err(|error| told("it cannot be started", error))?;
+    let pipes = Collected::from(child.stdout.take())
+        .and_then(|stdout| Ok((stdout, Collected::from(child.stderr.take())?)));
+    let watched = match pipes.is_ok() {
+        true => watch(&child, begin, limit, stop),
+        false => Ok((None, None)),
+    };
     let wall = begin.elapsed();
-    // Also what it may have left running: it would hold the pipes open, and the processors. Before
-    // the child is reaped, as its number cannot be anybody else's until then.
-    let _ = killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
+    leash.release(&child);
     let lost = |error| told("its end cannot be waited for", error);
     let (status, usage) = child::reap(child).map_err(lost)?;
+    let (stdout, stderr) = pipes.map_err(|error| told("its output cannot be read", error))?;
     let (ended_by_us, polled_bytes) = watched.map_err(lost)?;
     let give_up = Instant::now() + LAST_WORDS;
     Ok(Trial {
@@ -199,18 +260,18 @@ struct Collected {
 }
 
 impl Collected {
-    fn from(pipe: Option<impl Read + Send + 'static>) -> Collected {
+    fn from(pipe: Option<impl Read + Send + 'static>) -> io::Result<Collected> {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let (sender, end) = mpsc::channel();
         let kept = bytes.clone();
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             if let Some(pipe) = pipe {
                 // When it fails, what there is up to then is all that can be had.
                 let _ = keep(pipe, &kept);
             }
             drop(sender);
-        });
-        Collected { bytes, end }
+        })?;
+        Ok(Collected { bytes, end })
     }
 
     /// All of it, or what there is when it is time to give up: something that got away may hold the
@@ -248,7 +309,7 @@ mod tests {
     fn shell(script: &str, cpus: &[usize], limit: Duration, stop: bool) -> Trial {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        run(command, cpus, limit, &AtomicBool::new(stop)).unwrap()
+        run(command, cpus, limit, &AtomicBool::new(stop), &Leash::default()).unwrap()
     }
 
     #[test]
@@ -287,8 +348,31 @@ mod tests {
     #[test]
     fn an_error_says_what_could_not_be_done() {
         let command = Command::new("/nowhere/to/be/found");
-        let error = run(command, &[], PATIENCE, &AtomicBool::new(false)).unwrap_err();
+        let stop = AtomicBool::new(false);
+        let error = run(command, &[], PATIENCE, &stop, &Leash::default()).unwrap_err();
         assert!(error.to_string().starts_with("it cannot be started: No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_leash_that_is_cut_kills_the_group_and_lets_nothing_start() {
+        let leash = Leash::default();
+        let (stop, scratch) = (AtomicBool::new(false), tempfile::tempdir().unwrap());
+        let begun = scratch.path().join("begun");
+        let mut command = Command::new("sh");
+        let script = format!("sleep 3600 & : >{}; sleep 3600", begun.display());
+        command.args(["-c", &script]);
+        let trial = thread::scope(|scope| {
+            let trial = scope.spawn(|| run(command, &[], PATIENCE, &stop, &leash));
+            while !begun.exists() {
+                thread::yield_now();
+            }
+            leash.cut();
+            trial.join().unwrap()
+        });
+        // The pipes end with the last of the group.
+        assert_eq!(trial.unwrap().end, End::Signalled(9));
+        let error = run(Command::new("true"), &[], PATIENCE, &stop, &leash).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
 
     #[test]

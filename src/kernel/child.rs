@@ -3,12 +3,17 @@
 //! The standard library waits for a child with waitpid(2), which has no numbers, and getrusage(2)
 //! has only the sum over all children. wait4(2) tells exactly one child's: its own, and those of the
 //! children that it has waited for itself.
+//!
+//! And a child that ends with us, however we end ([`ends_with_this_thread()`]).
 
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid, getppid};
 use std::io;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 /// What a child used from its start to its end.
@@ -21,6 +26,22 @@ pub struct Usage {
     /// The most memory that was resident: its own, or what its parent had when it was born, as the
     /// kernel carries that number over the exec.
     pub resident_bytes_max: u64,
+}
+
+/// Has the kernel kill what this command will start as soon as the thread that starts it has ended:
+/// also after a SIGKILL, which gives nobody time to clean up. It does not cover what the child starts
+/// itself.
+#[allow(unsafe_code)]
+pub fn ends_with_this_thread(command: &mut Command) {
+    let parent = getpid();
+    let bind = move || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // The parent may have ended before the kernel was asked.
+        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+    };
+    // SAFETY: it runs between fork and exec, where other threads' locks are held for ever. It makes
+    // two system calls and an error from a number: no lock, no memory from the heap.
+    unsafe { command.pre_exec(bind) };
 }
 
 /// Whether a child has ended. It stays a zombie, so its number is nobody else's.
@@ -74,7 +95,7 @@ fn wait4(pid: libc::pid_t) -> io::Result<(libc::c_int, libc::rusage)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
 
     fn shell(script: &str) -> Child {
         Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap()
@@ -91,6 +112,18 @@ mod tests {
         assert!(has_ended(&child).unwrap(), "asking does not reap it");
         let (status, _) = reap(child).unwrap();
         assert_eq!(status.code(), Some(7));
+    }
+
+    #[test]
+    fn a_child_ends_with_the_thread_that_started_it() {
+        let starter = std::thread::spawn(|| {
+            let mut command = Command::new("sleep");
+            command.arg("3600");
+            ends_with_this_thread(&mut command);
+            command.spawn().unwrap()
+        });
+        let (status, _) = reap(starter.join().unwrap()).unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGKILL));
     }
 
     #[test]

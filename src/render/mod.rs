@@ -6,11 +6,12 @@ mod read;
 use crate::cli::ReportArgs;
 use crate::plan::{JsonOutput, Outputs, UsageError};
 use crate::report::console::format::escape;
-use crate::report::markdown::beside::{self, Plot};
-use crate::report::{Report, csv, file, hdr, hgrm, json, markdown, merge, plots, side_by_side};
+use crate::report::deliver::Delivery;
+use crate::report::markdown::beside::Plot;
+use crate::report::{Report, csv, file, hdr, hgrm, markdown, merge, plots, side_by_side};
 use crate::{compare, search};
 use std::error::Error;
-use std::path::Path;
+use std::io;
 
 pub use read::{Saved, parse, read};
 
@@ -26,15 +27,21 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     match saved.as_slice() {
         [Saved::Search(document)] if !args.merge => {
             outputs.only(&["--report"], "report SEARCH.json")?;
-            return page(&outputs, &search::plots(document), |image| {
-                search::markdown(document, image)
-            });
+            return Ok(page(
+                &outputs,
+                Delivery::default(),
+                || search::plots(document),
+                |image| search::markdown(document, image),
+            ));
         }
         [Saved::Comparison(document)] if !args.merge => {
             outputs.only(&["--report"], "report COMPARISON.json")?;
-            return page(&outputs, &compare::plots(document), |image| {
-                compare::markdown(document, image)
-            });
+            return Ok(page(
+                &outputs,
+                Delivery::default(),
+                || compare::plots(document),
+                |image| compare::markdown(document, image),
+            ));
         }
         _ => {}
     }
@@ -47,9 +54,9 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         }
     }
     match runs.as_slice() {
-        [(_, report)] if !args.merge => run_page(&outputs, report),
+        [(_, report)] if !args.merge => Ok(run_page(&outputs, report)),
         [_] => usage("--merge: give the results of at least two boxes"),
-        _ if args.merge => run_page(&outputs, &merge::merge(&runs, words)?),
+        _ if args.merge => Ok(run_page(&outputs, &merge::merge(&runs, words)?)),
         _ => {
             outputs.only(&["--report"], "report A.json B.json")?;
             let variants = side_by_side::group(runs);
@@ -60,9 +67,10 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
                     escape(&variants[0].name)
                 ));
             }
-            page(&outputs, &plots::of_variants(&variants), |image| {
+            let plots = || plots::of_variants(&variants);
+            Ok(page(&outputs, Delivery::default(), plots, |image| {
                 side_by_side::markdown(&variants, words, image)
-            })
+            }))
         }
     }
 }
@@ -72,53 +80,50 @@ fn usage(text: &str) -> Result<u8, Box<dyn Error>> {
 }
 
 /// Everything that can be made of one result.
-fn run_page(outputs: &Outputs, report: &Report) -> Result<u8, Box<dyn Error>> {
-    match &outputs.json {
-        Some(JsonOutput::Stdout) => json::write(report, "-")?,
-        Some(JsonOutput::File(path)) => json::write(report, path)?,
-        None => {}
-    }
-    side_files(outputs, report)?;
-    match outputs.json {
-        // Standard output has the document.
-        Some(JsonOutput::Stdout) if outputs.report.is_none() => Ok(0),
-        _ => page(outputs, &plots::of_run(report), |image| markdown::run(report, image)),
+fn run_page(outputs: &Outputs, report: &Report) -> u8 {
+    let delivery = deliver(outputs, report);
+    match (&outputs.report, &outputs.json) {
+        // It is there already, or standard output has the document.
+        (Some(_), _) | (None, Some(JsonOutput::Stdout)) => delivery.code(0),
+        _ => {
+            page(outputs, delivery, || plots::of_run(report), |image| markdown::run(report, image))
+        }
     }
 }
 
-/// The percentiles and the series of a result, where they were asked for.
-///
-/// # Errors
-/// A file that cannot be written; a document without its histogram.
-pub fn side_files(outputs: &Outputs, report: &Report) -> Result<(), Box<dyn Error>> {
-    if let Some(path) = &outputs.hdr {
-        let total = hdr::decode(&report.latency.total.hdr)
-            .map_err(|why| format!("the histogram of total: {why}"))?;
-        file::write(&hgrm::table(&total), path)?;
-    }
-    if let Some(path) = &outputs.csv {
-        file::write(&csv::series(report), path)?;
-    }
-    Ok(())
+/// Writes all results of a run that were asked for: document, percentiles, series, and the report
+/// with its plots.
+pub fn deliver(outputs: &Outputs, report: &Report) -> Delivery {
+    Delivery::of(outputs, report, |delivery| {
+        if let Some(path) = &outputs.hdr {
+            let total = hdr::decode(&report.latency.total.hdr);
+            delivery.result(match total {
+                Ok(total) => file::write(&hgrm::table(&total), path),
+                Err(why) => {
+                    let path = escape(&path.to_string_lossy());
+                    let text = format!("cannot write {path}: the histogram of total: {why}");
+                    Err(io::Error::other(text))
+                }
+            });
+        }
+        if let Some(path) = &outputs.csv {
+            delivery.result(file::write(&csv::series(report), path));
+        }
+        delivery.report(outputs, || plots::of_run(report), |image| markdown::run(report, image));
+    })
 }
 
-/// Writes a report with its plots.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write(path: &Path, report: &Report) -> std::io::Result<()> {
-    beside::write(path, &plots::of_run(report), |image| markdown::run(report, image))
-}
-
-/// To a file with its plots, or to standard output without.
+/// Writes a report to a file with its plots, or to standard output without: there it is all that was
+/// asked for, and so a result.
 fn page(
     outputs: &Outputs,
-    plots: &[Plot],
+    mut delivery: Delivery,
+    plots: impl FnOnce() -> Vec<Plot>,
     render: impl Fn(&dyn Fn(&str) -> String) -> String,
-) -> Result<u8, Box<dyn Error>> {
+) -> u8 {
     match &outputs.report {
-        Some(path) => beside::write(path, plots, render)?,
-        None => file::write(&render(&|_| String::new()), "-")?,
+        Some(_) => delivery.report(outputs, plots, render),
+        None => delivery.result(file::write(&render(&|_| String::new()), "-")),
     }
-    Ok(0)
+    delivery.code(0)
 }

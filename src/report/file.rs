@@ -247,7 +247,10 @@ fn reworded(path: &Path, kind: ErrorKind, reason: &str) -> io::Error {
 }
 
 fn shown(path: &Path) -> String {
-    format::escape(&path.to_string_lossy())
+    match path == Path::new("-") {
+        true => "to standard output".into(),
+        false => format::escape(&path.to_string_lossy()),
+    }
 }
 
 #[cfg(test)]

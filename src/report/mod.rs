@@ -6,6 +6,7 @@
 pub mod assemble;
 pub mod console;
 pub mod csv;
+pub mod deliver;
 mod earlier;
 pub mod file;
 pub mod hdr;

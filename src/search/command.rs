@@ -7,12 +7,12 @@ use super::{
 use crate::cli::SearchArgs;
 use crate::experiment::Experiment;
 use crate::plan::JsonOutput;
-use crate::report::console::{Progress, Style};
-use crate::report::markdown::beside;
+use crate::report::console::{Page, Progress};
+use crate::report::deliver::Delivery;
 use crate::report::{file, json};
+use crate::say;
 use crate::signals::Signals;
 use std::error::Error;
-use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,18 +32,15 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     };
     let experiment = Experiment::prepare(&plan.step)?;
     let signals = Signals::catch()?;
-    let (mut out, style): (Box<dyn Write>, Style) = match &plan.step.outputs.json {
-        Some(JsonOutput::Stdout) => (Box::new(io::stderr()), Style::stderr()),
-        _ => (Box::new(io::stdout()), Style::stdout()),
-    };
-    let told = page::head(&plan, experiment.url(), &mut out, style);
-    listening(told)?;
+    let mut shown = Page::beside(&plan.step.outputs);
+    shown.show(|out, style| page::head(&plan, experiment.url(), out, style));
     for (at, step) in steps.iter().enumerate() {
-        listening(page::row(at + 1, step, &mut out, style))?;
+        shown.show(|out, style| page::row(at + 1, step, out, style));
     }
     if !steps.is_empty() {
-        listening(page::resumed(steps.len(), &mut out, style))?;
+        shown.show(|out, style| page::resumed(steps.len(), out, style));
     }
+    let (mut unkept, mut broken) = (false, None);
     let begin = Instant::now();
     let mut circumstances = Circumstances {
         begun_at: SystemTime::now(),
@@ -61,7 +58,13 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         }
         let step_plan = plan.at(rate_per_s, steps.len() as u64);
         let progress = Progress::of_step(step_plan.duration.map(|time| time.as_secs_f64()));
-        let report = experiment.run(&step_plan, &signals, progress)?;
+        let report = match experiment.run(&step_plan, &signals, progress) {
+            Ok(report) => report,
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        };
         if report.interrupted {
             break;
         }
@@ -69,14 +72,18 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         circumstances.took = begin.elapsed();
         circumstances.generator = Some(Generator::of(&report));
         (circumstances.host, circumstances.errors) = (Some(report.host), report.errors);
-        listening(page::row(steps.len() + 1, &step, &mut out, style))?;
+        shown.show(|out, style| page::row(steps.len() + 1, &step, out, style));
         let aftermath = step.aftermath();
         steps.push(step);
         // Whoever reads from a pipe gets one document, the last.
         if let Some(JsonOutput::File(path)) = &plan.step.outputs.json
             && !file::is_stream(path)
+            && let Err(error) =
+                json::write(&Document::new(&plan, &steps, &circumstances, false), path)
+            && !std::mem::replace(&mut unkept, true)
         {
-            json::write(&Document::new(&plan, &steps, &circumstances, false), path)?;
+            // It is tried again after every step; what counts is the end.
+            say::line(format_args!("{error}; the search goes on"));
         }
         if steps.iter().all(|step| step.ok == 0) {
             break;
@@ -84,28 +91,32 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         // What one step left to the server is not to break the next one.
         pause(aftermath, &signals);
     }
+    if steps.is_empty()
+        && let Some(error) = broken
+    {
+        return Err(error.into());
+    }
     let interrupted = signals.exit_code().is_some();
     circumstances.took = begin.elapsed();
     let document = Document::new(&plan, &steps, &circumstances, interrupted);
     let nothing_succeeded = document.nothing_succeeded();
-    listening(match nothing_succeeded {
-        true => page::nothing_succeeded(&document.errors, &mut out, style),
-        false => page::summary(&document, &plan.bounds, &mut out, style),
-    })?;
-    match &plan.step.outputs.json {
-        Some(JsonOutput::Stdout) => json::write(&document, "-")?,
-        Some(JsonOutput::File(path)) => json::write(&document, path)?,
-        None => {}
+    let outputs = &plan.step.outputs;
+    let delivery = Delivery::of(outputs, &document, |others| {
+        others.report(outputs, || plots(&document), |image| markdown(&document, image));
+    });
+    shown.show(|out, style| match nothing_succeeded {
+        true => page::nothing_succeeded(&document.errors, out, style),
+        false => page::summary(&document, &plan.bounds, out, style),
+    });
+    if let Some(error) = broken {
+        return Err(error.into());
     }
-    if let Some(path) = &plan.step.outputs.report {
-        beside::write(path, &plots(&document), |image| markdown(&document, image))?;
-    }
-    Ok(match signals.exit_code() {
+    Ok(delivery.code(match signals.exit_code() {
         Some(code) => code,
         None if nothing_succeeded => NOTHING_SUCCEEDED,
         None if document.result.rate_per_s.is_none() => LIMIT_BROKEN,
         None => FOUND,
-    })
+    }))
 }
 
 /// The rate of the next step: towards the answer, and once that is known for the curve.
@@ -125,12 +136,4 @@ fn pause(time: Duration, signals: &Signals) {
     while Instant::now() < end && signals.exit_code().is_none() {
         thread::sleep(Duration::from_millis(20).min(end - Instant::now()));
     }
-}
-
-/// Nobody listens any more: no failure of the search.
-fn listening(told: io::Result<()>) -> io::Result<()> {
-    told.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    })
 }

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: running the program, and the two kinds of server.
 #![allow(dead_code)] // each test file uses a part of it
+#![allow(clippy::print_stderr)] // the harness catches it
 
 pub mod conntrack;
 pub mod hostile;

@@ -22,6 +22,7 @@
 //! ```
 
 pub mod format;
+pub mod page;
 pub mod progress;
 pub mod style;
 
@@ -34,6 +35,7 @@ pub(super) mod watched;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use page::Page;
 pub use progress::Progress;
 pub use style::Style;
 

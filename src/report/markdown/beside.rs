@@ -26,27 +26,29 @@ pub struct Plot {
 }
 
 /// Writes the text that `render` makes, and the plots that it links to; the text last, so that
-/// whoever reads it finds its plots. `render` is given the Markdown of a plot by its name.
-///
-/// # Errors
-/// The file that cannot be written, and why.
+/// whoever reads it finds its plots. `render` is given the Markdown of a plot by its name. Returns
+/// why files could not be written, each with its name; the others are there, and the text links to
+/// no plot that is not.
 pub fn write(
     path: &Path,
     plots: &[Plot],
     render: impl Fn(&dyn Fn(&str) -> String) -> String,
-) -> io::Result<()> {
-    if file::is_stream(path) {
-        // There is nothing beside a pipe.
-        return file::write(&render(&|_| String::new()), path);
-    }
+) -> Vec<io::Error> {
+    let (mut written, mut failures) = (Vec::new(), Vec::new());
+    // There is nothing beside a pipe.
+    let plots = if file::is_stream(path) { &[] } else { plots };
     for plot in plots {
-        file::write(&plot.svg, beside(path, plot.name))?;
+        match file::write(&plot.svg, beside(path, plot.name)) {
+            Ok(()) => written.push(plot),
+            Err(error) => failures.push(error),
+        }
     }
     let image = |name: &str| {
-        let plot = plots.iter().find(|plot| plot.name == name);
+        let plot = written.iter().find(|plot| plot.name == name);
         plot.map_or_else(String::new, |plot| image(path, plot))
     };
-    file::write(&render(&image), path)
+    failures.extend(file::write(&render(&image), path).err());
+    failures
 }
 
 /// The plots that there may be beside a report.
@@ -70,4 +72,29 @@ fn image(path: &Path, plot: &Plot) -> String {
     let file = beside(path, plot.name);
     let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     format!("\n![{}]({})\n", plain(&plot.title), utf8_percent_encode(&file, LINK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plot_that_cannot_be_written_costs_neither_the_others_nor_the_text() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::create_dir(at("run.rate.svg")).unwrap();
+        let plot = |name| Plot { name, title: name.into(), svg: "<svg/>".into() };
+        let plots = ["latency", "rate", "cpu"].map(plot);
+        let all = |image: &dyn Fn(&str) -> String| NAMES.map(image).concat();
+
+        let failures = write(&at("run.md"), &plots, all);
+
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        let told = failures[0].to_string();
+        assert!(told.ends_with("run.rate.svg: it is a directory"), "{told}");
+        let text = std::fs::read_to_string(at("run.md")).unwrap();
+        let (latency, cpu) = ("![latency](run.latency.svg)", "![cpu](run.cpu.svg)");
+        assert_eq!(text, format!("\n{latency}\n\n{cpu}\n"));
+        assert!(at("run.latency.svg").is_file() && at("run.cpu.svg").is_file());
+    }
 }
