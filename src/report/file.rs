@@ -25,7 +25,7 @@
 use super::console::format;
 use nix::unistd::{AccessFlags, Uid, eaccess, geteuid};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,9 @@ const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// What a directory has in which only the owner may replace a file.
 const STICKY: u32 = 0o1000;
+
+/// What is written at once.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// Where the text goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,14 +57,35 @@ enum Destination {
 /// # Errors
 /// The destination and the reason, in words for a person.
 pub fn write(text: &str, destination: impl AsRef<Path>) -> io::Result<()> {
+    write_with(destination, |out| out.write_all(text.as_bytes()))
+}
+
+/// The same with what `content` writes, piece by piece.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_with(
+    destination: impl AsRef<Path>,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let path = destination.as_ref();
     match Destination::of(path)? {
-        Destination::Stdout => to_stdout(text),
-        Destination::Descriptor => descriptor(path, text),
-        Destination::Device => device(path, text),
-        Destination::Replace(directory) => replace(path, &directory, text),
+        Destination::Stdout => to_stdout(content),
+        Destination::Descriptor => descriptor(path, content),
+        Destination::Device => device(path, content),
+        Destination::Replace(directory) => replace(path, &directory, content),
     }
     .map_err(|error| told(path, &error))
+}
+
+/// In pieces of a size that a system call is worth.
+fn buffered(
+    out: impl Write,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
+    content(&mut out)?;
+    out.flush()
 }
 
 /// Whether it is no file, but a pipe or a device that is written to as it is, or standard output.
@@ -179,26 +203,28 @@ fn is_held(owner: Uid, user: Uid, directory_owner: Uid, directory_mode: u32) -> 
 }
 
 /// A reader that has gone (`| head`) has read what it wanted.
-fn to_stdout(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+fn to_stdout(content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    match buffered(io::stdout().lock(), content) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
 }
 
-fn descriptor(path: &Path, text: &str) -> io::Result<()> {
+fn descriptor(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     // `/dev/stdout` may lead to a file that already has something in it.
-    let mut file = OpenOptions::new().append(true).open(path)?;
+    let file = OpenOptions::new().append(true).open(path)?;
     if file.metadata()?.file_type().is_block_device() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is a disk"));
     }
-    file.write_all(text.as_bytes())
+    buffered(file, content)
 }
 
-fn device(path: &Path, text: &str) -> io::Result<()> {
+fn device(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     // Whoever owns it may have put a link in its place since it was looked at, or a file.
-    let mut file = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    let file = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
     let found = file.metadata()?;
     if !is_device(&found) {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it has just been replaced"));
@@ -206,20 +232,24 @@ fn device(path: &Path, text: &str) -> io::Result<()> {
     if let Some(directory) = directory_of(path) {
         refuse_planted(path, &found, &fs::metadata(directory)?)?;
     }
-    file.write_all(text.as_bytes())
+    buffered(file, content)
 }
 
 /// Whoever looks sees the old file or the new one; after a failure only the old. Nothing that is
 /// there is opened: neither by the temporary name, which is random and has to be new, nor by the
 /// other.
-fn replace(path: &Path, directory: &Path, text: &str) -> io::Result<()> {
+fn replace(
+    path: &Path,
+    directory: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
         .prefix(".ringshot.")
         .suffix(".tmp")
         // Less the umask: unlike most temporary files, this one is to be read.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory)?;
-    file.write_all(text.as_bytes())?;
+    buffered(&mut file, content)?;
     // Or a crash of the box could leave the new name on an empty file.
     file.as_file().sync_all()?;
     keep_mode(path, file.as_file())?;

@@ -106,8 +106,9 @@ fn what_took_the_place_of_a_pipe_is_not_written_to() {
     let (victim, pipe) = (directory.join("victim"), directory.join("run.json"));
     fs::write(&victim, "mine").unwrap();
     symlink(&victim, &pipe).unwrap();
-    device(&pipe, NEW).unwrap_err();
-    assert_eq!(device(&victim, NEW).unwrap_err().to_string(), "it has just been replaced");
+    let new = |out: &mut dyn Write| out.write_all(NEW.as_bytes());
+    device(&pipe, new).unwrap_err();
+    assert_eq!(device(&victim, new).unwrap_err().to_string(), "it has just been replaced");
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
 }
 
@@ -204,7 +205,7 @@ fn after_a_failure_nothing_half_written_is_left() {
     let path = directory.join("run.json");
     // What appeared at the destination after the check cannot be renamed over.
     fs::create_dir(&path).unwrap();
-    replace(&path, directory.path(), "{}").unwrap_err();
+    replace(&path, directory.path(), |out| out.write_all(b"{}")).unwrap_err();
     assert_eq!(directory.names(), ["run.json"]);
 }
 
@@ -227,4 +228,19 @@ fn devices_and_descriptors_are_written_to_as_they_are() {
     write(NEW, "/dev/null").unwrap();
     assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
     assert!(write(NEW, "/dev/full").is_err());
+}
+
+#[test]
+fn what_fails_half_way_leaves_the_file_as_it_was() {
+    let directory = Directory::new("half");
+    let path = directory.join("run.json");
+    fs::write(&path, "old").unwrap();
+    let half = |out: &mut dyn Write| {
+        out.write_all(NEW.as_bytes())?;
+        Err(io::Error::other("no more"))
+    };
+    let error = write_with(&path, half).unwrap_err().to_string();
+    assert!(error.ends_with("run.json: no more"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
 }
