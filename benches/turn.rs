@@ -62,7 +62,7 @@ fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
             share: Share::WHOLE,
             model: Model::default(),
             warmup_ns: 0,
-            quota: Some(1000),
+            quota: Some(1000.into()),
             duration_ns: None,
             addresses: 1,
             ports: Rotation::kernel(),

@@ -101,14 +101,15 @@ impl Experiment {
             Event::Begin => watcher.begin(),
             Event::Row(part, second, counters) => {
                 if part == Part::Measured {
-                    watcher.row();
+                    watcher.row(second);
                 }
                 progress.tick(part, second, counters);
             }
+            Event::End(rest, threads) => watcher.end(rest, threads),
         });
-        let measured = measured.map(|mut measured| (watcher.finish(&mut measured), measured));
         progress.finish();
-        let (watch, measured) = measured?;
+        let measured = measured?;
+        let watch = watcher.finish(measured.tally.total.len());
         let after = Moment::now(&load.addresses);
         let around = Circumstances {
             plan,

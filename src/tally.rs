@@ -8,9 +8,11 @@
 //! run in which it was due, whenever it ends: so the identity holds in each part, and nothing that
 //! began in the warm-up is in a number of the measurement.
 
+mod counts;
 mod pending;
 
 use crate::failure::Failure;
+pub use counts::LatencyCounts;
 use hdrhistogram::Histogram;
 use pending::Pending;
 
@@ -287,14 +289,16 @@ pub struct Tally {
     pub first_byte: Histogram<u64>,
     /// Request handed over to last response byte.
     pub service: Histogram<u64>,
-    /// Whole request, without the current interval.
+    /// Whole request: empty until [`Tally::finish`].
     pub total: Histogram<u64>,
     /// In an open loop, the whole request from its actual begin.
     pub uncorrected: Histogram<u64>,
     /// In an open loop, how late requests were begun for which a slot was free.
     pub slip: Histogram<u64>,
-    /// Whole request, since the last [`Tally::close_interval`].
-    interval: Histogram<u64>,
+    /// Whole request, up to the last [`Tally::close_interval`], and since.
+    closed: LatencyCounts,
+    /// See `closed`.
+    interval: LatencyCounts,
     pending: Pending,
     /// When the last request ended.
     pub last_end_ns: u64,
@@ -314,7 +318,8 @@ impl Tally {
             total: latency_histogram(),
             uncorrected: latency_histogram(),
             slip: latency_histogram(),
-            interval: latency_histogram(),
+            closed: LatencyCounts::default(),
+            interval: LatencyCounts::default(),
             pending: Pending::default(),
             last_end_ns: 0,
         }
@@ -362,7 +367,7 @@ impl Tally {
         let responses = &self.pending.responses;
         responses.iter().for_each(|at| record(&mut self.first_byte, at.first_byte_us, at.count));
         responses.iter().for_each(|at| record(&mut self.service, at.service_us, at.count));
-        responses.iter().for_each(|at| record(&mut self.interval, at.total_us, at.count));
+        responses.iter().for_each(|at| self.interval.record(at.total_us.into(), at.count));
         for at in responses {
             if let Some(uncorrected_us) = at.uncorrected_us {
                 record(&mut self.uncorrected, uncorrected_us, at.count);
@@ -403,16 +408,24 @@ impl Tally {
         }
     }
 
-    /// Ends an interval: its histogram of `total` is handed out and `spare` takes its place.
-    pub fn close_interval(&mut self, mut spare: Histogram<u64>) -> Histogram<u64> {
+    /// Ends an interval: its counts of `total` are handed out, and `spare`, which is empty, takes
+    /// their place.
+    pub fn close_interval(&mut self, spare: LatencyCounts) -> LatencyCounts {
+        debug_assert!(spare.is_empty(), "what was counted before would count twice");
         self.record_pending();
-        spare.reset();
         let interval = std::mem::replace(&mut self.interval, spare);
-        self.total.add(&interval).expect("all histograms have the same bounds");
+        self.closed.add(&interval);
         interval
     }
 
-    /// Adds another thread's numbers, whose intervals must be closed, to these.
+    /// The run is over: ends the last interval, whose counts are handed out, and fills in `total`.
+    pub fn finish(&mut self) -> LatencyCounts {
+        let last = self.close_interval(LatencyCounts::default());
+        std::mem::take(&mut self.closed).add_to(&mut self.total);
+        last
+    }
+
+    /// Adds another thread's numbers to these; both are finished.
     pub fn merge(&mut self, other: &Tally) {
         self.counters.add(other.counters);
         for (sum, more) in self.statuses.iter_mut().zip(other.statuses.iter()) {
@@ -479,8 +492,8 @@ mod tests {
     #[test]
     fn a_merge_counts_both() {
         let (mut one, mut two) = (busy_tally(), busy_tally());
-        one.close_interval(latency_histogram());
-        two.close_interval(latency_histogram());
+        one.finish();
+        two.finish();
         one.merge(&two);
         assert_eq!(one.counters.started, 8);
         assert_eq!(one.errors.len(), 1);
@@ -493,10 +506,12 @@ mod tests {
     #[test]
     fn intervals_add_up_to_the_total() {
         let mut tally = busy_tally();
-        let first = tally.close_interval(latency_histogram());
+        let first = tally.close_interval(LatencyCounts::default());
         tally.respond(404, LATENCIES);
-        let second = tally.close_interval(first.clone());
-        assert_eq!((first.len(), second.len(), tally.total.len()), (1, 1, 2));
+        let second = tally.close_interval(LatencyCounts::default());
+        tally.respond(200, LATENCIES);
+        let last = tally.finish();
+        assert_eq!((first.len(), second.len(), last.len(), tally.total.len()), (1, 1, 1, 3));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use ringshot::driver::Op;
 use ringshot::driver::script::Reply;
 use ringshot::failure::{Failure, Kind, Phase};
 use ringshot::pace::curve::{RateCurve, Stage};
-use ringshot::pace::{Arrivals, Model, OpenLoop, Share};
+use ringshot::pace::{Arrivals, Model, OpenLoop, Quota, Share};
 use ringshot::tally::{Counters, latency_histogram};
 use ringshot::worker::{Outcome, Task};
 use scripted::{

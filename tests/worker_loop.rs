@@ -14,12 +14,13 @@ use ringshot::connection::{CloseMode, Policy};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Extent, Op, Slot};
 use ringshot::failure::{Failure, Kind, Phase};
+use ringshot::pace::Quota;
 use ringshot::ports::{Method, Ports, Rotation};
 use ringshot::tally::Counters;
 use ringshot::worker::Task;
 use scripted::{
-    ANSWER, Fate, LAST, MS, REQUEST_BYTES, US, answer, assert_all_ended, fate, healthy,
-    only_failure, policy, run, run_over, task,
+    ANSWER, Fate, LAST, MS, REQUEST_BYTES, US, Watch, answer, assert_all_ended, fate, healthy,
+    only_failure, policy, run, run_over, served, steady, task,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -597,6 +598,26 @@ fn when_no_address_accepts_requests_fail_with_the_last_errno() {
         only_failure(&outcome.tallies.measured),
         Failure::errno(Phase::Connect, libc::ECONNREFUSED)
     );
+}
+
+#[test]
+fn workers_share_a_quota_to_the_last_request() {
+    for (quota, pipeline) in [(1000, 1), (1001, 4), (3, 1), (2, 4), (0, 1)] {
+        let keeping = Policy { requests_per_connection: None, pipeline, ..policy() };
+        let quota_of_all = Quota::new(quota, 3);
+        let work = || {
+            let quota = Some(quota_of_all.clone());
+            let own = Task { quota, ..task(5, 0, keeping) };
+            let outcome = served(own, &Watch::default(), steady(20 * US));
+            assert_eq!(outcome.tallies.in_flight(), 0);
+            outcome.tallies.measured.counters.ok
+        };
+        let all: u64 = std::thread::scope(|scope| {
+            let workers = [(); 3].map(|()| scope.spawn(work));
+            workers.map(|worker| worker.join().expect("it ends")).into_iter().sum()
+        });
+        assert_eq!((all, quota_of_all.left()), (quota, 0));
+    }
 }
 
 #[test]

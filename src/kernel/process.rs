@@ -17,8 +17,8 @@ use super::threads::{ThreadTimes, cpus_of, ticks_ns, times_of};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use procfs::process::{Process, Task};
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// More processes than this are not followed: one look at one of them costs up to 0.1 ms.
@@ -82,7 +82,7 @@ impl Usage {
 pub struct Group {
     /// Those that have not ended. A number may be given to another process later, what is open here
     /// stays the one that it was.
-    processes: RefCell<Vec<Process>>,
+    processes: Mutex<Vec<Process>>,
     /// The first process.
     pid: u32,
     name: String,
@@ -115,9 +115,13 @@ impl Group {
     fn new(processes: Vec<Process>, follows_init: bool) -> Option<Group> {
         let first = processes.first()?;
         let (pid, name) = (first.pid().unsigned_abs(), first.stat().ok()?.comm);
-        let group = Group { processes: RefCell::new(processes), pid, name, follows_init };
+        let group = Group { processes: Mutex::new(processes), pid, name, follows_init };
         group.find_children(Depth::Thorough);
         Some(group)
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.processes.lock().expect("nobody panics with the lock")
     }
 
     /// The number of the first process.
@@ -133,7 +137,7 @@ impl Group {
     /// The CPUs that they may run on: those of all threads together, and no more than the first
     /// process' quota is worth.
     pub fn cpus(&self) -> u32 {
-        let processes = self.processes.borrow();
+        let processes = self.processes();
         let tasks = processes.iter().filter_map(|process| process.tasks().ok());
         let cpus = cpus_of(tasks.flatten().flatten());
         quota::cpus(self.pid).map_or(cpus, |most| cpus.min(most))
@@ -144,7 +148,7 @@ impl Group {
         self.find_children(depth);
         let descriptors = (depth != Depth::Brief).then_some(0);
         let mut usage = Usage { descriptors, ..Usage::default() };
-        let mut processes = self.processes.borrow_mut();
+        let mut processes = self.processes();
         processes.retain(|process| usage.add(process));
         if processes.is_empty() {
             return None;
@@ -163,7 +167,7 @@ impl Group {
 
     /// Lets children join, and theirs. Of ringshot itself, which may be one, there are none.
     fn find_children(&self, depth: Depth) {
-        let mut processes = self.processes.borrow_mut();
+        let mut processes = self.processes();
         let mut known: BTreeSet<i32> = processes.iter().map(Process::pid).collect();
         known.insert(std::process::id() as i32);
         let parents_max = if depth == Depth::Brief { 1 } else { PROCESSES_MAX };

@@ -16,12 +16,15 @@
 
 pub mod curve;
 mod lead;
+pub mod quota;
 pub mod schedule;
 
 use crate::failure::{Failure, Kind};
 use crate::tally::{Part, Tallies};
 use curve::RateCurve;
 pub use lead::Lead;
+use quota::Allowance;
+pub use quota::Quota;
 pub use schedule::{Arrivals, Schedule, Share};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -76,7 +79,7 @@ pub struct Grant {
 pub struct Pace {
     /// Requests of the measurement that may still be started, or in an open loop come due; `None`
     /// for as many as the time allows.
-    quota: Option<u64>,
+    quota: Option<Allowance>,
     /// When the measurement begins.
     measure_from_ns: u64,
     begin_ns: u64,
@@ -111,13 +114,13 @@ struct Permits {
 
 impl Pace {
     /// A worker's share of a load over `slots` slots of its own and `connections` of all workers,
-    /// that starts at most `quota` requests once the warm-up is over.
+    /// that starts requests of `quota` once the warm-up is over.
     pub fn new(
         model: &Model,
         share: Share,
         slots: u32,
         connections: u32,
-        quota: Option<u64>,
+        quota: Option<Quota>,
     ) -> Pace {
         let of = f64::from(share.of);
         let line = model.open_loop.as_ref().map(|open_loop| {
@@ -136,7 +139,7 @@ impl Pace {
             }
         });
         Pace {
-            quota,
+            quota: quota.map(Allowance::new),
             measure_from_ns: 0,
             begin_ns: 0,
             resting: BinaryHeap::with_capacity(slots as usize),
@@ -187,11 +190,7 @@ impl Pace {
             let part = self.part(now_ns);
             let requests = match (&mut self.quota, part) {
                 _ if only.is_some_and(|only| only != part) => 0,
-                (Some(left), Part::Measured) => {
-                    let granted = u64::from(wanted).min(*left);
-                    *left -= granted;
-                    granted as u32
-                }
+                (Some(quota), Part::Measured) => quota.take(wanted.into(), now_ns) as u32,
                 _ => wanted,
             };
             return Grant { requests, part };
@@ -219,11 +218,10 @@ impl Pace {
             && due_ns <= now_ns
         {
             let part = Part::at(due_ns, self.measure_from_ns);
-            if let (Some(left), Part::Measured) = (&mut self.quota, part) {
-                if *left == 0 {
-                    return;
-                }
-                *left -= 1;
+            if let (Some(quota), Part::Measured) = (&mut self.quota, part)
+                && quota.take(1, now_ns) == 0
+            {
+                return;
             }
             line.schedule.advance();
             let counters = &mut tallies.of(part).counters;
@@ -262,7 +260,11 @@ impl Pace {
 
     /// Whether the quota is used up. A warm-up has none.
     pub fn has_given_all(&self, now_ns: u64) -> bool {
-        self.quota == Some(0) && self.part(now_ns) == Part::Measured
+        self.is_used_up() && self.part(now_ns) == Part::Measured
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.quota.as_ref().is_some_and(Allowance::is_used_up)
     }
 
     /// Whether the quota is used up and nothing waits.
@@ -322,7 +324,7 @@ impl Pace {
         let rest_ns = self.resting.peek().map(|Reverse((due_ns, _))| *due_ns);
         let line = self.line.as_ref().filter(|line| !line.idle.is_empty());
         let due_ns = line.and_then(|line| line.schedule.next_ns()).map(|ns| self.begin_ns + ns);
-        let due_ns = due_ns.filter(|&ns| self.quota != Some(0) || self.part(ns) == Part::Warmup);
+        let due_ns = due_ns.filter(|&ns| !self.is_used_up() || self.part(ns) == Part::Warmup);
         rest_ns.into_iter().chain(due_ns).min()
     }
 

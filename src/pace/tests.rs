@@ -5,15 +5,20 @@ use crate::failure::Phase;
 const MS: u64 = 1_000_000;
 
 fn closed(slots: u32, quota: Option<u64>) -> Pace {
-    Pace::new(&Model::default(), Share::WHOLE, slots, slots, quota)
+    Pace::new(&Model::default(), Share::WHOLE, slots, slots, quota.map(Quota::from))
 }
 
 /// A thousand requests a second for ten seconds.
 fn open(slots: u32, backlog: u64, quota: Option<u64>) -> Pace {
     let curve = Arc::new(RateCurve::new(&[Stage::constant(10.0, 1000.0)]));
     let open_loop = Some(OpenLoop { curve, arrivals: Arrivals::Constant, backlog });
-    let mut pace =
-        Pace::new(&Model { open_loop, ..Model::default() }, Share::WHOLE, slots, slots, quota);
+    let mut pace = Pace::new(
+        &Model { open_loop, ..Model::default() },
+        Share::WHOLE,
+        slots,
+        slots,
+        quota.map(Quota::from),
+    );
     pace.begin(0, 0);
     (0..slots).for_each(|slot| pace.idle(slot));
     pace

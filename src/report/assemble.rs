@@ -48,7 +48,6 @@ impl Report {
         let (plan, load, tally) = (around.plan, around.load, &measured.tally);
         let counters = &tally.counters;
         let duration_s = measured.duration.as_secs_f64();
-        let per_s = |count: u64| (duration_s > 0.0).then(|| count as f64 / duration_s);
         let bundled = plan.endpoint.is_none();
         let busiest = measured.threads.iter().map(|time| time.busy_ratio()).fold(0.0, f64::max);
         let before = measured.counters_before.as_ref().unwrap_or(&around.before.counters);
@@ -94,7 +93,7 @@ impl Report {
                 &Requests::of(tally),
                 counters.connections_opened,
                 counters.connections_failed,
-                [per_s(counters.ok), per_s(counters.connections_opened)],
+                [measured.rates.requests_per_s, measured.rates.connections_per_s],
             ),
             slo: limits(plan, measured, schedule.as_ref(), &errors),
             confidence: measured.batches.confidence(),
@@ -126,7 +125,8 @@ impl Report {
             watch: around.watch.clone(),
             limited_by: None,
             merged: None,
-            series: measured.series.clone(),
+            series_interval_s: measured.series.interval_s(),
+            series: measured.series.rows().to_vec(),
         };
         Report { limited_by: findings::limited_by(&report), ..report }
     }
@@ -178,7 +178,7 @@ fn facts<'a>(
         first_byte: &tally.first_byte,
         service: &tally.service,
         warm_service: measured.warmup.as_ref().map(|(warmup, _)| &warmup.service),
-        series: &measured.series,
+        series: measured.series.rows(),
         busy_ratio: busiest,
         threads: load.threads,
         connections: load.connections,
@@ -219,8 +219,8 @@ fn ports(load: &Load, measured: &Measured) -> PortsSummary {
 
 fn time_wait(around: &Circumstances<'_>, measured: &Measured) -> TimeWaitCounts {
     let (before, after) = (around.before.time_wait_count, around.after.time_wait_count);
-    let seen = measured.series.iter().map(|row| row.time_wait);
-    TimeWaitCounts { before, peak: seen.chain([before, after]).flatten().max(), after }
+    let peak = measured.series.time_wait_peak().max(before).max(after);
+    TimeWaitCounts { before, peak, after }
 }
 
 impl Requests {
@@ -283,8 +283,8 @@ fn limits(
         uncorrected: plan.pacing.is_open_loop().then_some(&tally.uncorrected),
     };
     let numbers = slo::Numbers {
-        connections: tally.counters.connections_opened,
-        duration_s: measured.duration.as_secs_f64(),
+        requests_per_s: measured.rates.requests_per_s,
+        connections_per_s: measured.rates.connections_per_s,
         ..limits::numbers(recorded, &Requests::of(tally), schedule, errors)
     };
     plan.slos.iter().map(|limit| limit.check(&numbers)).collect()

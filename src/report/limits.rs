@@ -14,7 +14,7 @@ pub(super) struct Recorded<'a> {
     pub(super) uncorrected: Option<&'a Histogram<u64>>,
 }
 
-/// What limits are checked against, but for the connections and the time.
+/// What limits are checked against, but for the rates.
 pub(super) fn numbers<'a>(
     recorded: Recorded<'a>,
     requests: &Requests,
@@ -38,8 +38,8 @@ pub(super) fn numbers<'a>(
             schedule.unanswered_after.saturating_sub(schedule.unanswered_before)
         }),
         timed_out: timed_out(errors, answering),
-        connections: 0,
-        duration_s: 0.0,
+        requests_per_s: None,
+        connections_per_s: None,
     }
 }
 

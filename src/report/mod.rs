@@ -18,6 +18,7 @@ pub mod markdown;
 pub mod merge;
 pub mod plot;
 pub mod plots;
+pub mod series;
 pub mod side_by_side;
 pub mod watch;
 
@@ -77,7 +78,7 @@ pub struct Report {
     pub ports: PortsSummary,
     /// Bytes on the connections, heads included.
     pub bytes: Bytes,
-    /// Rates over `duration_s`.
+    /// Rates over the times that the threads worked: see [`crate::run::Rates`].
     pub rate: Rate,
     /// The limits that the run had to keep.
     pub slo: Vec<slo::Outcome>,
@@ -106,8 +107,17 @@ pub struct Report {
     /// What this was merged from; null for the result of one run.
     #[serde(default)]
     pub merged: Option<merge::Merged>,
-    /// One row a second.
+    /// The length of a row of `series` in seconds: 1, or in a run of more than an hour 2, 4, 8 and so
+    /// on, so that there are never more than [`series::ROWS_MAX`].
+    #[serde(default = "one_second")]
+    pub series_interval_s: f64,
+    /// One row a second, or an interval.
     pub series: Vec<Second>,
+}
+
+/// What documents mean that do not tell the length of their rows.
+fn one_second() -> f64 {
+    1.0
 }
 
 /// What was measured.
@@ -315,7 +325,8 @@ pub struct Bytes {
     pub written: u64,
 }
 
-/// Rates; null for a run that took no time, such as one that ended in its warm-up.
+/// Rates: sums of the threads' own, each over the time that the thread worked; null for a run that
+/// took no time, such as one that ended in its warm-up.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Rate {
     /// Requests that ended well.
@@ -471,7 +482,8 @@ pub struct TimeWaitSockets {
     pub after: Option<kernel::TimeWait>,
 }
 
-/// One second of the run, or what was left of one at its end.
+/// One second of the run, or what was left of one at its end; of a long run several of them. A
+/// percentile is then the highest of a second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Second {
     /// The end of the second, after the start.

@@ -1,192 +1,282 @@
 //! Puts the workers' intervals together: to rows of a second, and to batches for the statistics.
 //!
-//! This runs beside the workers, on a box with few CPUs on one of theirs. So histograms (188 kB
-//! each) are handed on rather than copied: the one that a worker delivers becomes the interval's,
-//! and another one goes back in its place.
+//! ```text
+//!   worker 0   │ 0 │ 1 │ 2 │ 3 │ 4 │ 5 ends         an interval is complete when all workers have
+//!   worker 1   │ 0 │ 1 │ 2 │   │ 4 │ 5 │ 6 │ 7      delivered it who have not ended before; what one
+//!               └─ complete ─┘   └── complete ─┘    leaves out it has put into its next one
+//! ```
+//!
+//! This runs beside the workers, on a box with few CPUs on one of theirs. So counts (188 kB each) are
+//! handed on rather than copied: those that a worker delivers become the interval's, and empty ones
+//! go back in their place.
 
 use super::{Event, INTERVAL, SPARES_PER_WORKER};
 use crate::kernel;
 use crate::report::Second;
+use crate::report::series::Series;
 use crate::statistics::Batches;
-use crate::tally::{Counters, Part, latency_histogram, longest_us, percentile_us};
+use crate::tally::{Counters, LatencyCounts, Part, longest_us, percentile_us};
 use crate::worker::{Interval, Outcome};
-use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::mpsc::Sender;
 
 /// Intervals in a row of the series.
 const INTERVALS_PER_ROW: u64 = 10;
 
+/// Intervals that may be open. The oldest of more is complete without the workers who are that late:
+/// what they have done meanwhile is in the interval that they deliver next.
+const OPEN_MAX: usize = 2 * INTERVALS_PER_ROW as usize;
+
+/// A worker that ends this soon after an interval does not make another one.
+const END_LATE_PART: u64 = 4;
+
 /// What comes from the workers, of each part of the run.
 pub(super) struct Collector {
     warmup: Gathering,
     measured: Gathering,
-    spare_senders: Vec<Sender<Histogram<u64>>>,
-    /// Histograms that nobody needs at the moment.
-    free: Vec<Histogram<u64>>,
+    spare_senders: Vec<Sender<LatencyCounts>>,
+    /// Counts that are not in use at the moment, empty.
+    free: Vec<LatencyCounts>,
 }
 
 impl Collector {
-    /// For the workers at the other end of these channels, which get their first histograms.
-    pub(super) fn new(spare_senders: Vec<Sender<Histogram<u64>>>) -> Collector {
+    /// For the workers at the other end of these channels, which get their first counts.
+    pub(super) fn new(spare_senders: Vec<Sender<LatencyCounts>>) -> Collector {
         for sender in &spare_senders {
             for _ in 0..SPARES_PER_WORKER {
-                let _ = sender.send(latency_histogram());
+                let _ = sender.send(LatencyCounts::default());
             }
         }
         let [warmup, measured] = [0, 1].map(|_| Gathering::new(spare_senders.len()));
         Collector { warmup, measured, spare_senders, free: Vec::new() }
     }
 
-    /// Takes an interval; `observe` is told of a row that it completes.
+    /// Takes an interval; `observe` is told of rows that it completes.
     pub(super) fn take(&mut self, interval: Interval, observe: &mut impl FnMut(Event<'_>)) {
         let (part, worker) = (interval.part, interval.worker);
         let gathering = match part {
             Part::Warmup => &mut self.warmup,
             Part::Measured => &mut self.measured,
         };
-        if gathering.take(interval, &mut self.free)
-            && let Some(second) = gathering.series.last()
-        {
-            observe(Event::Row(part, second, &gathering.closed));
-        }
-        let spare = self.free.pop().unwrap_or_else(latency_histogram);
+        gathering.take(interval, &mut self.free);
+        gathering.settle(&mut self.free, &mut |second, counters| {
+            observe(Event::Row(part, second, counters));
+        });
+        let spare = self.free.pop().unwrap_or_default();
         // The worker may be gone already.
         let _ = self.spare_senders[worker].send(spare);
     }
 
-    /// The run is over: the rows of the measurement, with what was left of one, and its batches.
-    pub(super) fn finish(
-        mut self,
-        outcomes: &[&Outcome],
-        duration_s: f64,
-    ) -> (Vec<Second>, Batches) {
+    /// Takes what a worker leaves: from now on nobody waits for it.
+    pub(super) fn end(
+        &mut self,
+        worker: usize,
+        outcome: &Outcome,
+        observe: &mut impl FnMut(Event<'_>),
+    ) {
+        self.measured.end(worker, outcome, &mut self.free);
+        self.measured.settle(&mut self.free, &mut |second, counters| {
+            observe(Event::Row(Part::Measured, second, counters));
+        });
+    }
+
+    /// All workers have ended: what is left of the measurement as a row, if there is something left,
+    /// which is not in the series yet.
+    pub(super) fn rest(&mut self, duration_s: f64) -> Option<Second> {
         let gathering = &mut self.measured;
-        let mut counters = Counters::default();
         for piece in std::mem::take(&mut gathering.open).into_values() {
-            gathering.add_to_row(&piece.total);
-        }
-        for outcome in outcomes {
-            gathering.add_to_row(&outcome.last_interval);
-            counters.add(outcome.tallies.measured.counters);
+            gathering.counters.add(piece.counters);
+            gathering.row.add(&piece.total);
         }
         let ended = |counters: &Counters| counters.ok + counters.failed;
-        if ended(&gathering.closed) != ended(&counters) || gathering.series.is_empty() {
-            gathering.close_row(duration_s, counters);
-        }
+        let is_left = ended(&gathering.closed) != ended(&gathering.counters);
+        (is_left || gathering.series.rows().is_empty()).then(|| gathering.close_row(duration_s))
+    }
+
+    /// The rows of the measurement, with what was left, and its batches.
+    pub(super) fn finish(mut self, rest: Option<Second>) -> (Series, Batches) {
+        rest.into_iter().for_each(|second| self.measured.series.push(second));
         (self.measured.series, self.measured.batches)
     }
 }
 
 /// Intervals of one part of the run.
 struct Gathering {
-    workers: usize,
-    /// Those that not all workers have delivered yet, by number.
+    workers: Vec<Delivery>,
+    /// Those that are not complete, by number.
     open: BTreeMap<u64, Piece>,
     /// How many are complete, and the counts at their end.
     intervals: u64,
-    complete: Counters,
+    counters: Counters,
     /// `total` of the row that is under way.
-    row: Histogram<u64>,
+    row: LatencyCounts,
     /// The counts at the end of the latest row.
     closed: Counters,
-    series: Vec<Second>,
+    series: Series,
     batches: Batches,
+}
+
+/// What one worker has delivered.
+#[derive(Clone, Copy, Default)]
+struct Delivery {
+    /// All its counts.
+    counters: Counters,
+    /// The number of the interval after the latest one.
+    next: u64,
+    /// Whether that was its last.
+    ended: bool,
 }
 
 /// One interval, of those workers that have delivered it.
 struct Piece {
     workers: usize,
     counters: Counters,
-    total: Histogram<u64>,
-}
-
-impl Piece {
-    fn add(&mut self, total: Histogram<u64>, free: &mut Vec<Histogram<u64>>) {
-        self.total.add(&total).expect("all histograms have the same bounds");
-        free.push(total);
-    }
+    total: LatencyCounts,
 }
 
 impl Gathering {
     fn new(workers: usize) -> Gathering {
         Gathering {
-            workers,
+            workers: vec![Delivery::default(); workers],
             open: BTreeMap::new(),
             intervals: 0,
-            complete: Counters::default(),
-            row: latency_histogram(),
+            counters: Counters::default(),
+            row: LatencyCounts::default(),
             closed: Counters::default(),
-            series: Vec::new(),
+            series: Series::default(),
             batches: Batches::new(INTERVAL),
         }
     }
 
-    /// Takes an interval; whether it completes a row. Histograms that are not needed any more go to
-    /// `free`.
-    fn take(&mut self, interval: Interval, free: &mut Vec<Histogram<u64>>) -> bool {
-        let Interval { number, counters, total, .. } = interval;
-        let workers = match self.open.entry(number) {
-            Entry::Vacant(place) => place.insert(Piece { workers: 1, counters, total }).workers,
-            Entry::Occupied(mut place) => {
-                let piece = place.get_mut();
-                piece.workers += 1;
-                piece.counters.add(counters);
-                piece.add(total, free);
-                piece.workers
-            }
-        };
-        if workers < self.workers {
-            return false;
+    /// Takes an interval. Counts that are not needed any more go to `free`.
+    fn take(&mut self, interval: Interval, free: &mut Vec<LatencyCounts>) {
+        let Interval { worker, number, counters, mut total, .. } = interval;
+        let piece = self.deliver(worker, number, counters, free);
+        match piece.total.is_empty() {
+            true => std::mem::swap(&mut piece.total, &mut total),
+            false => piece.total.add(&total),
         }
-        // A worker that skipped a number has put its counts into a later one.
+        give_back(total, free);
+    }
+
+    /// Takes what a worker has counted since its latest interval.
+    fn end(&mut self, worker: usize, outcome: &Outcome, free: &mut Vec<LatencyCounts>) {
+        let interval_ns = INTERVAL.as_nanos() as u64;
+        let ran_ns = outcome.end_ns.saturating_sub(outcome.measure_from_ns);
+        let number = ran_ns.saturating_sub(interval_ns / END_LATE_PART) / interval_ns;
+        let counters = outcome.tallies.measured.counters;
+        let piece = self.deliver(worker, number, counters, free);
+        piece.total.add(&outcome.last_interval);
+        self.workers[worker].ended = true;
+    }
+
+    /// The interval that a worker delivers with `counters`; or a later one, if others could not wait
+    /// for it.
+    fn deliver(
+        &mut self,
+        worker: usize,
+        number: u64,
+        counters: Counters,
+        free: &mut Vec<LatencyCounts>,
+    ) -> &mut Piece {
+        let number = number.max(self.intervals);
+        let delivery = &mut self.workers[worker];
+        let piece = self.open.entry(number).or_insert_with(|| Piece {
+            workers: 0,
+            counters: Counters::default(),
+            total: free.pop().unwrap_or_default(),
+        });
+        piece.counters.add(counters.since(delivery.counters));
+        piece.workers += usize::from(number >= delivery.next);
+        (delivery.counters, delivery.next) = (counters, delivery.next.max(number + 1));
+        piece
+    }
+
+    /// Completes what is complete, and tells of the rows.
+    fn settle(
+        &mut self,
+        free: &mut Vec<LatencyCounts>,
+        tell: &mut impl FnMut(&mut Second, &Counters),
+    ) {
+        // The last part of an interval belongs to the rest of the run.
+        if self.workers.iter().all(|worker| worker.ended) {
+            return;
+        }
+        let is_complete = |(number, piece): &(&u64, &Piece)| {
+            let gone = |worker: &&Delivery| worker.ended && worker.next <= **number;
+            piece.workers + self.workers.iter().filter(gone).count() >= self.workers.len()
+        };
+        if let Some((&number, _)) = self.open.iter().rev().find(is_complete) {
+            self.complete(number, free, tell);
+        }
+        while self.open.len() > OPEN_MAX
+            && let Some((&oldest, _)) = self.open.first_key_value()
+        {
+            self.complete(oldest, free, tell);
+        }
+    }
+
+    /// All intervals up to this one are complete.
+    fn complete(
+        &mut self,
+        number: u64,
+        free: &mut Vec<LatencyCounts>,
+        tell: &mut impl FnMut(&mut Second, &Counters),
+    ) {
         let later = self.open.split_off(&(number + 1));
-        let complete = std::mem::replace(&mut self.open, later);
-        let Some(Piece { counters, total, .. }) =
-            complete.into_values().reduce(|earlier, mut last| {
-                last.add(earlier.total, free);
-                last
-            })
-        else {
-            return false;
+        let complete = std::mem::replace(&mut self.open, later).into_values();
+        let Some(piece) = complete.reduce(|mut all, piece| {
+            all.counters.add(piece.counters);
+            all.total.add(&piece.total);
+            give_back(piece.total, free);
+            all
+        }) else {
+            return;
         };
         let units = (number + 1 - self.intervals) as u32;
-        self.batches.push(units, counters.since(self.complete).ok, &total);
-        self.add_to_row(&total);
-        free.push(total);
-        let rows = |intervals: u64| intervals / INTERVALS_PER_ROW;
-        let completes_row = rows(number + 1) > rows(self.intervals);
-        (self.intervals, self.complete) = (number + 1, counters);
-        if completes_row {
-            self.close_row((number + 1) as f64 * INTERVAL.as_secs_f64(), counters);
+        // With fewer workers it would be another load.
+        if !self.workers.iter().any(|worker| worker.ended) {
+            self.batches.push(units, piece.counters.ok, &piece.total);
         }
-        completes_row
+        self.counters.add(piece.counters);
+        self.row.add(&piece.total);
+        give_back(piece.total, free);
+        let rows = |intervals: u64| intervals / INTERVALS_PER_ROW;
+        let before = std::mem::replace(&mut self.intervals, number + 1);
+        if rows(self.intervals) > rows(before) {
+            let mut second = self.close_row(self.intervals as f64 * INTERVAL.as_secs_f64());
+            tell(&mut second, &self.counters);
+            self.series.push(second);
+        }
     }
 
-    fn add_to_row(&mut self, total: &Histogram<u64>) {
-        self.row.add(total).expect("all histograms have the same bounds");
-    }
-
-    fn close_row(&mut self, end_s: f64, counters: Counters) {
-        let delta = counters.since(self.closed);
-        self.closed = counters;
-        self.series.push(Second {
+    /// The row that is under way.
+    fn close_row(&mut self, end_s: f64) -> Second {
+        let counters = self.counters;
+        let delta = counters.since(std::mem::replace(&mut self.closed, counters));
+        let total = self.row.histogram();
+        self.row.reset();
+        Second {
             t_s: (end_s * 1e6).round() / 1e6,
             requests: delta.ok + delta.failed,
             ok: delta.ok,
             failed: delta.failed,
             connections: delta.connections_opened,
-            p50_us: percentile_us(&self.row, 50.0),
-            p99_us: percentile_us(&self.row, 99.0),
-            max_us: longest_us(&self.row),
+            p50_us: percentile_us(&total, 50.0),
+            p99_us: percentile_us(&total, 99.0),
+            max_us: longest_us(&total),
             in_flight: counters.in_flight(),
             connect_mean_us: mean_us(delta.connect_ns, delta.connections_opened),
             time_wait: kernel::counters::time_wait(),
             ..Second::default()
-        });
-        self.row.reset();
+        }
     }
+}
+
+/// Counts that are not needed any more.
+fn give_back(mut counts: LatencyCounts, free: &mut Vec<LatencyCounts>) {
+    counts.reset();
+    free.push(counts);
 }
 
 /// A mean in microseconds to one decimal; `None` of nothing.
@@ -195,78 +285,4 @@ fn mean_us(sum_ns: u64, count: u64) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc;
-
-    /// An interval in which a worker has had `ok` answers since its begin, the latest in `us`.
-    fn interval(worker: usize, number: u64, ok: u64, us: u64) -> Interval {
-        let mut total = latency_histogram();
-        total.record(us).unwrap();
-        let counters = Counters { started: ok, ok, ..Counters::default() };
-        Interval { worker, part: Part::Measured, number, counters, total }
-    }
-
-    fn collector(workers: usize) -> Collector {
-        Collector::new((0..workers).map(|_| mpsc::channel().0).collect())
-    }
-
-    /// What a collector tells of: nothing but rows.
-    fn row(event: Event<'_>) -> (Part, Second, Counters) {
-        match event {
-            Event::Row(part, second, counters) => (part, second.clone(), *counters),
-            Event::Begin => panic!("a collector does not begin a measurement"),
-        }
-    }
-
-    #[test]
-    fn a_row_is_complete_when_all_workers_have_delivered_its_second() {
-        let mut collector = collector(2);
-        let mut rows = Vec::new();
-        for number in 0..10 {
-            for worker in [0, 1] {
-                let interval = interval(worker, number, 5 * (number + 1), 100);
-                collector.take(interval, &mut |event| {
-                    let (_, second, totals) = row(event);
-                    rows.push((second, totals.ok));
-                });
-            }
-        }
-        assert_eq!(rows.len(), 1);
-        let (row, ok) = &rows[0];
-        assert_eq!((row.t_s, row.ok, row.p50_us, *ok), (1.0, 100, Some(100), 100));
-    }
-
-    #[test]
-    fn a_worker_that_is_ahead_counts_for_its_own_interval() {
-        let mut collector = collector(2);
-        let mut rows = Vec::new();
-        let mut take = |worker, number, ok| {
-            let interval = interval(worker, number, ok, 100);
-            collector.take(interval, &mut |event| {
-                let (_, second, _) = row(event);
-                rows.push((second.t_s, second.ok));
-            });
-        };
-        // One delivers two seconds before the other its first; and that one skips numbers.
-        take(0, 9, 10);
-        take(0, 19, 30);
-        take(1, 12, 7);
-        take(1, 19, 8);
-        assert_eq!(rows, [(2.0, 38)]);
-    }
-
-    #[test]
-    fn parts_are_kept_apart() {
-        let mut collector = collector(1);
-        let mut parts = Vec::new();
-        for part in [Part::Warmup, Part::Measured] {
-            let interval = Interval { part, ..interval(0, 9, 10, 100) };
-            collector.take(interval, &mut |event| {
-                let (part, second, _) = row(event);
-                parts.push((part, second.ok));
-            });
-        }
-        assert_eq!(parts, [(Part::Warmup, 10), (Part::Measured, 10)]);
-    }
-}
+mod tests;

@@ -7,6 +7,9 @@
 //!                      └──► collector: a row a second, batches for the statistics
 //!                              └──► Event: whoever wants to know while it lasts
 //! ```
+//!
+//! What is collected while the load lasts takes CPU time from a worker where there are not more CPUs
+//! than workers. So that is done on a thread of its own, which has a lower priority than they have.
 
 mod collector;
 mod seat;
@@ -16,9 +19,10 @@ use crate::driver::uring::Tier;
 use crate::driver::{Engine, Found, SocketOption};
 use crate::failure::{Failure, Kind};
 use crate::kernel::Snapshot;
-use crate::pace::Model;
+use crate::pace::{Arrivals, Model, Quota};
 use crate::ports::Ports;
 use crate::report::Second;
+use crate::report::series::Series;
 use crate::session::{Remarks, Session};
 use crate::statistics::Batches;
 use crate::tally::{Counters, Part, Tallies, Tally};
@@ -40,8 +44,12 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// How soon the end of the workers is seen.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Histograms on their way between a worker and this module.
+/// Counts on their way between a worker and this module.
 const SPARES_PER_WORKER: usize = 4;
+
+/// The nice value of the collecting thread: a tenth of a CPU that a worker keeps busy is enough for
+/// it, and with less the rows would come late.
+const COLLECTOR_NICE: i32 = 10;
 
 /// What is to be done, in terms of sockets; which protocol, the caller says.
 #[derive(Clone, Debug)]
@@ -60,7 +68,7 @@ pub struct Load {
     pub warmup: Duration,
     /// The limit of time, after the warm-up.
     pub duration: Option<Duration>,
-    /// The limit of requests.
+    /// The limit of requests, over all threads.
     pub requests: Option<u64>,
     /// Where connections come from.
     pub ports: Ports,
@@ -103,13 +111,17 @@ impl Load {
     }
 }
 
-/// What a run tells while it lasts.
+/// What a run tells while it lasts, on the thread that collects.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The measurement begins: at the common start, or when the warm-up is over.
     Begin,
-    /// A row is complete, with all counts of its part of the run up to it.
-    Row(Part, &'a Second, &'a Counters),
+    /// A second is complete, with all counts of its part of the run up to it. What an observer adds
+    /// to it is in the series.
+    Row(Part, &'a mut Second, &'a Counters),
+    /// All workers have ended, and have used so much; with what is left of a second, if there is
+    /// something left.
+    End(Option<&'a mut Second>, &'a [ThreadTime]),
 }
 
 /// What a load came to.
@@ -132,12 +144,37 @@ pub struct Measured {
     pub threads: Vec<ThreadTime>,
     /// What the sessions have to say.
     pub remarks: Remarks,
-    /// One row a second, and what was left of one at the end.
-    pub series: Vec<Second>,
+    /// The sums of the threads' own rates.
+    pub rates: Rates,
+    /// A row for each second, or for several of them, and what was left of one at the end.
+    pub series: Series,
     /// The same in batches.
     pub batches: Batches,
     /// The kernel's counters at the end of the warm-up; `None` when there was none.
     pub counters_before: Option<Snapshot>,
+}
+
+/// The sums of the threads' own rates: what each thread counted over the time that it worked. That is
+/// from the start to its last answer or, where a limit of requests ended the run, at least until the
+/// last of them was given out: up to then every thread may get one. Only waiting for the answers of
+/// other threads is no part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Requests that ended well; `None` when nothing was measured.
+    pub requests_per_s: Option<f64>,
+    /// Connections established; likewise.
+    pub connections_per_s: Option<f64>,
+}
+
+impl Rates {
+    /// Adds those of a thread that measured for `worked_ns`; of no time there is no rate.
+    fn add(&mut self, counters: &Counters, worked_ns: u64) {
+        if worked_ns > 0 {
+            let per_s = |count: u64| count as f64 * 1e9 / worked_ns as f64;
+            *self.requests_per_s.get_or_insert(0.0) += per_s(counters.ok);
+            *self.connections_per_s.get_or_insert(0.0) += per_s(counters.connections_opened);
+        }
+    }
 }
 
 /// Runs a load. `shared` makes what the sessions of one worker have in common, on that worker's
@@ -149,13 +186,14 @@ pub fn run<S: Session>(
     load: &Load,
     shared: impl Fn() -> S::Shared + Sync,
     stop: &AtomicBool,
-    mut observe: impl FnMut(Event<'_>),
+    observe: impl FnMut(Event<'_>) + Send,
 ) -> io::Result<Measured> {
     let (epoch, began) = (Instant::now(), SystemTime::now());
     let (interval_sender, intervals) =
         mpsc::sync_channel(SPARES_PER_WORKER * load.threads as usize);
     let (ready_sender, ready) = mpsc::channel();
     let gate = Gate::default();
+    let quotas = quotas(load);
     let mut spare_senders = Vec::new();
     thread::scope(|scope| {
         let mut workers = Vec::new();
@@ -163,7 +201,8 @@ pub fn run<S: Session>(
             let (spare_sender, spares) = mpsc::channel();
             spare_senders.push(spare_sender);
             let outlet = Outlet { worker: index, intervals: interval_sender.clone(), spares };
-            let seat = Seat { load, index, epoch, stop, gate: &gate, outlet };
+            let quota = quotas.get(index).cloned();
+            let seat = Seat { load, index, quota, epoch, stop, gate: &gate, outlet };
             let (ready, shared) = (ready_sender.clone(), &shared);
             let worker = thread::Builder::new()
                 .name(format!("{WORKER_THREAD}{index}"))
@@ -172,89 +211,157 @@ pub fn run<S: Session>(
         }
         drop((interval_sender, ready_sender));
         let all_ready: io::Result<()> = ready.iter().take(workers.len()).collect();
-        let mut collector = Collector::new(spare_senders);
-        gate.open(all_ready.is_ok());
-        all_ready?;
-        let warm = Some(Instant::now() + load.warmup).filter(|_| !load.warmup.is_zero());
-        if warm.is_none() {
-            observe(Event::Begin);
-        }
-        let counters_before = collect(&mut collector, &intervals, &workers, warm, &mut observe);
-        // A run that ended in its warm-up has measured nothing.
-        let counters_before = counters_before.or_else(|| warm.map(|_| Snapshot::take()));
-        let outcomes: Vec<(Outcome, ThreadTime)> = workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a worker does not panic"))
-            .collect::<io::Result<_>>()?;
-        let measured = merge(load, &outcomes, collector);
+        all_ready.inspect_err(|_| gate.open(false))?;
+        let running = Running {
+            workers: workers.into_iter().enumerate().collect(),
+            intervals,
+            collector: Collector::new(spare_senders),
+            ended: Vec::new(),
+            observe,
+        };
+        let (gate, quotas) = (&gate, &quotas);
+        let collector = move || {
+            make_way();
+            gate.open(true);
+            running.to_the_end(load, quotas)
+        };
+        let collecting = thread::Builder::new().name(COLLECTOR_THREAD.into());
+        let collecting = collecting.spawn_scoped(scope, collector);
+        let collecting = collecting.inspect_err(|_| gate.open(false))?;
+        let measured = collecting.join().expect("the collector does not panic")?;
         let begun_at = began + Duration::from_nanos(measured.begin_ns);
-        Ok(Measured { counters_before, begun_at, ..measured })
+        Ok(Measured { begun_at, ..measured })
     })
 }
 
-type Running<'scope> = ScopedJoinHandle<'scope, io::Result<(Outcome, ThreadTime)>>;
-
-/// Takes what the workers send until all have ended. Reads the kernel's counters when the warm-up is
-/// over, at `warm`.
-fn collect(
-    collector: &mut Collector,
-    intervals: &Receiver<Interval>,
-    workers: &[Running<'_>],
-    warm: Option<Instant>,
-    observe: &mut impl FnMut(Event<'_>),
-) -> Option<Snapshot> {
-    let mut counters = None;
-    loop {
-        let left = warm.map(|warm| warm.saturating_duration_since(Instant::now()));
-        if left == Some(Duration::ZERO) && counters.is_none() {
-            counters = Some(Snapshot::take());
-            observe(Event::Begin);
-        }
-        let left = left.filter(|_| counters.is_none());
-        match intervals.recv_timeout(left.unwrap_or(LOOK).min(LOOK)) {
-            Ok(interval) => collector.take(interval, observe),
-            Err(RecvTimeoutError::Disconnected) => return counters,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        if workers.iter().all(|worker| worker.is_finished()) {
-            while let Ok(interval) = intervals.try_recv() {
-                collector.take(interval, observe);
-            }
-            return counters;
-        }
+/// Lets the workers go before this thread. Who may not be nice is no worse off than before.
+fn make_way() {
+    if rustix::process::getpriority_process(None).is_ok_and(|nice| nice < COLLECTOR_NICE) {
+        let _ = rustix::process::setpriority_process(None, COLLECTOR_NICE);
     }
 }
 
-fn merge(load: &Load, outcomes: &[(Outcome, ThreadTime)], collector: Collector) -> Measured {
+/// What limits the requests of each worker; empty without a limit.
+///
+/// As a rule they all take from one count. With constant spacing it is known beforehand whose turn
+/// each request is: the workers' shares come due at the same time whatever the server does, and a
+/// worker that is late by a moment has to start its own requests all the same.
+fn quotas(load: &Load) -> Vec<Quota> {
+    let (Some(requests), threads) = (load.requests, load.threads) else { return Vec::new() };
+    let open_loop = load.model.open_loop.as_ref();
+    if open_loop.is_some_and(|open_loop| open_loop.arrivals == Arrivals::Constant) {
+        let share = |index| Quota::new(seat::share(requests, index, threads), 1);
+        return (0..threads).map(share).collect();
+    }
+    vec![Quota::new(requests, threads); threads as usize]
+}
+
+/// The thread that takes what the workers send.
+const COLLECTOR_THREAD: &str = "collector";
+
+type Ended = io::Result<(Outcome, ThreadTime)>;
+
+/// A load while it lasts.
+struct Running<'scope, O> {
+    /// Those that have not ended, with their numbers.
+    workers: Vec<(usize, ScopedJoinHandle<'scope, Ended>)>,
+    intervals: Receiver<Interval>,
+    collector: Collector,
+    ended: Vec<(usize, Ended)>,
+    observe: O,
+}
+
+impl<O: FnMut(Event<'_>)> Running<'_, O> {
+    /// Takes what the workers send until all have ended, and merges what they leave.
+    fn to_the_end(mut self, load: &Load, quotas: &[Quota]) -> io::Result<Measured> {
+        let warm = Some(Instant::now() + load.warmup).filter(|_| !load.warmup.is_zero());
+        if warm.is_none() {
+            (self.observe)(Event::Begin);
+        }
+        let counters_before = self.collect(warm);
+        // A run that ended in its warm-up has measured nothing.
+        let counters_before = counters_before.or_else(|| warm.map(|_| Snapshot::take()));
+        let Running { mut ended, mut collector, mut observe, .. } = self;
+        ended.sort_by_key(|(index, _)| *index);
+        let outcomes: Vec<_> =
+            ended.into_iter().map(|(_, ended)| ended).collect::<io::Result<_>>()?;
+        let (outcomes, threads): (Vec<Outcome>, Vec<ThreadTime>) = outcomes.into_iter().unzip();
+        let measured = Measured { counters_before, ..merge(load, &outcomes, quotas) };
+        let mut rest = collector.rest(measured.duration.as_secs_f64());
+        observe(Event::End(rest.as_mut(), &threads));
+        let (series, batches) = collector.finish(rest);
+        Ok(Measured { threads, series, batches, ..measured })
+    }
+
+    /// Until all have ended. Reads the kernel's counters when the warm-up is over, at `warm`.
+    fn collect(&mut self, warm: Option<Instant>) -> Option<Snapshot> {
+        let mut counters = None;
+        while !self.workers.is_empty() {
+            let left = warm.map(|warm| warm.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) && counters.is_none() {
+                counters = Some(Snapshot::take());
+                (self.observe)(Event::Begin);
+            }
+            let left = left.filter(|_| counters.is_none());
+            let all_gone = match self.intervals.recv_timeout(left.unwrap_or(LOOK).min(LOOK)) {
+                Ok(interval) => {
+                    self.collector.take(interval, &mut self.observe);
+                    false
+                }
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            let ended = |worker: &mut (_, ScopedJoinHandle<'_, _>)| worker.1.is_finished();
+            let ended: Vec<_> = self.workers.extract_if(.., |w| all_gone || ended(w)).collect();
+            ended.into_iter().for_each(|(index, worker)| self.end(index, worker));
+        }
+        counters
+    }
+
+    fn end(&mut self, index: usize, worker: ScopedJoinHandle<'_, Ended>) {
+        // What it sent before it ended.
+        while let Ok(interval) = self.intervals.try_recv() {
+            self.collector.take(interval, &mut self.observe);
+        }
+        let ended = worker.join().expect("a worker does not panic");
+        if let Ok((outcome, _)) = &ended {
+            self.collector.end(index, outcome, &mut self.observe);
+        }
+        self.ended.push((index, ended));
+    }
+}
+
+/// All threads' numbers, without what was collected.
+fn merge(load: &Load, outcomes: &[Outcome], quotas: &[Quota]) -> Measured {
     let mut tally = Tally::new(load.addresses.len());
     let mut warmup = Tally::new(load.addresses.len());
-    let (mut before, mut after) = (0, 0);
-    for (outcome, _) in outcomes {
+    let (mut unanswered, mut rates) = ((0, 0), Rates::default());
+    let used_up_ns = quotas.iter().map(Quota::used_up_ns).max().unwrap_or(0);
+    for outcome in outcomes {
         tally.merge(&outcome.tallies.measured);
         warmup.merge(&outcome.tallies.warmup);
-        before += outcome.unanswered_before;
-        after += outcome.unanswered_after;
+        unanswered.0 += outcome.unanswered_before;
+        unanswered.1 += outcome.unanswered_after;
+        let worked_ns = outcome.end_ns.max(used_up_ns).saturating_sub(outcome.measure_from_ns);
+        rates.add(&outcome.tallies.measured.counters, worked_ns);
     }
-    let outcomes_only: Vec<&Outcome> = outcomes.iter().map(|(outcome, _)| outcome).collect();
-    let first =
-        |time: fn(&Outcome) -> u64| outcomes_only.iter().map(|o| time(o)).min().unwrap_or(0);
+    let first = |time: fn(&Outcome) -> u64| outcomes.iter().map(time).min().unwrap_or(0);
     let (warmup_ns, begin_ns) = (first(|o| o.begin_ns), first(|o| o.measure_from_ns));
     // One that ended in its warm-up has measured nothing, however late that was.
-    let measured = outcomes_only.iter().filter(|outcome| outcome.end_ns > outcome.measure_from_ns);
+    let measured = outcomes.iter().filter(|outcome| outcome.end_ns > outcome.measure_from_ns);
     let end_ns = measured.map(|outcome| outcome.end_ns).max().unwrap_or(begin_ns);
-    let duration = Duration::from_nanos(end_ns.saturating_sub(begin_ns));
-    let (series, batches) = collector.finish(&outcomes_only, duration.as_secs_f64());
     Measured {
         tally,
         warmup: (!load.warmup.is_zero())
             .then(|| (warmup, Duration::from_nanos(begin_ns.saturating_sub(warmup_ns)))),
-        duration,
+        duration: Duration::from_nanos(end_ns.saturating_sub(begin_ns)),
         begin_ns,
-        unanswered: (before, after),
-        threads: outcomes.iter().map(|(_, time)| *time).collect(),
-        remarks: remarks(&outcomes_only),
-        series,
-        batches,
+        unanswered,
+        rates,
+        threads: Vec::new(),
+        remarks: remarks(outcomes),
+        series: Series::default(),
+        batches: Batches::new(INTERVAL),
         counters_before: None,
         begun_at: SystemTime::UNIX_EPOCH,
     }
@@ -262,9 +369,9 @@ fn merge(load: &Load, outcomes: &[(Outcome, ThreadTime)], collector: Collector) 
 
 /// What the sessions of all workers have to say: of the faults, what the worker says that met the
 /// first one.
-fn remarks(outcomes: &[&Outcome]) -> Remarks {
+fn remarks(outcomes: &[Outcome]) -> Remarks {
     let detail = |kind| {
-        let first_ns = |outcome: &&&Outcome| {
+        let first_ns = |outcome: &&Outcome| {
             let Tallies { warmup, measured, .. } = &outcome.tallies;
             let entries = warmup.errors.iter().chain(&measured.errors);
             let alike = entries.filter(|entry| entry.failure == Failure::response(kind));
@@ -279,3 +386,6 @@ fn remarks(outcomes: &[&Outcome]) -> Remarks {
         overruled_lengths: outcomes.iter().map(|outcome| outcome.remarks.overruled_lengths).sum(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use super::{INTERVAL, Load};
 use crate::driver::epoll::EpollDriver;
 use crate::driver::uring::UringDriver;
 use crate::driver::{Config, Driver, Engine};
-use crate::pace::Share;
+use crate::pace::{Quota, Share};
 use crate::session::Session;
 use crate::worker::{Outcome, Outlet, Task, Worker};
 use nix::sys::prctl;
@@ -67,10 +67,17 @@ impl Gate {
     }
 }
 
+/// One thread's part of `all`: all of them together have all of it.
+pub(super) fn share(all: u64, index: u32, threads: u32) -> u64 {
+    let (threads, index) = (u64::from(threads), u64::from(index));
+    all / threads + u64::from(index < all % threads)
+}
+
 /// What a worker's thread is given.
 pub(super) struct Seat<'a> {
     pub(super) load: &'a Load,
     pub(super) index: usize,
+    pub(super) quota: Option<Quota>,
     pub(super) epoch: Instant,
     pub(super) stop: &'a AtomicBool,
     pub(super) gate: &'a Gate,
@@ -95,11 +102,7 @@ impl Seat<'_> {
             let _ = prctl::set_timerslack(1);
         }
         let shared = shared();
-        let share = |all: u64| {
-            let (threads, index) = (u64::from(load.threads), self.index as u64);
-            all / threads + u64::from(index < all % threads)
-        };
-        let slots = share(u64::from(load.connections)) as u32;
+        let slots = share(load.connections.into(), self.index as u32, load.threads) as u32;
         let config = Config {
             slots,
             addresses: load.addresses.clone(),
@@ -114,7 +117,7 @@ impl Seat<'_> {
             share: Share { index: self.index as u32, of: load.threads },
             model: load.model.clone(),
             warmup_ns: load.warmup.as_nanos() as u64,
-            quota: load.requests.map(share),
+            quota: self.quota.clone(),
             duration_ns: load.duration.map(|duration| duration.as_nanos() as u64),
             addresses: load.addresses.len(),
             ports: load.ports.rotation(self.index, load.threads as usize),

@@ -110,10 +110,10 @@ pub struct Numbers<'a> {
     pub unanswered: u64,
     /// Requests that ran out of time; they are among the failed ones.
     pub timed_out: TimedOut,
-    /// Connections established.
-    pub connections: u64,
-    /// How long the run took, in seconds.
-    pub duration_s: f64,
+    /// Requests that ended well, per second, as the report has it; `None` of a run that took no time.
+    pub requests_per_s: Option<f64>,
+    /// Connections established, likewise.
+    pub connections_per_s: Option<f64>,
 }
 
 /// Requests that ran out of time, by how far they had come.
@@ -235,21 +235,21 @@ impl Quantity {
 
     /// The value in this quantity's unit, and the number of samples behind it.
     fn measure(self, numbers: &Numbers<'_>) -> (Option<f64>, Option<u64>) {
-        let Numbers { ok, failed, dropped, unanswered, connections, .. } = *numbers;
+        let Numbers { ok, failed, dropped, unanswered, .. } = *numbers;
         // Saturating, since counts of a saved document can be any.
         let lost = failed.saturating_add(dropped).saturating_add(unanswered);
         let ended = ok.saturating_add(lost);
         // Of a run in which nothing ended, 0 errors are no merit and 0 per second no measurement.
-        let ratio = |part: u64, whole: f64| (ended > 0 && whole > 0.0).then(|| part as f64 / whole);
+        let of_some = |value: Option<f64>| value.filter(|_| ended > 0);
         match self {
             Quantity::Latency(latency, statistic) => {
                 let Some(histogram) = latency.of(numbers) else { return (None, None) };
                 let missing = latency.missing(numbers).count();
                 (statistic.of(histogram, missing), Some(histogram.len()))
             }
-            Quantity::Errors => (ratio(lost, ended as f64), Some(ended)),
-            Quantity::Rate => (ratio(ok, numbers.duration_s), None),
-            Quantity::Connections => (ratio(connections, numbers.duration_s), None),
+            Quantity::Errors => (of_some(Some(lost as f64 / ended as f64)), Some(ended)),
+            Quantity::Rate => (of_some(numbers.requests_per_s), None),
+            Quantity::Connections => (of_some(numbers.connections_per_s), None),
         }
     }
 

@@ -181,8 +181,8 @@ fn check(text: &str) -> Outcome {
         unanswered: 0,
         timed_out: TimedOut::default(),
         dropped: 0,
-        connections: 996,
-        duration_s: 10.0,
+        requests_per_s: Some(99.0),
+        connections_per_s: Some(99.6),
     };
     Limit::parse(text).unwrap().check(&numbers)
 }
@@ -254,14 +254,14 @@ fn without_a_measurement_no_limit_is_kept() {
         unanswered: 0,
         timed_out: TimedOut::default(),
         dropped: 0,
-        connections: 0,
-        duration_s: 10.0,
+        requests_per_s: Some(0.0),
+        connections_per_s: Some(0.0),
     };
     for text in ["errors<=0%", "rate>=0", "rate<100", "connections<100", "uncorrected.p99<1s"] {
         let outcome = Limit::parse(text).unwrap().check(&nothing);
         assert_eq!((outcome.measured, outcome.pass), (None, false), "{text}");
     }
-    let dropped = Numbers { dropped: 5, duration_s: 0.0, ..nothing };
+    let dropped = Numbers { dropped: 5, requests_per_s: None, ..nothing };
     let outcome = Limit::parse("p50<1s").unwrap().check(&dropped);
     assert_eq!((outcome.measured, outcome.pass, outcome.samples), (None, false, Some(0)));
     let measured = |text: &str| Limit::parse(text).unwrap().check(&dropped).measured;
@@ -292,8 +292,8 @@ fn requests_that_were_not_answered_are_longer_than_all_that_were() {
         dropped: 0,
         unanswered,
         timed_out: TimedOut::default(),
-        connections: 1000,
-        duration_s: 1.0,
+        requests_per_s: Some(1000.0),
+        connections_per_s: Some(1000.0),
     };
     let measured =
         |limit: &str, unanswered| Limit::parse(limit).unwrap().check(&numbers(unanswered)).measured;
@@ -322,8 +322,8 @@ fn check_without(text: &str, dropped: u64, unanswered: u64, timed_out: TimedOut)
         dropped,
         unanswered,
         timed_out,
-        connections: 90,
-        duration_s: 1.0,
+        requests_per_s: Some(90.0),
+        connections_per_s: Some(90.0),
     };
     Limit::parse(text).unwrap().check(&numbers)
 }

@@ -12,7 +12,7 @@
 //! Memory is that of 40 histograms, whatever the run; those that a merge frees are used again.
 
 use super::silence::{Arrivals, Silence};
-use crate::tally::percentile_us;
+use crate::tally::{LatencyCounts, latency_histogram, percentile_us};
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
@@ -41,6 +41,46 @@ pub(super) const P50: Percentile = Percentile { percent: 50.0, samples_min: 20 }
 /// coarse one, and ten batches together have the thousand that [`super::enough_samples`] asks for.
 pub(super) const P99: Percentile = Percentile { percent: 99.0, samples_min: 100 };
 
+/// Latencies of a piece, in microseconds.
+pub trait Samples {
+    /// Adds them to a histogram.
+    fn add_to(&self, sum: &mut Histogram<u64>);
+
+    /// How many they are.
+    fn count(&self) -> u64;
+
+    /// A histogram for them: of the same shape every time.
+    fn empty_histogram(&self) -> Histogram<u64>;
+}
+
+impl Samples for LatencyCounts {
+    fn add_to(&self, sum: &mut Histogram<u64>) {
+        self.add_to(sum);
+    }
+
+    fn count(&self) -> u64 {
+        self.len()
+    }
+
+    fn empty_histogram(&self) -> Histogram<u64> {
+        latency_histogram()
+    }
+}
+
+impl Samples for Histogram<u64> {
+    fn add_to(&self, sum: &mut Histogram<u64>) {
+        sum.add(self).expect("all histograms have the same bounds");
+    }
+
+    fn count(&self) -> u64 {
+        self.len()
+    }
+
+    fn empty_histogram(&self) -> Histogram<u64> {
+        Histogram::new_from(self)
+    }
+}
+
 /// A stretch of the run.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
@@ -53,10 +93,10 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, units: u64, ok: u64, total: &Histogram<u64>) {
+    fn add(&mut self, units: u64, ok: u64, total: &impl Samples) {
         self.units += units;
         self.ok += ok;
-        self.total.add(total).expect("all histograms have the same bounds");
+        total.add_to(&mut self.total);
     }
 
     /// Requests that ended well, per unit of time.
@@ -106,14 +146,14 @@ impl Batches {
     }
 
     /// The next piece of the run: its length in units (usually 1), the requests in it that ended
-    /// well, and the latencies in it, in microseconds, in a histogram of the same shape every time.
+    /// well, and the latencies in it.
     ///
     /// A piece is not split, so a long one makes its batch longer than the others. Allocates for
     /// the first 40 batches and never again.
-    pub fn push(&mut self, units: u32, ok: u64, total: &Histogram<u64>) {
+    pub fn push(&mut self, units: u32, ok: u64, total: &impl Samples) {
         self.units += u64::from(units);
         self.ok.push(ok, units.into(), self.units);
-        self.answers.push(total.len(), units.into(), self.units);
+        self.answers.push(total.count(), units.into(), self.units);
         let mut batch = match self.open.take() {
             Some(open) => open,
             None => {
@@ -131,13 +171,13 @@ impl Batches {
         }
     }
 
-    fn empty_batch(&mut self, shape: &Histogram<u64>) -> Batch {
+    fn empty_batch(&mut self, shape: &impl Samples) -> Batch {
         let total = match self.spare.pop() {
             Some(mut used) => {
                 used.reset();
                 used
             }
-            None => Histogram::new_from(shape),
+            None => shape.empty_histogram(),
         };
         Batch { units: 0, ok: 0, total }
     }

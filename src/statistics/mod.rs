@@ -29,7 +29,7 @@ mod numbers;
 mod silence;
 mod trend;
 
-pub use batches::Batches;
+pub use batches::{Batches, Samples};
 pub use confidence::{Confidence, Range};
 pub(crate) use numbers::{median, rounded};
 pub use trend::{Steadiness, Trend, Verdict};

@@ -23,7 +23,7 @@ use crate::kernel::machine::Machine;
 use crate::kernel::process::{Depth, Usage};
 use crate::kernel::threads::{self, Threads};
 use crate::report::{Second, Watch};
-use crate::run::Measured;
+use crate::run::ThreadTime;
 use pace::Pace;
 pub use server::{Search, WatchedServer};
 use std::time::{Duration, Instant};
@@ -39,7 +39,6 @@ pub struct Watcher<'a> {
     searched: &'a Search,
     workers: Option<Threads>,
     sums: Option<Sums>,
-    rows: Vec<Row>,
     pace: Pace,
 }
 
@@ -51,7 +50,6 @@ impl<'a> Watcher<'a> {
             searched,
             workers: None,
             sums: None,
-            rows: Vec::new(),
             pace: Pace::default(),
         }
     }
@@ -62,37 +60,36 @@ impl<'a> Watcher<'a> {
         self.sums = Some(Sums::new(self.look(Depth::Thorough)));
     }
 
-    /// A row of the measurement is complete.
-    pub fn row(&mut self) {
+    /// A second of the measurement is complete: fills it in.
+    pub fn row(&mut self, second: &mut Second) {
         // Time that the thread did not run costs nobody anything.
         let before = threads::own_cpu_time();
         let reading = self.look(self.pace.depth());
         let took = before.zip(threads::own_cpu_time()).map(|(from, to)| to.saturating_sub(from));
         self.pace.looked(took.unwrap_or(Duration::ZERO));
         if let Some(sums) = &mut self.sums {
-            self.rows.push(sums.add(reading));
+            fill_in(second, sums.add(reading));
         }
     }
 
-    /// The run is over: fills the rows in and tells of the whole; `None` when nothing was measured,
-    /// or too little for the clocks of the kernel.
-    pub fn finish(mut self, measured: &mut Measured) -> Option<Watch> {
+    /// The run is over, and the workers have used so much: fills in what is left of a second.
+    pub fn end(&mut self, rest: Option<&mut Second>, threads: &[ThreadTime]) {
         let mut reading = self.look(Depth::Thorough);
-        let mut sums = self.sums.take()?;
-        // The workers have ended, and said what they used.
-        let used = measured.threads.iter().map(|time| (time.user + time.sys).as_nanos() as u64);
+        let Some(sums) = &mut self.sums else { return };
+        let used = threads.iter().map(|time| (time.user + time.sys).as_nanos() as u64);
         reading.generator_ns =
             sums.generator_begin_ns().map(|begin_ns| begin_ns + used.sum::<u64>());
-        let last = sums.add(reading);
-        if measured.series.len() > self.rows.len() {
-            self.rows.push(last);
+        let row = sums.add(reading);
+        if let Some(second) = rest {
+            fill_in(second, row);
         }
-        for (second, row) in measured.series.iter_mut().zip(self.rows) {
-            let Row { generator_cpu_ratio, host, server } = row;
-            *second = Second { generator_cpu_ratio, host, server, ..std::mem::take(second) };
-        }
+    }
+
+    /// Tells of the whole run, in which so many requests were answered; `None` when nothing was
+    /// measured, or too little for the clocks of the kernel.
+    pub fn finish(self, answered: u64) -> Option<Watch> {
         let server = self.searched.server.as_ref().map(WatchedServer::description);
-        let watch = sums.watch(server, measured.tally.total.len())?;
+        let watch = self.sums?.watch(server, answered)?;
         Some(Watch { server_search_complete: self.searched.complete, ..watch })
     }
 
@@ -104,6 +101,11 @@ impl<'a> Watcher<'a> {
             generator_ns: self.workers.as_ref().and_then(Threads::ran_ns),
         }
     }
+}
+
+fn fill_in(second: &mut Second, row: Row) {
+    let Row { generator_cpu_ratio, host, server } = row;
+    *second = Second { generator_cpu_ratio, host, server, ..std::mem::take(second) };
 }
 
 /// What a server is, beside what it uses.

@@ -2,7 +2,8 @@
 //!
 //! After the start nothing is allocated, locked or shared here: the worker owns its driver, its
 //! connections and its tally, and what leaves during the run is an [`Interval`] every so often
-//! through a bounded channel, in histograms that come back to be used again.
+//! through a bounded channel, in counts that come back to be used again. The one exception is
+//! `-n`: see [`crate::pace::quota`].
 //!
 //! **Where the clock is read.** Once per turn, when the kernel comes back with completions. All
 //! completions of a turn carry this time, and so does what is handed to the kernel in answer to
@@ -22,7 +23,7 @@ use crate::connection::{Connection, Route, Step, Surroundings};
 use crate::driver::{COMPLETIONS_MAX, Completion, Demand, Driver, Op, Token, prefetch};
 use crate::pace::{Lead, Pace};
 use crate::session::Session;
-use crate::tally::{Part, Tallies, latency_histogram};
+use crate::tally::{Part, Tallies};
 use deadlines::Deadlines;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,7 +72,7 @@ pub struct Worker<'a, D: Driver, S: Session> {
 impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     /// Allocates everything that the run needs.
     pub fn new(driver: D, shared: S::Shared, task: Task, stop: &'a AtomicBool) -> Self {
-        let Task { slots, connections, share, quota, ref model, .. } = task;
+        let Task { slots, connections, share, ref quota, ref model, .. } = task;
         let task_timeout_ns = task.policy.timeout_ns;
         // Only an open loop has to remember when each request was due.
         let intended = if model.open_loop.is_some() { task.policy.pipeline as usize } else { 0 };
@@ -81,7 +82,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             around: Surroundings {
                 policy: task.policy,
                 shared,
-                pace: Pace::new(model, share, slots, connections, quota),
+                pace: Pace::new(model, share, slots, connections, quota.clone()),
                 route: Route::new(task.addresses),
                 ports: task.ports.clone(),
                 tallies: Tallies::new(task.addresses),
@@ -212,8 +213,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             "a request is lost"
         );
         let unanswered = self.around.tallies.unanswered();
-        self.around.tallies.warmup.close_interval(latency_histogram());
-        let last_interval = self.around.tallies.measured.close_interval(latency_histogram());
+        self.around.tallies.warmup.finish();
+        let last_interval = self.around.tallies.measured.finish();
         let end_ns = if self.is_done() {
             // Without a share of the quota nothing has ended.
             self.around.tallies.measured.last_end_ns.max(self.measure_from_ns)

@@ -1,11 +1,10 @@
 //! What a worker is given, and what it leaves: during the run, and at its end.
 
 use crate::connection::Policy;
-use crate::pace::{Model, Share};
+use crate::pace::{Model, Quota, Share};
 use crate::ports::Rotation;
 use crate::session::Remarks;
-use crate::tally::{Counters, Part, Tallies};
-use hdrhistogram::Histogram;
+use crate::tally::{Counters, LatencyCounts, Part, Tallies};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 /// What a worker is to do.
@@ -21,8 +20,8 @@ pub struct Task {
     pub model: Model,
     /// How long the load goes on before anything counts.
     pub warmup_ns: u64,
-    /// How many requests may be started after the warm-up.
-    pub quota: Option<u64>,
+    /// How many requests may be started after the warm-up, as a rule by all workers together.
+    pub quota: Option<Quota>,
     /// How long, from the end of the warm-up.
     pub duration_ns: Option<u64>,
     /// How many addresses the target has.
@@ -47,7 +46,7 @@ pub struct Interval {
     /// All counts of that part up to now.
     pub counters: Counters,
     /// `total` of the responses in this interval.
-    pub total: Histogram<u64>,
+    pub total: LatencyCounts,
 }
 
 /// The worker's end of the two channels to the thread that collects.
@@ -57,8 +56,8 @@ pub struct Outlet {
     pub worker: usize,
     /// Takes intervals.
     pub intervals: SyncSender<Interval>,
-    /// Brings their histograms back.
-    pub spares: Receiver<Histogram<u64>>,
+    /// Brings their counts back, empty.
+    pub spares: Receiver<LatencyCounts>,
 }
 
 /// What a worker leaves behind.
@@ -67,7 +66,7 @@ pub struct Outcome {
     /// All its numbers; intervals are closed.
     pub tallies: Tallies,
     /// `total` of the responses since the last interval that has left.
-    pub last_interval: Histogram<u64>,
+    pub last_interval: LatencyCounts,
     /// When it began, when it began to measure and when it ended, on the driver's clock.
     pub begin_ns: u64,
     /// See `begin_ns`.

@@ -20,7 +20,7 @@ const LINGER_NS: u64 = 100_000;
 /// there is nothing to do, for this part of the interval at most.
 const INTERVAL_LATE_PART: u64 = 4;
 
-/// While no histogram has come back an interval goes on, and this part of it later it is looked
+/// While no counts have come back an interval goes on, and this part of it later it is looked
 /// again.
 const INTERVAL_AGAIN_PART: u64 = 10;
 
@@ -67,8 +67,8 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
         }
     }
 
-    /// Lets an interval leave when it is over. While no histogram has come back, the interval goes
-    /// on: nothing is lost, it only comes later.
+    /// Lets an interval leave when it is over. While no counts have come back, the interval goes on:
+    /// nothing is lost, it only comes later.
     pub(super) fn report(&mut self, outlet: &Outlet, busy: bool) {
         let Some(late_ns) = self.around.now_ns.checked_sub(self.next_interval_ns) else { return };
         let may_wait = late_ns < self.task.interval_ns / INTERVAL_LATE_PART;
@@ -91,7 +91,7 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
             counters: tally.counters,
             total: tally.close_interval(spare),
         };
-        // The channel has room for all the histograms there are.
+        // The channel has room for all the counts there are.
         let _ = outlet.intervals.try_send(interval);
     }
 }

@@ -141,7 +141,7 @@ fn waiting_for_a_connection_is_in_the_total_of_an_open_loop() {
 #[test]
 fn a_request_that_is_sent_once_more_asks_for_its_connection_again() {
     let watch = Watch::default();
-    let mut task = Task { quota: Some(2), ..every_ms(1, 100, kept()) };
+    let mut task = Task { quota: Some(2.into()), ..every_ms(1, 100, kept()) };
     task.model.connect_rate_per_s = Some(100.0);
     let mut rests = 0;
     let outcome = served(task, &watch, move |turn| match turn {

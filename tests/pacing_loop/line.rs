@@ -36,7 +36,7 @@ fn without_a_line_a_request_is_dropped_when_every_slot_is_busy() {
 #[test]
 fn a_quota_of_an_open_loop_is_exact_and_ends_with_the_last_answer() {
     for policy in [policy(), kept(), Policy { pipeline: 4, ..kept() }] {
-        let task = Task { quota: Some(50), ..every_ms(4, 1000, policy) };
+        let task = Task { quota: Some(50.into()), ..every_ms(4, 1000, policy) };
         let outcome = served(task, &Watch::default(), steady(100 * US));
         assert_all_ended(&outcome, 50);
         assert_eq!((counters(&outcome).due, counters(&outcome).ok), (50, 50));
@@ -44,20 +44,20 @@ fn a_quota_of_an_open_loop_is_exact_and_ends_with_the_last_answer() {
         assert_eq!(outcome.end_ns - outcome.begin_ns, 49 * MS + 100 * US + opening);
     }
     // A server that is slower than the schedule answers all of them all the same.
-    let task = Task { quota: Some(50), ..every_ms(1, 1000, kept()) };
+    let task = Task { quota: Some(50.into()), ..every_ms(1, 1000, kept()) };
     let outcome = served(task, &Watch::default(), steady(5 * MS));
     assert_all_ended(&outcome, 50);
     assert_eq!((counters(&outcome).due, counters(&outcome).waited), (50, 49));
     assert_eq!(outcome.end_ns - outcome.begin_ns, CONNECT + 250 * MS);
     // And a schedule without an end.
     let forever = staged(2, &[Stage::constant(f64::INFINITY, 1000.0)], kept());
-    let task = Task { quota: Some(50), duration_ns: None, ..forever };
+    let task = Task { quota: Some(50.into()), duration_ns: None, ..forever };
     assert_all_ended(&served(task, &Watch::default(), steady(US)), 50);
 }
 
 #[test]
 fn of_a_quota_of_due_requests_the_dropped_ones_are_not_started() {
-    let task = Task { quota: Some(50), ..with_backlog(0, every_ms(1, 1000, kept())) };
+    let task = Task { quota: Some(50.into()), ..with_backlog(0, every_ms(1, 1000, kept())) };
     let outcome = served(task, &Watch::default(), steady(1500 * US));
     let Counters { due, started, ok, dropped, .. } = counters(&outcome);
     assert_eq!((due, started, ok, dropped), (50, 25, 25, 25));

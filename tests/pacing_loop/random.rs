@@ -90,7 +90,7 @@ fn any_task() -> impl Strategy<Value = Task> {
             share,
             model,
             warmup_ns,
-            quota,
+            quota: quota.map(Quota::from),
             duration_ns: Some((seconds * 1e9) as u64),
             addresses,
             ..task(slots, 1, policy)
@@ -111,6 +111,7 @@ proptest! {
         task in any_task(), fates in prop::collection::vec(fate(), 0..200), confirms: bool,
     ) {
         let faults = fates.len() as u64;
+        let quota = task.quota.as_ref().map(Quota::left);
         let run = if confirms { served_confirming } else { served };
         let outcome = run(task.clone(), &Watch::default(), fateful(fates));
         let end_ns = task.warmup_ns + task.duration_ns.expect("a limit of time");
@@ -134,7 +135,7 @@ proptest! {
             }
         }
         let measured = counters(&outcome);
-        match (task.quota, open_loop) {
+        match (quota, open_loop) {
             (Some(quota), None) => prop_assert!(measured.started <= quota),
             (Some(quota), Some(_)) => prop_assert!(measured.due <= quota),
             _ => {}
@@ -148,7 +149,7 @@ proptest! {
         task in any_task(), fates in prop::collection::vec(fate(), 0..100), quota in 1u64..200,
     ) {
         let faults = fates.len() as u64;
-        let mut task = Task { quota: Some(quota), duration_ns: None, ..task };
+        let mut task = Task { quota: Some(quota.into()), duration_ns: None, ..task };
         if let Some(open_loop) = &mut task.model.open_loop {
             open_loop.curve = Arc::new(RateCurve::new(&[Stage::constant(f64::INFINITY, 500.0)]));
             open_loop.backlog = 1_000_000;

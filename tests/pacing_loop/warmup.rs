@@ -50,8 +50,11 @@ fn a_line_that_the_warm_up_leaves_behind_is_its_own() {
     assert_eq!((outcome.unanswered_before, waiting(&outcome)), (8, 20));
 
     // With a quota the run goes on until the measured ones are answered, too.
-    let task =
-        Task { quota: Some(20), duration_ns: None, ..warmed_up(10, every_ms(1, 30, kept())) };
+    let task = Task {
+        quota: Some(20.into()),
+        duration_ns: None,
+        ..warmed_up(10, every_ms(1, 30, kept()))
+    };
     let outcome = served(task, &Watch::default(), steady(3 * MS));
     assert_all_ended(&outcome, 20);
     let ended = |n: u64| CONNECT + (n + 1) * 3 * MS;
@@ -124,7 +127,7 @@ fn a_worker_without_a_share_of_the_quota_takes_part_in_the_warm_up() {
     assert!(outcome.tallies.warmup.counters.ok >= 99, "{:?}", outcome.tallies.warmup.counters);
     assert_eq!(counters(&outcome).started, 0);
 
-    let task = Task { quota: Some(0), ..warmed_up(10, every_ms(1, 30, kept())) };
+    let task = Task { quota: Some(0.into()), ..warmed_up(10, every_ms(1, 30, kept())) };
     let outcome = served(task, &Watch::default(), steady(100 * US));
     assert_eq!((outcome.measure_from_ns, outcome.end_ns), (10 * MS, 10 * MS));
     assert_eq!((outcome.tallies.warmup.counters.ok, counters(&outcome).due), (10, 0));

@@ -41,7 +41,7 @@ pub fn task(slots: u32, quota: u64, policy: Policy) -> Task {
         share: Share::WHOLE,
         model: Model::default(),
         warmup_ns: 0,
-        quota: Some(quota),
+        quota: Some(quota.into()),
         // Virtual time: an hour that only passes when nothing else happens.
         duration_ns: Some(3600 * S),
         addresses: 1,

@@ -62,7 +62,7 @@ impl Run {
             share,
             model: model.into_model(run_s),
             warmup_ns,
-            quota: if let Until::Quota(requests) = until { Some(requests) } else { None },
+            quota: if let Until::Quota(requests) = until { Some(requests.into()) } else { None },
             duration_ns: Some(limit_ns),
             addresses: 1 + (time / 100 % 2) as usize,
             ports: if load & 128 != 0 { rotation() } else { Rotation::kernel() },

@@ -197,6 +197,7 @@ pub fn clean() -> Report {
             evidence: "all 64 waited for answers.".into(),
         }),
         merged: None,
+        series_interval_s: 1.0,
         series: vec![Second {
             t_s: 1.0,
             requests: 23_450,

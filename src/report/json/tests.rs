@@ -1,8 +1,9 @@
 //! The keys that others rely on.
 
 use super::*;
-use crate::report::Report;
 use crate::report::console::sample;
+use crate::report::series::{ROWS_MAX, Series};
+use crate::report::{Report, Second};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -141,6 +142,7 @@ const KEYS: &[&str] = &[
     "kernel.findings[].severity",
     "kernel.findings[].text",
     "kernel.findings[].cure",
+    "series_interval_s",
     "series[].t_s",
     "series[].requests",
     "series[].ok",
@@ -329,4 +331,44 @@ fn a_document_is_read_as_it_was_written() {
         let read: Report = serde_json::from_str(&text).unwrap();
         assert_eq!(document(&read), text);
     }
+}
+
+/// Counts what is written, and the longest piece of it.
+#[derive(Default)]
+struct Meter {
+    bytes: usize,
+    longest: usize,
+}
+
+impl Write for Meter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes += bytes.len();
+        self.longest = self.longest.max(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// On a clock that does not wait, with everything known of every second.
+#[test]
+fn a_day_on_64_cpus_is_no_large_document() {
+    let mut report = sample::clean();
+    let mut row = report.series[0].clone();
+    row.host.as_mut().unwrap().cpu_busy_ratio = vec![0.123; 64];
+    let mut series = Series::default();
+    for t_s in 1..=86_400 {
+        series.push(Second { t_s: f64::from(t_s), ..row.clone() });
+    }
+    assert!(series.rows().len() <= ROWS_MAX);
+    let row_bytes = size_of::<Second>() + 64 * size_of::<f64>();
+    assert!(ROWS_MAX * row_bytes < 5 << 20, "{row_bytes} bytes of memory a row");
+
+    (report.series_interval_s, report.series) = (series.interval_s(), series.rows().to_vec());
+    let mut meter = Meter::default();
+    write_to(&report, &mut meter).unwrap();
+    assert!(meter.bytes < 50_000_000, "{}", meter.bytes);
+    assert!(meter.longest < 64 << 10, "it is written as it is made: {}", meter.longest);
 }

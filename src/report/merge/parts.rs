@@ -43,12 +43,9 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
         time_wait_owner: first.connections.time_wait_owner.clone(),
     };
     let duration_s = reports.iter().map(|report| report.duration_s).fold(0.0, f64::max);
-    // Of a run that took no time it is not known, and nothing ended in it.
-    let per_s = |rate: fn(&Report) -> Option<f64>| {
-        reports.iter().filter_map(|report| rate(report)).reduce(|sum, more| sum + more)
-    };
     let schedule = schedule(reports, &histograms);
     let errors = errors(reports);
+    let series = series(reports);
     Ok(Report {
         target: Target {
             bundled: false,
@@ -76,8 +73,8 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
             connections.opened,
             connections.failed,
             [
-                per_s(|report| report.rate.requests_per_s),
-                per_s(|report| report.rate.connections_per_s),
+                per_s(reports, |report| report.rate.requests_per_s),
+                per_s(reports, |report| report.rate.connections_per_s),
             ],
         ),
         slo: check(reports, &histograms, &requests, schedule.as_ref(), &errors),
@@ -91,12 +88,18 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
         kernel: kernel(reports),
         watch: None,
         limited_by: limited_by(reports),
-        series: series(reports),
+        series_interval_s: series.interval_s(),
+        series: series.rows().to_vec(),
         requests,
         schedule,
         connections,
         ..first.clone()
     })
+}
+
+/// The sum of rates. Of a run that took no time there is none, and nothing ended in it.
+fn per_s(reports: &[&Report], rate: fn(&Report) -> Option<f64>) -> Option<f64> {
+    reports.iter().filter_map(|report| rate(report)).reduce(|sum, more| sum + more)
 }
 
 fn add_requests(all: impl Iterator<Item = Requests>) -> Requests {
@@ -227,7 +230,6 @@ fn check(
     schedule: Option<&ScheduleSummary>,
     errors: &[Error],
 ) -> Vec<Outcome> {
-    let per_s: f64 = reports.iter().filter_map(|report| report.rate.requests_per_s).sum();
     let recorded = Recorded {
         connect: &histograms.connect,
         first_byte: &histograms.first_byte,
@@ -236,9 +238,8 @@ fn check(
         uncorrected: histograms.uncorrected.as_ref(),
     };
     let numbers = Numbers {
-        connections: add(reports.iter().map(|report| report.connections.opened)),
-        // So that limits of rates are checked against the sum of the rates.
-        duration_s: if per_s > 0.0 { requests.ok as f64 / per_s } else { 0.0 },
+        requests_per_s: per_s(reports, |report| report.rate.requests_per_s),
+        connections_per_s: per_s(reports, |report| report.rate.connections_per_s),
         ..limits::numbers(recorded, requests, schedule, errors)
     };
     // A limit that this version cannot read is none that it can check.

@@ -44,11 +44,14 @@ fn summary(report: &Report, columns: &[Column<'_>], failed: u64) -> String {
     let high = rates().map(|rates| rates.high).fold(0.0, f64::max);
     let slowest = report.series.iter().filter_map(|row| row.p99_us).max();
     format!(
-        "{} requests/s on average, between {} and {} in a second; highest p99 of a second {}; {} \
-         failed",
+        "{} requests/s on average, between {} and {} in {}; highest p99 of a second {}; {} failed",
         report.rate.requests_per_s.map_or(NOTHING.into(), rate),
         rate(low),
         rate(high),
+        match report.series_interval_s {
+            s if s > 1.0 => format!("{s:.0} seconds"),
+            _ => "a second".into(),
+        },
         latency_us(slowest),
         count(failed),
     )
