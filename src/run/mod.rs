@@ -221,9 +221,8 @@ pub fn run<S: Session>(
         };
         let (gate, quotas) = (&gate, &quotas);
         let collector = move || {
-            make_way();
             gate.open(true);
-            running.to_the_end(load, quotas)
+            running.follow(load, quotas)
         };
         let collecting = thread::Builder::new().name(COLLECTOR_THREAD.into());
         let collecting = collecting.spawn_scoped(scope, collector);
@@ -273,11 +272,12 @@ struct Running<'scope, O> {
 
 impl<O: FnMut(Event<'_>)> Running<'_, O> {
     /// Takes what the workers send until all have ended, and merges what they leave.
-    fn to_the_end(mut self, load: &Load, quotas: &[Quota]) -> io::Result<Measured> {
+    fn follow(mut self, load: &Load, quotas: &[Quota]) -> io::Result<Measured> {
         let warm = Some(Instant::now() + load.warmup).filter(|_| !load.warmup.is_zero());
         if warm.is_none() {
             (self.observe)(Event::Begin);
         }
+        make_way();
         let counters_before = self.collect(warm);
         // A run that ended in its warm-up has measured nothing.
         let counters_before = counters_before.or_else(|| warm.map(|_| Snapshot::take()));

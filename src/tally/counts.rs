@@ -34,6 +34,8 @@ impl Default for LatencyCounts {
     }
 }
 
+/// The range that is part of every other.
+#[allow(clippy::reversed_empty_ranges)]
 const EMPTY: Range<usize> = usize::MAX..0;
 
 impl LatencyCounts {
