@@ -6,7 +6,8 @@
 //!   /proc/sys                     ──►  sysctl    ──►  what is allowed
 //!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy the box is
 //!   /proc/PID                     ──►  process   ──►  what a server uses; holders: which process it is
-//!                                      threads   ──►  the same by thread; quota: how much it may use
+//!                                      threads   ──►  the same by thread
+//!   /sys/fs/cgroup                ──►  cgroup    ──►  how much it may use, and how often it was stopped
 //! ```
 //!
 //! The kernel counts the connections of the whole network namespace, not only ours: on a box that
@@ -16,13 +17,13 @@
 //!
 //! Nothing here is needed to run. What a kernel or a container does not show is absent, never 0.
 
+pub mod cgroup;
 pub mod child;
 pub mod counters;
 mod diag;
 pub mod holders;
 pub mod machine;
 pub mod process;
-pub mod quota;
 pub mod sockets;
 pub mod sysctl;
 pub mod threads;

@@ -12,7 +12,7 @@
 //!
 //! A look has bounds: 256 processes, and threads and descriptors only as far as its [`Depth`] says.
 
-use super::quota;
+use super::cgroup::Groups;
 use super::threads::{ThreadTimes, cpus_of, ticks_ns, times_of};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
@@ -140,7 +140,8 @@ impl Group {
         let processes = self.processes();
         let tasks = processes.iter().filter_map(|process| process.tasks().ok());
         let cpus = cpus_of(tasks.flatten().flatten());
-        quota::cpus(self.pid).map_or(cpus, |most| cpus.min(most))
+        let quota = Groups::of_process(self.pid).cpu_quota();
+        quota.map_or(cpus, |quota| cpus.min(quota.cpus.ceil() as u32))
     }
 
     /// What they have used, with the children that are new; `None` when all of them have ended.
