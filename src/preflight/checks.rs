@@ -1,6 +1,8 @@
 //! The rules: what of this box would limit or prevent a plan. Pure; the box is asked in
 //! [`super::host`].
 
+mod group;
+
 use super::Refusal;
 use super::descriptors::{self, Needed};
 use super::host::HostFacts;
@@ -67,6 +69,8 @@ pub struct Need<'a> {
     pub connections: u32,
     /// Worker threads.
     pub threads: u32,
+    /// Threads of the bundled server, 0 without it.
+    pub server_threads: usize,
     /// What it goes over.
     pub engine: Engine,
     /// The server runs in this process.
@@ -120,6 +124,23 @@ impl Need<'_> {
         self.policy.requests_per_connection.is_some() && self.policy.close == CloseMode::Client
     }
 
+    /// Memory of the connections, kernel and buffers, with so many ends of each.
+    fn memory_bytes(&self, ends: u64) -> u64 {
+        let slot = SOCKET_BYTES * ends + SLOT_BYTES + self.receive_buffer_bytes as u64;
+        u64::from(self.connections) * slot
+    }
+
+    /// How many CPUs the workers keep busy at most, and a bundled server with them.
+    fn cpus(&self) -> f64 {
+        let threads = f64::from(self.threads);
+        let requests_per_s = self.rate_per_s.unwrap_or(f64::INFINITY);
+        let thinking_per_s = f64::from(self.connections) / self.think.as_secs_f64();
+        let by_requests = requests_per_s.min(thinking_per_s) / REQUESTS_PER_S_PER_THREAD;
+        let by_connections = self.rate() / CONNECTIONS_PER_S_PER_THREAD;
+        let workers = by_requests.max(by_connections).min(threads);
+        workers + workers / threads.max(1.0) * self.server_threads as f64
+    }
+
     /// Pairs of source address and port towards the target's worst address.
     fn pairs(&self) -> u64 {
         (0..self.ports.sources.len()).map(|address| self.ports.pairs(address)).min().unwrap_or(0)
@@ -139,6 +160,8 @@ pub fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
         conntrack,
         time_wait_buckets,
         memory,
+        group::memory,
+        group::cpu,
     ];
     let mut checks: Vec<Check> = rules.iter().filter_map(|rule| rule(need, host)).collect();
     checks.sort_by_key(|check| check.verdict);
@@ -431,9 +454,7 @@ fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 
 fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let available = host.memory_available_bytes?;
-    let sockets = if need.local { 2 } else { 1 };
-    let slot = SOCKET_BYTES * sockets + SLOT_BYTES + need.receive_buffer_bytes as u64;
-    let needed = u64::from(need.connections) * slot;
+    let needed = need.memory_bytes(if need.local { 2 } else { 1 });
     // Only where it is a noticeable part of the box.
     (needed * 4 > available).then(|| {
         let fits = needed < available;

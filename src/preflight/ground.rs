@@ -83,6 +83,7 @@ impl Ground {
         let need = Need {
             connections: load.connections,
             threads: load.threads,
+            server_threads: self.placement.server_threads,
             engine: self.engine,
             bundled: plan.endpoint.is_none(),
             local,

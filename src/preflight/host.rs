@@ -1,5 +1,6 @@
 //! What the rules want to know of this box.
 
+use crate::kernel::cgroup::{CpuQuota, Groups, MemoryLimit};
 use crate::kernel::{Listener, Snapshot, machine, sockets, sysctl};
 use crate::ports::{Method, Ports};
 use socket2::{Domain, Socket, Type};
@@ -10,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 const TRIED_MAX: usize = 64;
 
 /// The box, as far as it matters to a plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostFacts {
     /// Descriptors that this process may have.
     pub descriptors: u64,
@@ -38,6 +39,10 @@ pub struct HostFacts {
     pub root: bool,
     /// `MemAvailable`.
     pub memory_available_bytes: Option<u64>,
+    /// How much CPU time ringshot's control group may use.
+    pub cpu_quota: Option<CpuQuota>,
+    /// How much memory it may have.
+    pub memory_limit: Option<MemoryLimit>,
     /// Of so many ports of the rotation that were tried (the second number), so many cannot be
     /// bound even with SO_REUSEADDR.
     pub ports_held: (u32, u32),
@@ -46,7 +51,7 @@ pub struct HostFacts {
 impl HostFacts {
     /// Asks the box. Takes a few milliseconds.
     pub fn detect(descriptors: u64, targets: &[SocketAddr], ports: &Ports) -> HostFacts {
-        let snapshot = Snapshot::take();
+        let (snapshot, groups) = (Snapshot::take(), Groups::own());
         let pair = |count, max| snapshot.gauge(count).zip(snapshot.gauge(max));
         HostFacts {
             descriptors,
@@ -63,6 +68,8 @@ impl HostFacts {
             conntrack: pair("ConntrackCount", "ConntrackMax"),
             root: nix::unistd::geteuid().is_root(),
             memory_available_bytes: machine::memory_available_bytes(),
+            cpu_quota: groups.cpu_quota(),
+            memory_limit: groups.memory_limit(),
             ports_held: ports_held(ports),
         }
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::kernel::Listener;
 use std::net::IpAddr;
 
-fn policy(close: CloseMode) -> Policy {
+pub(super) fn policy(close: CloseMode) -> Policy {
     Policy {
         requests_per_connection: Some(1),
         pipeline: 1,
@@ -12,7 +12,7 @@ fn policy(close: CloseMode) -> Policy {
     }
 }
 
-fn ports(method: Method, ports: u16, addresses: u8) -> Ports {
+pub(super) fn ports(method: Method, ports: u16, addresses: u8) -> Ports {
     let sources: Vec<IpAddr> = (1..=addresses).map(|n| IpAddr::from([10, 0, 0, n])).collect();
     Ports {
         method,
@@ -23,10 +23,11 @@ fn ports(method: Method, ports: u16, addresses: u8) -> Ports {
     }
 }
 
-fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
+pub(super) fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
     Need {
         connections: 64,
         threads: 1,
+        server_threads: 0,
         engine: Engine::best(),
         bundled: false,
         local: false,
@@ -42,7 +43,7 @@ fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
     }
 }
 
-fn host() -> HostFacts {
+pub(super) fn host() -> HostFacts {
     HostFacts {
         descriptors: 20_000,
         files: Some((2_000, 9_000_000)),
@@ -57,6 +58,8 @@ fn host() -> HostFacts {
         conntrack: Some((0, 262_144)),
         root: false,
         memory_available_bytes: Some(8 << 30),
+        memory_limit: None,
+        cpu_quota: None,
         ports_held: (0, 64),
     }
 }

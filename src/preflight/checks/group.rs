@@ -1,0 +1,136 @@
+//! What the control group of ringshot leaves it: limits that the box as a whole does not have.
+
+use super::{Check, Need, Verdict};
+use crate::preflight::host::HostFacts;
+use crate::report::console::format::{bytes, count, cpus_used};
+
+/// The quota of CPU time.
+pub(super) fn cpu(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let quota = host.cpu_quota.as_ref()?;
+    let needed = need.cpus();
+    let fits = quota.cpus >= needed;
+    Some(Check {
+        knob: "CPU quota",
+        current: format!("{} ({})", cpus_used(quota.cpus), quota.file.display()),
+        needed: format!("up to {}", cpus_used(needed)),
+        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        why: match fits {
+            true => "the control group of ringshot may use this much CPU time".into(),
+            false => {
+                "when the control group of ringshot has used up its quota, all of its threads \
+                      stand still until the next period, and latencies include that"
+                    .into()
+            }
+        },
+        cure: match fits {
+            true => String::new(),
+            false => format!(
+                "a larger quota: `{}` as root of the machine, `docker update --cpus={} CONTAINER`, \
+                 limits.cpu in Kubernetes; or a lower rate (-R)",
+                quota.lift(),
+                needed.ceil()
+            ),
+        },
+    })
+}
+
+/// The limit of memory: the kernel kills what goes beyond it, however much the box has left.
+pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let limit = host.memory_limit.as_ref()?;
+    // The other ends are in the group of the server.
+    let needed = need.memory_bytes(if need.bundled { 2 } else { 1 });
+    let (left, allowed) = (limit.left_bytes(), bytes(limit.bytes));
+    let fits = needed < left;
+    Some(Check {
+        knob: "memory limit",
+        current: format!("{} left of {allowed} ({})", bytes(left), limit.file.display()),
+        needed: bytes(needed),
+        verdict: if fits { Verdict::Fits } else { Verdict::Prevents },
+        why: match fits {
+            true => "the control group of ringshot may have this much memory".into(),
+            false => format!(
+                "{} connections take {} of memory, kernel and buffers, the control group of \
+                 ringshot has {} left of {allowed}, and the kernel kills what goes beyond it",
+                count(need.connections.into()),
+                bytes(needed),
+                bytes(left)
+            ),
+        },
+        cure: match fits {
+            true => String::new(),
+            false => format!(
+                "fewer connections (-c); or a higher limit: `{}` as root of the machine, `docker \
+                 update --memory={} CONTAINER`, limits.memory in Kubernetes",
+                limit.set(limit.used_bytes + 2 * needed),
+                limit.used_bytes + 2 * needed
+            ),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{host, need, policy, ports};
+    use super::*;
+    use crate::connection::CloseMode;
+    use crate::kernel::cgroup::{Groups, MemoryLimit};
+    use crate::ports::Method;
+
+    /// A box whose root group has this quota, in microseconds of each 100,000.
+    fn under_quota(quota: &str) -> HostFacts {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("proc/self/mountinfo", "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        write("proc/self/cgroup", "0::/\n");
+        write("sys/fs/cgroup/cpu.max", &format!("{quota} 100000\n"));
+        HostFacts { cpu_quota: Groups::of(root.path(), "self").cpu_quota(), ..host() }
+    }
+
+    #[test]
+    fn a_quota_has_to_be_enough_for_the_threads_or_for_the_rate() {
+        let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_000, 1));
+        let with = |threads, server_threads, rate_per_s| Need {
+            threads,
+            server_threads,
+            rate_per_s,
+            ..need(&policy, &ports)
+        };
+        for (quota, need, expected) in [
+            ("200000", with(2, 0, None), Verdict::Fits),
+            ("200000", with(2, 1, None), Verdict::Limits),
+            ("8000", with(1, 0, None), Verdict::Limits),
+            // A new connection for each: 0.04 CPUs.
+            ("8000", with(1, 0, Some(1000.0)), Verdict::Fits),
+            ("8000", with(1, 1, Some(1500.0)), Verdict::Limits),
+        ] {
+            let check = cpu(&need, &under_quota(quota)).unwrap();
+            assert_eq!(check.verdict, expected, "{quota} {check:?}");
+            assert_eq!(check.cure.contains("`echo max > "), expected == Verdict::Limits);
+        }
+        assert_eq!(cpu(&with(8, 0, None), &under_quota("max")), None);
+    }
+
+    #[test]
+    fn memory_beyond_the_limit_of_the_group_is_refused() {
+        let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_000, 1));
+        let limited = |bytes, used_bytes| {
+            let file = "/sys/fs/cgroup/memory.max".into();
+            HostFacts { memory_limit: Some(MemoryLimit { bytes, used_bytes, file }), ..host() }
+        };
+        // 10,000 connections with one end here: about 80 MB.
+        let need = Need { connections: 10_000, local: true, ..need(&policy, &ports) };
+        let check = memory(&need, &limited(512 << 20, 100 << 20)).unwrap();
+        assert_eq!(check.verdict, Verdict::Fits);
+        let check = memory(&need, &limited(512 << 20, 450 << 20)).unwrap();
+        assert_eq!(check.verdict, Verdict::Prevents);
+        assert!(check.why.contains("65.0 MB left of 537 MB"), "{}", check.why);
+        assert!(check.cure.contains("> /sys/fs/cgroup/memory.max`"), "{}", check.cure);
+        let both = Need { bundled: true, ..need.clone() };
+        assert_eq!(memory(&both, &limited(100 << 20, 0)).unwrap().verdict, Verdict::Prevents);
+        assert_eq!(memory(&need, &host()), None);
+    }
+}
