@@ -99,6 +99,7 @@ impl Experiment {
         let mut watcher = Watcher::new(&self.watched);
         let measured = run::run::<Http1>(&load, shared, &signals.stop, |event| match event {
             Event::Begin => watcher.begin(),
+            Event::Looked(worker, looked_ns) => watcher.looked(worker, looked_ns),
             Event::Row(part, second, counters) => {
                 if part == Part::Measured {
                     watcher.row(second);
@@ -109,7 +110,7 @@ impl Experiment {
         });
         progress.finish();
         let measured = measured?;
-        let watch = watcher.finish(measured.tally.total.len());
+        let (watch, pressure) = watcher.finish(measured.tally.total.len());
         let after = Moment::now(&load.addresses);
         let around = Circumstances {
             plan,
@@ -122,6 +123,7 @@ impl Experiment {
             host: &self.host,
             no_ring: self.ground.no_ring.as_ref(),
             watch,
+            pressure,
         };
         Ok(Report::new(&around, &measured))
     }

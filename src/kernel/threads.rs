@@ -11,6 +11,7 @@ use super::process::{Depth, Usage};
 use nix::time::{ClockId, clock_gettime};
 use procfs::process::{Process, Task};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
 
 /// More threads than this are not asked where they may run.
@@ -38,11 +39,17 @@ pub type ThreadTimes = BTreeMap<i32, ThreadTime>;
 pub struct Threads(Vec<i32>);
 
 impl Threads {
-    /// Those whose names begin like this; `None` when there are none.
+    /// Those whose names begin like this, in the order of the numbers that the names end with; `None`
+    /// when there are none.
     pub fn named(prefix: &str) -> Option<Threads> {
         let tasks = Process::myself().ok()?.tasks().ok()?.flatten();
-        let named = |task: &Task| task.stat().is_ok_and(|stat| stat.comm.starts_with(prefix));
-        let found: Vec<i32> = tasks.filter(named).map(|task| task.tid).collect();
+        let named = |task: Task| {
+            let name = task.stat().ok()?.comm;
+            name.starts_with(prefix).then_some(((name.len(), name), task.tid))
+        };
+        let mut found: Vec<_> = tasks.filter_map(named).collect();
+        found.sort();
+        let found: Vec<i32> = found.into_iter().map(|(_, tid)| tid).collect();
         (!found.is_empty()).then_some(Threads(found))
     }
 
@@ -57,9 +64,10 @@ impl Threads {
         (times.len() == self.0.len()).then_some(times)
     }
 
-    /// Their CPU time in nanoseconds; likewise.
-    pub fn ran_ns(&self) -> Option<u64> {
-        Some(self.times()?.values().map(|time| time.ran_ns).sum())
+    /// What each has used, in their order; `None` for one that has ended.
+    pub fn each(&self) -> Vec<Option<ThreadTime>> {
+        let times = times_of(self.tasks().into_iter());
+        self.0.iter().map(|tid| times.get(tid).copied()).collect()
     }
 
     /// What they have used; memory and descriptors are those of the whole process.
@@ -85,6 +93,23 @@ impl Threads {
 /// The CPU time of the calling thread; `None` where the kernel does not tell.
 pub fn own_cpu_time() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
+}
+
+/// For how long the calling thread could have run and had no CPU; `None` where the kernel does not
+/// tell.
+pub fn own_wait() -> Option<Duration> {
+    let own = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let mut numbers = own.split_whitespace().map_while(|word| word.parse::<u64>().ok());
+    // A kernel that keeps no statistics of this kind has zeros there.
+    let (_, waited_ns) = (numbers.next().filter(|&ran_ns| ran_ns > 0)?, numbers.next()?);
+    Some(Duration::from_nanos(waited_ns))
+}
+
+/// What the threads of another process have used, of those that are there.
+pub fn times_of_process(pid: u32) -> ThreadTimes {
+    let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
+    let tasks = process.and_then(|process| process.tasks().ok());
+    times_of(tasks.into_iter().flatten().flatten())
 }
 
 /// What each of these has used.
@@ -140,6 +165,7 @@ mod tests {
         let threads = Threads::named("watched-").expect("one");
         let usage = threads.usage(Depth::Usual).expect("it is there");
         assert_eq!((usage.threads, usage.thread_times.len(), usage.cpu_ns.len()), (1, 1, 1));
+        assert!(matches!(threads.each()[..], [Some(_)]));
         drop(sender);
         thread.join().unwrap();
         let begin = Instant::now();
@@ -147,5 +173,40 @@ mod tests {
             assert!(begin.elapsed() < Duration::from_secs(5), "it does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
+        assert_eq!(threads.each(), [None]);
+    }
+
+    #[test]
+    fn threads_are_in_the_order_of_their_numbers() {
+        let (sender, receiver) = mpsc::channel::<()>();
+        let receiver = std::sync::Mutex::new(receiver);
+        let number_of = |tid| {
+            let name = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).unwrap();
+            name.trim().strip_prefix("ordered-").unwrap().parse::<usize>().unwrap()
+        };
+        std::thread::scope(|scope| {
+            let (ready, is_ready) = mpsc::channel();
+            for number in [10, 9, 2, 0] {
+                let (ready, receiver) = (ready.clone(), &receiver);
+                let thread = std::thread::Builder::new().name(format!("ordered-{number}"));
+                let wait = move || {
+                    let _ = ready.send(());
+                    let _ = receiver.lock().map(|receiver| receiver.recv());
+                };
+                thread.spawn_scoped(scope, wait).unwrap();
+            }
+            (0..4).for_each(|_| is_ready.recv().unwrap());
+            let threads = Threads::named("ordered-").unwrap();
+            let numbers: Vec<usize> = threads.0.iter().map(|&tid| number_of(tid)).collect();
+            assert_eq!(numbers, [0, 2, 9, 10]);
+            drop(sender);
+        });
+    }
+
+    #[test]
+    fn this_thread_knows_how_long_it_waited() {
+        let told = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let keeps = told.split_whitespace().next().is_some_and(|ran_ns| ran_ns != "0");
+        assert_eq!(own_wait().is_some(), keeps, "{told:?}");
     }
 }

@@ -6,15 +6,17 @@ use crate::driver::uring::Unavailable;
 use crate::failure::Phase;
 use crate::findings::{self, Facts};
 use crate::kernel::TimeWait;
+use crate::kernel::cgroup::Throttled;
 use crate::kernel::{self, Counters, Moment};
 use crate::pace::curve::Stage;
 use crate::plan::{self, Pacing, Plan};
 use crate::ports::PortChoice;
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
-use crate::run::{Load, Measured};
+use crate::run::{Load, Measured, ThreadTime};
 use crate::statistics::{self, rounded};
 use crate::tally::{Tally, longest_us, percentile_us};
+use crate::watch::Pressure;
 use hdrhistogram::Histogram;
 
 /// Everything beside the numbers that a report names.
@@ -40,6 +42,8 @@ pub struct Circumstances<'a> {
     pub no_ring: Option<&'a Unavailable>,
     /// The box and the server during the measurement.
     pub watch: Option<Watch>,
+    /// What ringshot itself had to put up with meanwhile.
+    pub pressure: Pressure,
 }
 
 impl Report {
@@ -49,11 +53,11 @@ impl Report {
         let counters = &tally.counters;
         let duration_s = measured.duration.as_secs_f64();
         let bundled = plan.endpoint.is_none();
-        let busiest = measured.threads.iter().map(|time| time.busy_ratio()).fold(0.0, f64::max);
+        let generator = generator(measured, &around.pressure);
         let before = measured.counters_before.as_ref().unwrap_or(&around.before.counters);
         let kernel = around.after.counters.since(before);
         let schedule = schedule(plan, measured);
-        let facts = facts(around, measured, &kernel, busiest, schedule.as_ref());
+        let facts = facts(around, measured, &kernel, generator, schedule.as_ref());
         let (target, local, found) = (facts.target, facts.local, findings::find(&facts));
         let errors = errors(measured);
         let report = Report {
@@ -112,7 +116,7 @@ impl Report {
                 uncorrected: schedule.is_some().then(|| Latency::of(&tally.uncorrected)),
             },
             schedule,
-            generator: generator(measured, busiest),
+            generator,
             kernel: Kernel {
                 counters: kernel,
                 time_wait: time_wait(around, measured),
@@ -148,7 +152,7 @@ fn facts<'a>(
     around: &'a Circumstances<'_>,
     measured: &'a Measured,
     kernel: &'a Counters,
-    busiest: f64,
+    generator: Generator,
     schedule: Option<&'a ScheduleSummary>,
 ) -> Facts<'a> {
     let (load, tally) = (around.load, &measured.tally);
@@ -179,7 +183,11 @@ fn facts<'a>(
         service: &tally.service,
         warm_service: measured.warmup.as_ref().map(|(warmup, _)| &warmup.service),
         series: measured.series.rows(),
-        busy_ratio: busiest,
+        generator,
+        duration_s: measured.duration.as_secs_f64(),
+        allowed_cpus: around.cpus.allowed.len(),
+        free_cpus: free_cpus(around),
+        quota: around.cpus.quota.as_ref(),
         threads: load.threads,
         connections: load.connections,
         cpus: around.cpus.parallelism,
@@ -369,19 +377,47 @@ fn errors(measured: &Measured) -> Vec<Error> {
     errors
 }
 
-fn generator(measured: &Measured, busiest: f64) -> Generator {
-    let user_s: f64 = measured.threads.iter().map(|time| time.user.as_secs_f64()).sum();
-    let sys_s: f64 = measured.threads.iter().map(|time| time.sys.as_secs_f64()).sum();
+/// From this share of a CPU's time on, somebody else needs it.
+const TAKEN_RATIO: f64 = 0.5;
+
+/// CPUs that had time left and no worker, if they are enough for all workers.
+fn free_cpus(around: &Circumstances<'_>) -> Vec<usize> {
+    let cpus = around.watch.iter().flat_map(|watch| &watch.cpus);
+    let is_free =
+        |cpu: &usize| around.cpus.allowed.contains(cpu) && !around.load.cpus.contains(cpu);
+    let free = cpus.filter(|cpu| cpu.busy_ratio < TAKEN_RATIO).map(|cpu| cpu.cpu).filter(is_free);
+    let mut free: Vec<usize> = free.collect();
+    free.truncate(around.load.threads as usize);
+    if free.len() < around.load.threads as usize { Vec::new() } else { free }
+}
+
+fn generator(measured: &Measured, pressure: &Pressure) -> Generator {
+    let threads = &measured.threads;
+    let user_s: f64 = threads.iter().map(|time| time.user.as_secs_f64()).sum();
+    let sys_s: f64 = threads.iter().map(|time| time.sys.as_secs_f64()).sum();
     let ended = measured.tally.counters.ok + measured.tally.counters.failed;
     let per_request = (ended > 0).then(|| (user_s + sys_s) * 1e6 / ended as f64);
-    Generator {
-        threads: measured.threads.len() as u32,
+    let wait = threads.iter().filter_map(ThreadTime::wait_ratio).reduce(f64::max);
+    let demand = threads.iter().map(ThreadTime::demand_ratio).reduce(f64::max);
+    // The worst second is no better than all of them together; of a run that was shorter there is
+    // only that.
+    let peak = |mean: Option<f64>, peak: Option<f64>| {
+        mean.into_iter().chain(peak).reduce(f64::max).map(|ratio| rounded(ratio, 3))
+    };
+    let generator = Generator {
+        threads: threads.len() as u32,
         cpu_user_s: rounded(user_s, 6),
         cpu_sys_s: rounded(sys_s, 6),
         cpu_us_per_request: per_request.map(|us| rounded(us, 3)),
-        busy_ratio: rounded(busiest, 3),
-        saturated: busiest >= findings::SATURATED_RATIO,
-    }
+        busy_ratio: rounded(threads.iter().map(ThreadTime::busy_ratio).fold(0.0, f64::max), 3),
+        cpu_wait_ratio: wait.map(|ratio| rounded(ratio, 3)),
+        cpu_wait_peak_ratio: peak(wait, pressure.wait_peak_ratio),
+        demand_peak_ratio: peak(demand, pressure.demand_peak_ratio),
+        throttled_s: pressure.throttled.map(Throttled::seconds),
+        saturated: false,
+    };
+    let saturated = findings::demand_ratio(&generator) >= findings::SATURATED_RATIO;
+    Generator { saturated, ..generator }
 }
 
 impl Latency {
@@ -419,7 +455,7 @@ pub(super) mod tests {
     pub(in crate::report) fn error(phase: &'static str, kind: &str, count: u64) -> Error {
         let (first_s, last_s) = (0.1, 0.2);
         let (phase, kind) = (phase.into(), kind.to_owned());
-        Error { phase, kind, count, first_s, last_s, detail: None, advice: String::new() }
+        Error { phase, kind, count, first_s, last_s, advice: String::new(), detail: None }
     }
 
     #[test]

@@ -53,6 +53,10 @@ fn columns(cpus: &[usize]) -> Vec<Column> {
         optional("connect_mean_us", |row| row.connect_mean_us.map(|us| us.to_string())),
         optional("time_wait", |row| row.time_wait.map(|count| count.to_string())),
         optional("generator_cpu_ratio", |row| row.generator_cpu_ratio.map(|r| r.to_string())),
+        optional("generator_cpu_wait_ratio", |row| {
+            row.generator_cpu_wait_ratio.map(|ratio| ratio.to_string())
+        }),
+        optional("generator_throttled_s", |row| row.generator_throttled_s.map(|s| s.to_string())),
         of_host("cpu_softirq_ratio", |host| Some(host.cpu_softirq_ratio.to_string())),
         of_host("cpu_steal_ratio", |host| Some(host.cpu_steal_ratio.to_string())),
         of_host("memory_available_bytes", |host| {

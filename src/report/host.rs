@@ -2,9 +2,11 @@
 //! with theirs.
 
 use super::Host;
+use crate::kernel::cgroup::Groups;
 use crate::kernel::sysctl;
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
+use crate::statistics::rounded;
 
 /// Settings that decide how far a load generator gets, or what a server takes.
 const SYSCTLS: [&str; 13] = [
@@ -41,6 +43,8 @@ impl Host {
             cpus: cpus.parallelism,
             governor: Some(governor.trim().to_owned()).filter(|name| !name.is_empty()),
             memory_bytes: memory_bytes(&read("/proc/meminfo")),
+            cpu_quota: cpus.quota.as_ref().map(|quota| rounded(quota.cpus, 3)),
+            memory_limit_bytes: Groups::own().memory_limit().map(|limit| limit.bytes),
             descriptors: Some(facts.descriptors),
             sysctls: SYSCTLS.into_iter().filter_map(value).collect(),
         }

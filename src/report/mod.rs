@@ -280,6 +280,12 @@ pub struct Host {
     /// All of its memory.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+    /// How many CPUs' time ringshot's control group may use; null without a limit.
+    #[serde(default)]
+    pub cpu_quota: Option<f64>,
+    /// How much memory it may have; likewise.
+    #[serde(default)]
+    pub memory_limit_bytes: Option<u64>,
     /// Descriptors that this process may have.
     #[serde(default)]
     pub descriptors: Option<u64>,
@@ -444,7 +450,22 @@ pub struct Generator {
     pub cpu_us_per_request: Option<f64>,
     /// CPU time over wall time of the busiest thread.
     pub busy_ratio: f64,
-    /// Whether the generator, not the server, was the limit.
+    /// Time for which a thread could have run and had no CPU, over wall time: of the thread that
+    /// waited the longest; null, as below, where the kernel does not tell.
+    #[serde(default)]
+    pub cpu_wait_ratio: Option<f64>,
+    /// The same of its worst second.
+    #[serde(default)]
+    pub cpu_wait_peak_ratio: Option<f64>,
+    /// Time for which a thread ran or waited for a CPU, over wall time: of the thread and the second
+    /// with the most.
+    #[serde(default)]
+    pub demand_peak_ratio: Option<f64>,
+    /// How long a quota stopped ringshot's control group, summed over the CPUs that it ran on.
+    #[serde(default)]
+    pub throttled_s: Option<f64>,
+    /// Whether the generator, not the server, was the limit: a thread ran or waited for nearly all
+    /// of a second.
     pub saturated: bool,
 }
 
@@ -512,6 +533,13 @@ pub struct Second {
     /// CPU time of the worker threads over wall time: 1 is one CPU.
     #[serde(default)]
     pub generator_cpu_ratio: Option<f64>,
+    /// Time for which a worker thread could have run and had no CPU, over wall time: of the one that
+    /// waited the longest; null, as below, where the kernel does not tell.
+    #[serde(default)]
+    pub generator_cpu_wait_ratio: Option<f64>,
+    /// How long a quota stopped ringshot's control group, summed over the CPUs that it ran on.
+    #[serde(default)]
+    pub generator_throttled_s: Option<f64>,
     /// What the whole box did.
     #[serde(default)]
     pub host: Option<HostSecond>,

@@ -110,6 +110,15 @@ impl Second {
             connect_mean_us: (connections > 0).then(|| rounded(connect_us / connections as f64, 1)),
             time_wait: later.time_wait,
             generator_cpu_ratio: mean.of_known(self.generator_cpu_ratio, later.generator_cpu_ratio),
+            // The worst of what was in it.
+            generator_cpu_wait_ratio: highest(
+                self.generator_cpu_wait_ratio,
+                later.generator_cpu_wait_ratio,
+            ),
+            generator_throttled_s: match (self.generator_throttled_s, later.generator_throttled_s) {
+                (Some(own), Some(later)) => Some(rounded(own + later, 6)),
+                (own, later) => later.or(own),
+            },
             host: match (self.host, later.host) {
                 (Some(own), Some(later)) => Some(mean.of_hosts(own, later)),
                 (own, later) => later.or(own),
@@ -124,6 +133,11 @@ impl Second {
             },
         }
     }
+}
+
+/// The higher of what is known.
+fn highest(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.into_iter().chain(other).reduce(f64::max)
 }
 
 /// How long the two rows are that a mean is taken of.

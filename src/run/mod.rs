@@ -116,6 +116,9 @@ impl Load {
 pub enum Event<'a> {
     /// The measurement begins: at the common start, or when the warm-up is over.
     Begin,
+    /// A worker has delivered an interval: the worker, and for how long it has looked in vain for
+    /// something to do since it began.
+    Looked(usize, u64),
     /// A second is complete, with all counts of its part of the run up to it. What an observer adds
     /// to it is in the series.
     Row(Part, &'a mut Second, &'a Counters),
@@ -305,7 +308,7 @@ impl<O: FnMut(Event<'_>)> Running<'_, O> {
             let left = left.filter(|_| counters.is_none());
             let all_gone = match self.intervals.recv_timeout(left.unwrap_or(LOOK).min(LOOK)) {
                 Ok(interval) => {
-                    self.collector.take(interval, &mut self.observe);
+                    self.take(interval);
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => false,
@@ -318,10 +321,15 @@ impl<O: FnMut(Event<'_>)> Running<'_, O> {
         counters
     }
 
+    fn take(&mut self, interval: Interval) {
+        (self.observe)(Event::Looked(interval.worker, interval.looked_ns));
+        self.collector.take(interval, &mut self.observe);
+    }
+
     fn end(&mut self, index: usize, worker: ScopedJoinHandle<'_, Ended>) {
         // What it sent before it ended.
         while let Ok(interval) = self.intervals.try_recv() {
-            self.collector.take(interval, &mut self.observe);
+            self.take(interval);
         }
         let ended = worker.join().expect("a worker does not panic");
         if let Ok((outcome, _)) = &ended {

@@ -4,6 +4,7 @@ use super::{INTERVAL, Load};
 use crate::driver::epoll::EpollDriver;
 use crate::driver::uring::UringDriver;
 use crate::driver::{Config, Driver, Engine};
+use crate::kernel::threads;
 use crate::pace::{Quota, Share};
 use crate::session::Session;
 use crate::worker::{Outcome, Outlet, Task, Worker};
@@ -19,30 +20,85 @@ use std::time::{Duration, Instant};
 /// What one worker thread has used while it measured.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ThreadTime {
-    /// CPU time in user mode.
+    /// CPU time in user mode. The kernel takes samples of a few milliseconds to tell it from the
+    /// time in the kernel; the sum of the two is exact.
     pub user: Duration,
     /// CPU time in the kernel.
     pub sys: Duration,
-    /// Of that, time spent on looking whether there was something to do, in vain.
+    /// How long it could have run and had no CPU; `None` where the kernel does not tell.
+    pub waited: Option<Duration>,
+    /// CPU time that was spent on looking whether there was something to do, in vain.
     pub looked: Duration,
     /// Wall time.
     pub wall: Duration,
 }
 
 impl ThreadTime {
-    fn now() -> io::Result<(Duration, Duration)> {
-        let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
-        let micros = |time: nix::sys::time::TimeVal| {
-            Duration::from_micros(time.num_microseconds().unsigned_abs())
-        };
-        Ok((micros(usage.user_time()), micros(usage.system_time())))
+    /// CPU time of both kinds.
+    pub fn cpu(&self) -> Duration {
+        self.user + self.sys
     }
 
     /// CPU time that was needed over wall time.
     pub fn busy_ratio(&self) -> f64 {
+        self.over_wall(self.cpu().saturating_sub(self.looked))
+    }
+
+    /// Time for which it waited for a CPU over wall time.
+    pub fn wait_ratio(&self) -> Option<f64> {
+        self.waited.map(|waited| self.over_wall(waited).min(1.0))
+    }
+
+    /// Both: all of the time for which it had something to do, over wall time.
+    pub fn demand_ratio(&self) -> f64 {
+        (self.busy_ratio() + self.wait_ratio().unwrap_or(0.0)).min(1.0)
+    }
+
+    fn over_wall(&self, time: Duration) -> f64 {
         let wall_s = self.wall.as_secs_f64();
-        let needed = (self.user + self.sys).saturating_sub(self.looked);
-        if wall_s > 0.0 { needed.as_secs_f64() / wall_s } else { 0.0 }
+        if wall_s > 0.0 { time.as_secs_f64() / wall_s } else { 0.0 }
+    }
+}
+
+/// What the kernel says about a thread at one moment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Clock {
+    /// CPU time.
+    exact: Duration,
+    /// Its parts, as far as samples tell them.
+    user: Duration,
+    sys: Duration,
+    waited: Option<Duration>,
+}
+
+impl Clock {
+    /// Of the calling thread.
+    fn now() -> io::Result<Clock> {
+        let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
+        let micros = |time: nix::sys::time::TimeVal| {
+            Duration::from_micros(time.num_microseconds().unsigned_abs())
+        };
+        let (user, sys) = (micros(usage.user_time()), micros(usage.system_time()));
+        let exact = threads::own_cpu_time().unwrap_or(user + sys);
+        Ok(Clock { exact, user, sys, waited: threads::own_wait() })
+    }
+
+    /// What the thread has used since an earlier moment: the exact sum in the proportion of the
+    /// samples. Without a sample all of it counts as time in the kernel, where most of it is.
+    fn since(&self, before: &Clock) -> ThreadTime {
+        let exact = self.exact.saturating_sub(before.exact);
+        let (user, sys) =
+            (self.user.saturating_sub(before.user), self.sys.saturating_sub(before.sys));
+        let sampled_s = (user + sys).as_secs_f64();
+        let share = if sampled_s > 0.0 { user.as_secs_f64() / sampled_s } else { 0.0 };
+        let user = exact.mul_f64(share).min(exact);
+        let waited = self.waited.zip(before.waited);
+        ThreadTime {
+            user,
+            sys: exact - user,
+            waited: waited.map(|(now, before)| now.saturating_sub(before)),
+            ..ThreadTime::default()
+        }
     }
 }
 
@@ -155,12 +211,59 @@ impl Seat<'_> {
             return Err(io::ErrorKind::Interrupted.into());
         }
         worker.warm_up(Some(&self.outlet))?;
-        let (begin, (user, sys)) = (Instant::now(), ThreadTime::now()?);
-        let outcome = worker.measure(Some(&self.outlet))?;
-        let (user_end, sys_end) = ThreadTime::now()?;
+        let (begin, before) = (Instant::now(), Clock::now()?);
+        let (outcome, driver) = worker.measure_with_driver(Some(&self.outlet))?;
+        let used = Clock::now()?.since(&before);
         let wall = begin.elapsed();
+        drop(driver);
         let looked = Duration::from_nanos(outcome.looked_ns);
-        let time = ThreadTime { user: user_end - user, sys: sys_end - sys, looked, wall };
-        Ok((outcome, time))
+        Ok((outcome, ThreadTime { looked, wall, ..used }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_sum_is_exact_and_its_parts_are_in_proportion() {
+        let before = Clock { exact: MS * 7, user: MS * 4, sys: MS * 4, waited: Some(MS) };
+        for (exact, user, sys, expected) in [
+            (100, 4, 12, (25, 75)),
+            (100, 0, 4, (0, 100)),
+            (100, 8, 0, (100, 0)),
+            // Too short for a sample.
+            (1, 0, 0, (0, 1)),
+        ] {
+            let now = Clock {
+                exact: before.exact + MS * exact,
+                user: before.user + MS * user,
+                sys: before.sys + MS * sys,
+                waited: Some(MS * 3),
+            };
+            let used = now.since(&before);
+            assert_eq!((used.user, used.sys), (MS * expected.0, MS * expected.1));
+            assert_eq!((used.cpu(), used.waited), (MS * exact, Some(MS * 2)));
+            assert_eq!(now.since(&Clock { waited: None, ..before }).waited, None);
+        }
+    }
+
+    #[test]
+    fn what_a_thread_needed_is_what_it_ran_and_waited_but_not_what_it_looked() {
+        let time = ThreadTime {
+            sys: MS * 30,
+            waited: Some(MS * 60),
+            looked: MS * 10,
+            wall: MS * 100,
+            ..ThreadTime::default()
+        };
+        let near = |ratio: f64, expected: f64| (ratio - expected).abs() < 1e-9;
+        assert!(near(time.busy_ratio(), 0.2) && near(time.wait_ratio().unwrap(), 0.6));
+        assert!(near(time.demand_ratio(), 0.8));
+        let unknown = ThreadTime { waited: None, ..time };
+        assert!(unknown.wait_ratio().is_none() && near(unknown.demand_ratio(), 0.2));
+        assert_eq!(ThreadTime::default().busy_ratio(), 0.0);
     }
 }

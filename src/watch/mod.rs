@@ -2,8 +2,9 @@
 //! row of the series, one at the end.
 //!
 //! ```text
-//!   kernel::{machine, process} ──► Reading Reading Reading ... ──► Sums ──► Second::{host, server}
-//!                                  begin   row     row       end       └──► Watch
+//!   kernel::{machine, process,  ──► Reading Reading Reading ... ──► Sums ──► Second::{host, server}
+//!            threads, cgroup}       begin   row     row       end       ├──► Watch
+//!                                                                       └──► Pressure: ringshot itself
 //! ```
 //!
 //! Looking takes time on the thread that collects the rows, which may share a CPU with what is
@@ -15,15 +16,18 @@
 //! process', so they take a stat and a clock for each of at most 256 processes. Only the looks before
 //! the first row and after the last one are thorough, and read at most 1,024 threads.
 
+mod own;
 mod pace;
 mod server;
 mod sums;
 
+use crate::kernel::cgroup::Groups;
 use crate::kernel::machine::Machine;
 use crate::kernel::process::{Depth, Usage};
 use crate::kernel::threads::{self, Threads};
 use crate::report::{Second, Watch};
 use crate::run::ThreadTime;
+pub use own::{OwnReading, OwnSecond, Pressure, WorkerTime};
 use pace::Pace;
 pub use server::{Search, WatchedServer};
 use std::time::{Duration, Instant};
@@ -37,7 +41,10 @@ pub const WORKER_THREAD: &str = "worker-";
 pub struct Watcher<'a> {
     epoch: Instant,
     searched: &'a Search,
+    groups: Groups,
     workers: Option<Threads>,
+    /// What each worker was seen to have used the last time: one that has ended has used that much.
+    seen: Vec<WorkerTime>,
     sums: Option<Sums>,
     pace: Pace,
 }
@@ -48,7 +55,9 @@ impl<'a> Watcher<'a> {
         Watcher {
             epoch: Instant::now(),
             searched,
+            groups: Groups::own(),
             workers: None,
+            seen: Vec::new(),
             sums: None,
             pace: Pace::default(),
         }
@@ -57,13 +66,23 @@ impl<'a> Watcher<'a> {
     /// The measurement begins: the workers run by then.
     pub fn begin(&mut self) {
         self.workers = Threads::named(WORKER_THREAD);
+        self.look_at_workers();
         self.sums = Some(Sums::new(self.look(Depth::Thorough)));
+    }
+
+    /// A worker says for how long it has looked in vain for something to do since it began.
+    pub fn looked(&mut self, worker: usize, looked_ns: u64) {
+        if self.seen.len() <= worker {
+            self.seen.resize(worker + 1, WorkerTime::default());
+        }
+        self.seen[worker].looked_ns = looked_ns;
     }
 
     /// A second of the measurement is complete: fills it in.
     pub fn row(&mut self, second: &mut Second) {
         // Time that the thread did not run costs nobody anything.
         let before = threads::own_cpu_time();
+        self.look_at_workers();
         let reading = self.look(self.pace.depth());
         let took = before.zip(threads::own_cpu_time()).map(|(from, to)| to.saturating_sub(from));
         self.pace.looked(took.unwrap_or(Duration::ZERO));
@@ -76,21 +95,34 @@ impl<'a> Watcher<'a> {
     pub fn end(&mut self, rest: Option<&mut Second>, threads: &[ThreadTime]) {
         let mut reading = self.look(Depth::Thorough);
         let Some(sums) = &mut self.sums else { return };
-        let used = threads.iter().map(|time| (time.user + time.sys).as_nanos() as u64);
-        reading.generator_ns =
-            sums.generator_begin_ns().map(|begin_ns| begin_ns + used.sum::<u64>());
-        let row = sums.add(reading);
-        if let Some(second) = rest {
-            fill_in(second, row);
+        reading.own = sums.own_at_end(threads, reading.own.throttling);
+        match rest {
+            Some(second) => fill_in(second, sums.add(reading)),
+            None => {
+                sums.amend_own(&reading);
+                sums.add(reading);
+            }
         }
     }
 
-    /// Tells of the whole run, in which so many requests were answered; `None` when nothing was
+    /// Tells of the whole run, in which so many requests were answered; no `Watch` when nothing was
     /// measured, or too little for the clocks of the kernel.
-    pub fn finish(self, answered: u64) -> Option<Watch> {
+    pub fn finish(self, answered: u64) -> (Option<Watch>, Pressure) {
         let server = self.searched.server.as_ref().map(WatchedServer::description);
-        let watch = self.sums?.watch(server, answered)?;
-        Some(Watch { server_search_complete: self.searched.complete, ..watch })
+        let Some(sums) = self.sums else { return (None, Pressure::default()) };
+        let watch = sums.watch(server, answered);
+        let server_search_complete = self.searched.complete;
+        (watch.map(|watch| Watch { server_search_complete, ..watch }), sums.pressure())
+    }
+
+    fn look_at_workers(&mut self) {
+        let each = self.workers.as_ref().map(Threads::each).unwrap_or_default();
+        self.seen.resize(each.len(), WorkerTime::default());
+        for (seen, now) in self.seen.iter_mut().zip(each) {
+            if let Some(now) = now {
+                (seen.ran_ns, seen.waited_ns) = (now.ran_ns, now.waited_ns);
+            }
+        }
     }
 
     fn look(&self, depth: Depth) -> Reading {
@@ -98,14 +130,21 @@ impl<'a> Watcher<'a> {
             at_ns: self.epoch.elapsed().as_nanos() as u64,
             machine: Machine::read(),
             server: self.searched.server.as_ref().and_then(|server| server.usage(depth)),
-            generator_ns: self.workers.as_ref().and_then(Threads::ran_ns),
+            own: OwnReading { workers: self.seen.clone(), throttling: self.groups.throttling() },
         }
     }
 }
 
 fn fill_in(second: &mut Second, row: Row) {
-    let Row { generator_cpu_ratio, host, server } = row;
-    *second = Second { generator_cpu_ratio, host, server, ..std::mem::take(second) };
+    let Row { own, host, server } = row;
+    *second = Second {
+        generator_cpu_ratio: own.cpu_ratio,
+        generator_cpu_wait_ratio: own.cpu_wait_ratio,
+        generator_throttled_s: own.throttled_s,
+        host,
+        server,
+        ..std::mem::take(second)
+    };
 }
 
 /// What a server is, beside what it uses.

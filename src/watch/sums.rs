@@ -5,11 +5,14 @@
 //! threads: a new one began at 0. Readings need not have the threads: differences are taken between
 //! those that do.
 
+use super::own::{OwnReading, OwnSecond, OwnSums, Pressure, ratio};
 use super::{Description, Usage};
+use crate::kernel::cgroup::Throttling;
 use crate::kernel::machine::{CpuTime, Machine, Traffic};
 use crate::kernel::threads::{ThreadTime, ThreadTimes};
 use crate::report::watch::{CpuLoad, NetworkLoad, ServerLoad};
 use crate::report::{HostSecond, ServerSecond, Watch};
+use crate::run::ThreadTime as WorkerUse;
 
 /// Between readings that are closer than this, ticks of 10 ms say little.
 const APART_NS_MIN: u64 = 50_000_000;
@@ -23,8 +26,8 @@ pub struct Reading {
     pub machine: Machine,
     /// The server, while it runs.
     pub server: Option<Usage>,
-    /// CPU time of the workers.
-    pub generator_ns: Option<u64>,
+    /// ringshot itself.
+    pub own: OwnReading,
 }
 
 /// What happened since the first reading.
@@ -34,6 +37,7 @@ pub struct Sums {
     latest: Reading,
     memory_available_min_bytes: Option<u64>,
     server: ServerSums,
+    own: OwnSums,
 }
 
 /// What the server used while it ran.
@@ -65,8 +69,8 @@ struct ThreadsSeen {
 /// What a row of the series is to have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
-    /// CPU time over wall time of the workers.
-    pub generator_cpu_ratio: Option<f64>,
+    /// ringshot itself.
+    pub own: OwnSecond,
     /// The box.
     pub host: Option<HostSecond>,
     /// The server.
@@ -81,12 +85,24 @@ impl Sums {
             server.look_at(usage);
         }
         let memory_available_min_bytes = first.machine.memory_available_bytes;
-        Sums { latest: first.clone(), first, memory_available_min_bytes, server }
+        let own = OwnSums::new(first.own.clone());
+        Sums { latest: first.clone(), first, memory_available_min_bytes, server, own }
     }
 
-    /// The CPU time of the workers in the first reading.
-    pub fn generator_begin_ns(&self) -> Option<u64> {
-        self.first.generator_ns
+    /// What the last reading is to say of ringshot itself, whose workers have ended by then.
+    pub fn own_at_end(&self, threads: &[WorkerUse], throttling: Option<Throttling>) -> OwnReading {
+        self.own.at_end(threads, throttling)
+    }
+
+    /// What the latest reading would have said of ringshot itself, had the workers not ended.
+    pub fn amend_own(&mut self, reading: &Reading) -> OwnSecond {
+        let later_ns = reading.at_ns.saturating_sub(self.latest.at_ns);
+        self.own.amend(reading.own.clone(), later_ns)
+    }
+
+    /// What ringshot itself had to put up with.
+    pub fn pressure(&self) -> Pressure {
+        self.own.pressure()
     }
 
     /// Takes the next reading: what happened since the one before, but nothing if that was but now.
@@ -102,16 +118,11 @@ impl Sums {
             (Some(before), Some(now)) => Some(self.server.add(before, now, apart_ns)),
             _ => None,
         };
+        let own = self.own.add(self.latest.own.clone(), apart_ns);
         if apart_ns < APART_NS_MIN {
             return Row::default();
         }
-        let generator = before.generator_ns.zip(self.latest.generator_ns);
-        Row {
-            generator_cpu_ratio: generator
-                .map(|(from, to)| ratio(to.saturating_sub(from), apart_ns)),
-            host: self.host_second(&before.machine),
-            server,
-        }
+        Row { own, host: self.host_second(&before.machine), server }
     }
 
     /// What the box did since `before`.
@@ -258,11 +269,6 @@ impl ThreadsSeen {
     fn spans(&self) -> impl Iterator<Item = (ThreadTime, ThreadTime)> {
         self.latest.iter().filter_map(|(thread, to)| Some((*self.first.get(thread)?, *to)))
     }
-}
-
-/// Digits beyond a thousandth are noise of the ticks.
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * 1e3).round() / 1e3 }
 }
 
 fn spent(from: CpuTime, to: CpuTime) -> CpuTime {

@@ -23,7 +23,7 @@ fn usage(cpus_ns: &[(i32, u64)], threads_ns: &[(i32, u64)]) -> Usage {
 }
 
 /// A reading after so many seconds: CPU 0 always busy, CPU 1 never, the server for half of the time,
-/// the workers for a quarter.
+/// the worker for a quarter, in which it also waited for half of the time.
 fn reading(seconds: u64) -> Reading {
     let (ticks, ns) = (seconds * 100, seconds * SECOND_NS);
     Reading {
@@ -39,7 +39,14 @@ fn reading(seconds: u64) -> Reading {
             }),
         },
         server: Some(usage(&[(7, 500 + ns / 2)], &[(7, 100 + ns / 4), (8, 400 + ns / 4)])),
-        generator_ns: Some(77 + ns / 4),
+        own: OwnReading {
+            workers: vec![WorkerTime {
+                ran_ns: 77 + ns / 4,
+                waited_ns: Some(9 + ns / 2),
+                looked_ns: 0,
+            }],
+            throttling: None,
+        },
     }
 }
 
@@ -58,7 +65,8 @@ fn a_row_has_what_happened_since_the_one_before() {
         let row = sums.add(reading(at));
         let (host, server) = (row.host.expect("CPUs"), row.server.expect("it runs"));
         let took = if at == 4 { 1 } else { 2 };
-        assert_eq!((row.generator_cpu_ratio, host.cpu_busy_ratio), (Some(0.25), vec![1.0, 0.0]));
+        assert_eq!((row.own.cpu_ratio, host.cpu_busy_ratio), (Some(0.25), vec![1.0, 0.0]));
+        assert_eq!(row.own.cpu_wait_ratio, Some(0.5));
         assert_eq!((host.cpu_softirq_ratio, host.cpu_steal_ratio), (0.05, 0.0));
         assert_eq!((host.receive_bytes, host.send_packets), (Some(10 * took), Some(40 * took)));
         assert_eq!(host.memory_available_bytes, Some(1000 - at));
@@ -102,7 +110,7 @@ fn counters_that_go_backwards_have_counted_nothing() {
     let mut sums = Sums::new(reading(9));
     let backwards = Reading { at_ns: 10 * SECOND_NS, ..reading(2) };
     let row = sums.add(backwards);
-    assert_eq!((row.generator_cpu_ratio, row.host), (Some(0.0), None));
+    assert_eq!((row.own.cpu_ratio, row.host), (Some(0.0), None));
     assert_eq!(row.server.expect("it runs").cpu_ratio, 0.0);
     let server = server_of(&sums, 0).expect("it runs");
     assert_eq!(

@@ -129,7 +129,16 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     ///
     /// # Errors
     /// When the driver itself is broken.
-    pub fn measure(mut self, outlet: Option<&Outlet>) -> io::Result<Outcome> {
+    pub fn measure(self, outlet: Option<&Outlet>) -> io::Result<Outcome> {
+        self.measure_with_driver(outlet).map(|(outcome, _)| outcome)
+    }
+
+    /// The same, and leaves the end of the driver, which is no part of the measurement and takes its
+    /// time, to the caller.
+    ///
+    /// # Errors
+    /// As [`Worker::measure`].
+    pub fn measure_with_driver(mut self, outlet: Option<&Outlet>) -> io::Result<(Outcome, D)> {
         self.unanswered_before = self.around.tallies.unanswered();
         self.looked_before_ns = self.looked_ns;
         self.overflows_before = self.driver.overflows();
@@ -203,7 +212,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             && self.around.tallies.in_flight() == 0
     }
 
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self) -> (Outcome, D) {
         let overflows = self.driver.overflows() - self.overflows_before;
         self.around.tallies.measured.counters.overflows = overflows;
         let in_flight: u32 = self.connections.iter().map(Connection::in_flight).sum();
@@ -221,7 +230,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         } else {
             self.around.now_ns
         };
-        Outcome {
+        let outcome = Outcome {
             remarks: S::remarks(&self.around.shared),
             tallies: self.around.tallies,
             last_interval,
@@ -231,7 +240,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             unanswered_before: self.unanswered_before,
             unanswered_after: self.unanswered_after.unwrap_or(unanswered),
             looked_ns: self.looked_ns - self.looked_before_ns,
-        }
+        };
+        (outcome, self.driver)
     }
 
     fn dispatch(&mut self, completion: Completion) {

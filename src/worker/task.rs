@@ -47,6 +47,9 @@ pub struct Interval {
     pub counters: Counters,
     /// `total` of the responses in this interval.
     pub total: LatencyCounts,
+    /// Time since the worker began that it spent on looking whether there was something to do, in
+    /// vain.
+    pub looked_ns: u64,
 }
 
 /// The worker's end of the two channels to the thread that collects.

@@ -90,6 +90,7 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
             number: over - 1,
             counters: tally.counters,
             total: tally.close_interval(spare),
+            looked_ns: self.looked_ns,
         };
         // The channel has room for all the counts there are.
         let _ = outlet.intervals.try_send(interval);

@@ -6,11 +6,15 @@ use super::format::{
 };
 use super::style::{Role, Style};
 use super::{INDENT, TEXT, row};
+use crate::findings;
 use crate::report::{
     PlanSummary, PortsSummary, Report, Requests, ScheduleSummary, StageSummary, Warmup,
 };
 use crate::statistics::enough_samples;
 use std::io::{self, Write};
+
+/// A little waiting for a CPU is in every run, as a wake-up is never at once.
+const WAIT_SHOWN_RATIO: f64 = 0.05;
 
 /// The first lines: the request, and how it was repeated.
 pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
@@ -302,7 +306,7 @@ pub(in crate::report) fn time_wait(owner: &str) -> String {
     }
 }
 
-pub(in crate::report) fn generator(report: &Report) -> [(Role, String); 2] {
+pub(in crate::report) fn generator(report: &Report) -> Vec<(Role, String)> {
     let generator = &report.generator;
     let cost = match generator.cpu_us_per_request {
         None => "no request ended".into(),
@@ -314,13 +318,33 @@ pub(in crate::report) fn generator(report: &Report) -> [(Role, String); 2] {
         true => (Role::Warning, format!("{busy}: saturated")),
         false => (Role::Text, busy),
     };
-    [(Role::Text, cost), busy]
+    let mut pieces = vec![(Role::Text, cost), busy];
+    if generator.cpu_wait_peak_ratio.is_some_and(|ratio| ratio >= WAIT_SHOWN_RATIO) {
+        pieces.extend(findings::waited(generator).map(|waited| (Role::Text, waited)));
+    }
+    if let Some(stopped_s) = generator.throttled_s.filter(|&stopped_s| stopped_s > 0.0) {
+        let text = format!("stopped by its CPU quota for {}", seconds(stopped_s));
+        pieces.push((Role::Warning, text));
+    }
+    pieces
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::console::sample;
+
+    #[test]
+    fn what_the_generator_waited_for_is_shown_where_it_matters() {
+        let mut report = sample::clean();
+        assert_eq!(generator(&report).len(), 2);
+        let own = &mut report.generator;
+        (own.cpu_wait_ratio, own.cpu_wait_peak_ratio) = (Some(0.73), Some(0.96));
+        own.throttled_s = Some(2.56);
+        let text: Vec<String> = generator(&report).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(text[2], "waited for a CPU for 73% of the time (96% of its worst second)");
+        assert_eq!(text[3], "stopped by its CPU quota for 2.56 s");
+    }
 
     #[test]
     fn who_chose_the_ports_and_why_is_one_line() {

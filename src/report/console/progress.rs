@@ -195,6 +195,8 @@ mod tests {
         connect_mean_us: Some(310.2),
         time_wait: Some(12),
         generator_cpu_ratio: None,
+        generator_cpu_wait_ratio: None,
+        generator_throttled_s: None,
         host: None,
         server: None,
     };

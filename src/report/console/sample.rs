@@ -115,6 +115,8 @@ pub fn clean() -> Report {
             cpus: 2,
             governor: None,
             memory_bytes: Some(8 << 30),
+            cpu_quota: None,
+            memory_limit_bytes: None,
             descriptors: Some(20_000),
             sysctls: [("net.core.somaxconn".to_owned(), "4096".to_owned())].into(),
         },
@@ -179,6 +181,10 @@ pub fn clean() -> Report {
             cpu_sys_s: 8.61,
             cpu_us_per_request: Some(40.213),
             busy_ratio: 0.471,
+            cpu_wait_ratio: Some(0.008),
+            cpu_wait_peak_ratio: Some(0.012),
+            demand_peak_ratio: Some(0.493),
+            throttled_s: Some(0.0),
             saturated: false,
         },
         kernel: Kernel {
@@ -211,6 +217,8 @@ pub fn clean() -> Report {
             connect_mean_us: Some(65.3),
             time_wait: Some(23_460),
             generator_cpu_ratio: Some(0.943),
+            generator_cpu_wait_ratio: Some(0.012),
+            generator_throttled_s: Some(0.0),
             host: Some(HostSecond {
                 cpu_busy_ratio: vec![0.912, 0.523],
                 cpu_softirq_ratio: 0.151,

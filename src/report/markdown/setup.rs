@@ -3,7 +3,7 @@
 
 use super::text::Align::Left;
 use super::text::{self, code, plain};
-use crate::report::console::format::{bytes, count, counted, shortened};
+use crate::report::console::format::{bytes, count, counted, cpus_used, shortened};
 use crate::report::console::headline;
 use crate::report::{Host, Report, Target};
 
@@ -74,11 +74,18 @@ pub(crate) fn host(host: &Host) -> Vec<Vec<String>> {
         Some(format!("Linux {}", host.kernel)),
     ];
     let machine: Vec<String> = machine.into_iter().flatten().collect();
-    let descriptors = host.descriptors.map(|limit| format!("{} descriptors", count(limit)));
+    let limits = [
+        host.descriptors.map(|limit| format!("{} descriptors", count(limit))),
+        host.cpu_quota.map(|quota| format!("a CPU quota of {}", cpus_used(quota))),
+        host.memory_limit_bytes.map(|limit| format!("{} of memory", bytes(limit))),
+    ];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
     let setting = |(name, value): (&String, &String)| code(&format!("{name}={value}"));
     let settings: Vec<String> = host.sysctls.iter().map(setting).collect();
     let mut rows = vec![row("box", plain(&machine.join(", ")))];
-    rows.extend(descriptors.map(|limit| row("limits", plain(&limit))));
+    if !limits.is_empty() {
+        rows.push(row("limits", plain(&limits.join(", "))));
+    }
     if !settings.is_empty() {
         rows.push(row("settings", settings.join(" ")));
     }

@@ -177,6 +177,10 @@ fn host(reports: &[&Report]) -> Host {
         cpu_model: names(|host| &host.cpu_model),
         cpus: boxes::at_least(reports, |report| report.host.cpus as u64) as usize,
         governor: first.governor.clone().filter(|_| hosts().all(|h| h.governor == first.governor)),
+        cpu_quota: first.cpu_quota.filter(|_| hosts().all(|h| h.cpu_quota == first.cpu_quota)),
+        memory_limit_bytes: first
+            .memory_limit_bytes
+            .filter(|_| hosts().all(|h| h.memory_limit_bytes == first.memory_limit_bytes)),
         memory_bytes: boxes::over(reports, |report| report.host.memory_bytes),
         descriptors: hosts().map(|host| host.descriptors).min().flatten(),
         sysctls: first.sysctls.iter().filter(common).map(owned).collect(),
@@ -286,6 +290,15 @@ fn generator(reports: &[&Report], requests: &Requests) -> Generator {
         cpu_sys_s: rounded(sys_s, 6),
         cpu_us_per_request: per_request.map(|us| rounded(us, 3)),
         busy_ratio: all().map(|generator| generator.busy_ratio).fold(0.0, f64::max),
+        cpu_wait_ratio: all().filter_map(|generator| generator.cpu_wait_ratio).reduce(f64::max),
+        cpu_wait_peak_ratio: all()
+            .filter_map(|generator| generator.cpu_wait_peak_ratio)
+            .reduce(f64::max),
+        demand_peak_ratio: all()
+            .filter_map(|generator| generator.demand_peak_ratio)
+            .reduce(f64::max),
+        // Results of one box may be of one control group.
+        throttled_s: all().filter_map(|generator| generator.throttled_s).reduce(f64::max),
         saturated: all().any(|generator| generator.saturated),
     }
 }

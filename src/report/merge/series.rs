@@ -35,10 +35,20 @@ pub(super) fn series(reports: &[&Report]) -> Series {
         let time_wait = is_whole.then(|| rows.iter().try_fold(0, time_wait)).flatten();
         let cpu_ratio: Option<f64> = rows.iter().map(|row| row.generator_cpu_ratio).sum();
         let in_flight = rows.iter().fold(0, |sum: u64, row| sum.saturating_add(row.in_flight));
+        // Results of one box may be of one control group, so these do not add up.
+        let throttled = rows.iter().filter_map(|row| row.generator_throttled_s);
+        let generator_throttled_s = throttled.reduce(f64::max);
         // Boxes and servers are those of each result.
         let sum = rows.into_iter().reduce(|sum, row| sum.joined(0.0, row, 0.0)).unwrap_or_default();
-        let generator_cpu_ratio = cpu_ratio.map(|ratio| rounded(ratio, 3));
-        Second { in_flight, time_wait, generator_cpu_ratio, host: None, server: None, ..sum }
+        Second {
+            in_flight,
+            time_wait,
+            generator_cpu_ratio: cpu_ratio.map(|ratio| rounded(ratio, 3)),
+            generator_throttled_s,
+            host: None,
+            server: None,
+            ..sum
+        }
     };
     let mut series = Series::of(interval_s);
     rows.into_values().map(of_all).for_each(|row| series.push(row));

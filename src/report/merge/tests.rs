@@ -146,6 +146,35 @@ fn a_short_last_row_belongs_to_the_second_before() {
 }
 
 #[test]
+fn waiting_is_that_of_the_worst_and_what_quotas_did_does_not_add_up() {
+    let waits = |host: &str, ratio, throttled_s: Option<f64>, rest_s| {
+        let mut result = result(host, &[100]);
+        let report = &mut result.1;
+        let own = &mut report.generator;
+        (own.cpu_wait_ratio, own.demand_peak_ratio) = (Some(ratio), None);
+        own.throttled_s = throttled_s;
+        report.host.cpu_quota = throttled_s.map(|_| 0.5);
+        let row = |t_s, throttled_s| Second {
+            t_s,
+            generator_cpu_wait_ratio: Some(ratio),
+            generator_throttled_s: throttled_s,
+            ..Second::default()
+        };
+        report.series = vec![row(1.0, throttled_s), row(1.0 + rest_s, Some(0.125))];
+        result
+    };
+    let results = [waits("a", 0.25, Some(0.5), 0.01), waits("b", 0.75, None, 0.02)];
+    let merged = merge(&results, &command()).unwrap();
+    let own = &merged.generator;
+    assert_eq!((own.cpu_wait_ratio, own.throttled_s), (Some(0.75), Some(0.5)));
+    assert_eq!((own.demand_peak_ratio, merged.host.cpu_quota), (None, None));
+    let rows = merged.series.iter();
+    let rows: Vec<_> =
+        rows.map(|row| (row.generator_cpu_wait_ratio, row.generator_throttled_s)).collect();
+    assert_eq!(rows, [(Some(0.75), Some(0.625))]);
+}
+
+#[test]
 fn the_setup_of_all_is_said_as_it_is_of_each() {
     let pinned = |host: &str, cpus: &[usize]| {
         let mut result = result(host, &[100]);

@@ -76,6 +76,8 @@ fn eventful(seconds: usize, cpus: usize) -> Report {
                 connect_mean_us: Some(61.0),
                 time_wait: (at % 50 != 49).then_some((at as u64 * 2_300).min(28_000)),
                 generator_cpu_ratio: Some(0.8 + 0.1 * wave(at, 25.0)),
+                generator_cpu_wait_ratio: None,
+                generator_throttled_s: None,
                 host: Some(HostSecond { cpu_busy_ratio: busy.collect(), ..HostSecond::default() }),
                 server: (!stalled).then(|| ServerSecond {
                     cpu_ratio: 1.6 + 0.2 * wave(at, 33.0),
