@@ -3,6 +3,9 @@
 //! ```text
 //!   a finding says that the box ran out of something         ──► box
 //!   the server ended, and requests failed after that         ──► server
+//!   a quota stopped ringshot                                 ──► generator
+//!   a thread of ringshot waited for a CPU                    ──► generator, box
+//!   ringshot began requests late, and this is in latencies   ──► generator
 //!   the rate of the plan was kept                            ──► schedule
 //!   a thread of ringshot, of the server, or of each is busy  ──► generator, server, both
 //!   the hypervisor took a part of the CPUs                   ──► box
@@ -17,10 +20,14 @@
 //! The first that fits is the answer. It is read from the finished document, so that every number in
 //! the sentence is one of the document's.
 
-use super::generator::SATURATED_RATIO;
+use super::generator::{SATURATED_RATIO, demand_ratio, is_late};
+use super::own;
 use crate::report::console::format::{count, cpus_used, per_s, rate, seconds, share, time_us};
 use crate::report::watch::ServerLoad;
 use crate::report::{LimitedBy, Report, Watch};
+
+/// From this part of the time on a quota decides how fast anything is.
+const THROTTLED_RATIO: f64 = 0.05;
 
 /// Findings that say that the box ran out of something.
 const OF_THE_BOX: [&str; 5] = [
@@ -57,6 +64,9 @@ const NEARLY_RATIO: f64 = 0.80;
 const WAITED_RATIO_MIN: f64 = 0.05;
 const WAITED_TO_RAN_RATIO: f64 = 1.0;
 
+/// A latency of which this part is ringshot's own lateness says more about ringshot.
+const LATE_PART: f64 = 0.5;
+
 /// What connections come to by Little's law is the rate, but for closing, retries and the ends.
 const EXPLAINED_RATIO: f64 = 0.70;
 
@@ -71,6 +81,9 @@ pub fn limited_by(report: &Report) -> Option<LimitedBy> {
     let rules = [
         shortage,
         ended,
+        throttled,
+        generator_starved,
+        late,
         schedule,
         busy,
         steal,
@@ -106,6 +119,44 @@ fn ended(report: &Report) -> Verdict {
         seconds(last_s)
     );
     (last_s >= server.watched_s).then_some(("server", text))
+}
+
+/// ringshot's own quota.
+fn throttled(report: &Report) -> Verdict {
+    let (generator, cpus) = (&report.generator, report.watch.as_ref()?.cpus.len());
+    let stopped = own::throttled_ratio(generator, report.duration_s, cpus)
+        .filter(|&ratio| ratio >= THROTTLED_RATIO)?;
+    let text = own::stopped_by(report.host.cpu_quota, generator, stopped);
+    Some(("generator", format!("{text}; {}.", who_was_busy(report))))
+}
+
+/// Something else ran where ringshot was to run: on its CPUs, or on all that there are.
+fn generator_starved(report: &Report) -> Verdict {
+    if !own::is_starved(&report.generator) {
+        return None;
+    }
+    let all = watch_by_ticks(report).and_then(|watch| watch.cpu_busy_ratio);
+    let busy = who_was_busy(report);
+    match all.filter(|&busy| busy >= ALL_BUSY_RATIO) {
+        Some(all) => Some(("box", format!("its CPUs together were {} busy; {busy}.", share(all)))),
+        None => Some(("generator", format!("it had too little CPU: {busy}."))),
+    }
+}
+
+/// ringshot began requests late, and that is a good part of what they took.
+fn late(report: &Report) -> Verdict {
+    let slip = &report.schedule.as_ref()?.slip;
+    let (late_us, total_us) = (slip.p99_us? as f64, report.latency.total.p99_us? as f64);
+    (is_late(slip) && late_us >= total_us * LATE_PART).then(|| {
+        let text = format!(
+            "1% of the requests began {} or more after they were due, although a connection was \
+             free, and 1% took {} or more in total; {}.",
+            time_us(late_us),
+            time_us(total_us),
+            who_was_busy(report)
+        );
+        ("generator", text)
+    })
 }
 
 /// As much as the plan asks for.
@@ -210,7 +261,7 @@ fn starved(report: &Report) -> Verdict {
 /// Who of the two was that busy.
 fn at_least(report: &Report, ratio: f64) -> Option<&'static str> {
     let server = server(report).map_or(0.0, saturation);
-    match (report.generator.busy_ratio >= ratio, server >= ratio) {
+    match (demand_ratio(&report.generator) >= ratio, server >= ratio) {
         (true, true) => Some("both"),
         (true, false) => Some("generator"),
         (false, true) => Some("server"),
@@ -287,14 +338,22 @@ pub fn saturation(server: &ServerLoad) -> f64 {
 fn who_was_busy(report: &Report) -> String {
     let generator = &report.generator;
     let thread = if generator.threads == 1 { "thread" } else { "busiest thread" };
-    let own = format!("ringshot's {thread} was {} busy", share(generator.busy_ratio));
+    let mut own = format!("ringshot's {thread} was {} busy", share(generator.busy_ratio));
+    let demand = demand_ratio(generator);
+    let waited = own::waited(generator).filter(|_| own::is_starved(generator));
+    let was = if waited.is_some() { "was busy for " } else { "" };
+    if let Some(waited) = &waited {
+        own += &format!(" and {waited}");
+    } else if demand >= SATURATED_RATIO && generator.busy_ratio < SATURATED_RATIO {
+        own += &format!(" ({} in its worst second, waiting for a CPU included)", share(demand));
+    }
     match server(report) {
         None => own,
         Some(server) if server.threads == 1 => {
-            format!("{own}, the server's thread {}", share(server.busiest_thread_ratio))
+            format!("{own}, the server's thread {was}{}", share(server.busiest_thread_ratio))
         }
         Some(server) => format!(
-            "{own}, the server's busiest thread {}, and all of it used {}",
+            "{own}, the server's busiest thread {was}{}, and all of it used {}",
             share(server.busiest_thread_ratio),
             cpus_used(server.cpu_ratio)
         ),

@@ -3,7 +3,7 @@
 //! ```text
 //!   tally, errors, series ─┐
 //!   kernel counters        ├──► Facts ──► generator, ports, network, server ──► worst first
-//!   plan, ports            ─┘
+//!   plan, ports            ─┘       own: whether ringshot itself had the CPU time that it needed
 //! ```
 
 mod advice;
@@ -11,6 +11,7 @@ mod generator;
 pub mod limit;
 mod nagle;
 mod network;
+mod own;
 mod ports;
 mod server;
 
@@ -18,14 +19,17 @@ use crate::connection::Policy;
 use crate::driver::uring::Unavailable;
 use crate::failure::{Failure, Kind, Phase};
 use crate::kernel;
+use crate::kernel::cgroup::CpuQuota;
 use crate::ports::Ports;
 use crate::preflight::host::HostFacts;
-use crate::report::{ScheduleSummary, Second};
+use crate::report::{Generator, ScheduleSummary, Second};
 use crate::tally::{Counters, ErrorEntry};
 pub use advice::advice;
-pub use generator::SATURATED_RATIO;
+pub use generator::{SATURATED_RATIO, demand_ratio};
 use hdrhistogram::Histogram;
 pub use limit::limited_by;
+pub use own::waited;
+pub(crate) use own::{THROTTLED_RATIO, WAIT_RATIO};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -93,8 +97,16 @@ pub struct Facts<'a> {
     pub warm_service: Option<&'a Histogram<u64>>,
     /// A row a second.
     pub series: &'a [Second],
-    /// CPU time over wall time of the busiest worker thread.
-    pub busy_ratio: f64,
+    /// What the generator used, and what it waited for.
+    pub generator: Generator,
+    /// How long the measurement took.
+    pub duration_s: f64,
+    /// The CPUs that this process may run on, whatever its quota.
+    pub allowed_cpus: usize,
+    /// Those of them that had time left, and no worker.
+    pub free_cpus: Vec<usize>,
+    /// The least quota of CPU time of its control groups.
+    pub quota: Option<&'a CpuQuota>,
     /// How many worker threads there were.
     pub threads: u32,
     /// How many connections at a time.
@@ -151,6 +163,8 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         network::accept_queue,
         network::syn_cookies,
         network::syn_retries,
+        own::throttled,
+        own::starved,
         generator::dropped,
         generator::not_kept_up,
         generator::slip,
@@ -170,11 +184,11 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         generator::other_connections,
     ];
     let mut findings: Vec<Finding> = rules.iter().filter_map(|rule| rule(facts)).collect();
-    // A thread that is busy with searching for ports is not short of CPU.
-    if findings
-        .iter()
-        .any(|finding| ["ports_exhausted", "port_search_slow"].contains(&finding.id.as_ref()))
-    {
+    // A thread that is busy with searching for ports is not short of CPU, and one that was not let
+    // run is not too slow.
+    let others =
+        ["ports_exhausted", "port_search_slow", "generator_throttled", "generator_starved"];
+    if findings.iter().any(|finding| others.contains(&finding.id.as_ref())) {
         findings.retain(|finding| finding.id != "generator_saturated");
     }
     findings.sort_by_key(|finding| finding.severity);

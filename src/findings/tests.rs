@@ -2,7 +2,8 @@ use super::*;
 use crate::connection::CloseMode;
 use crate::kernel::Counters as KernelCounters;
 use crate::ports::Method;
-use crate::report::Latency;
+use crate::report::console::sample;
+use crate::report::{Generator, Latency};
 use crate::tally::latency_histogram;
 
 /// What facts refer to.
@@ -87,7 +88,11 @@ impl Run {
             service: &self.service,
             warm_service: None,
             series: &self.series,
-            busy_ratio: 0.5,
+            generator: Generator { busy_ratio: 0.5, ..sample::clean().generator },
+            duration_s: 10.0,
+            allowed_cpus: 2,
+            free_cpus: Vec::new(),
+            quota: None,
             threads: 1,
             overruled_lengths: 0,
             connections: 16,
@@ -180,9 +185,49 @@ fn lengths_beside_chunks_are_told_with_their_number() {
 #[test]
 fn a_busy_thread_is_the_limit() {
     let run = Run::clean();
-    let found = find(&Facts { busy_ratio: 0.97, ..run.facts() });
+    let busy = Generator { busy_ratio: 0.97, ..run.facts().generator };
+    let found = find(&Facts { generator: busy, ..run.facts() });
     assert_eq!(found[0].id, "generator_saturated");
     assert!(found[0].cure.contains("-t 2"));
+    // In one second only.
+    let worst = Generator { busy_ratio: 0.4, demand_peak_ratio: Some(0.95), ..busy };
+    let text = text(&Facts { generator: worst, ..run.facts() }, "generator_saturated");
+    assert!(text.contains("busy 40% of the time (95% of its worst second"), "{text}");
+}
+
+#[test]
+fn a_thread_that_is_not_let_run_is_starved_and_not_too_slow() {
+    let run = Run::clean();
+    let starved = Generator {
+        threads: 1,
+        busy_ratio: 0.03,
+        cpu_wait_ratio: Some(0.73),
+        cpu_wait_peak_ratio: Some(0.96),
+        demand_peak_ratio: Some(0.99),
+        ..run.facts().generator
+    };
+    let facts = Facts { generator: starved, ..run.facts() };
+    assert_eq!(ids(&facts), ["generator_starved"]);
+    let said = text(&facts, "generator_starved");
+    for part in ["waited for a CPU for 73% of the time (96% of its worst second)", "ran for 3%"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert!(find(&facts)[0].cure.contains("taskset -acp 0 PID"));
+    let free = Facts { free_cpus: vec![1, 2, 3], ..facts.clone() };
+    assert!(find(&free)[0].cure.ends_with("--cpus 1-3"), "{:?}", find(&free));
+    // A quota explains it.
+    let stopped = Generator { throttled_s: Some(8.5), ..starved };
+    let facts = Facts { generator: stopped, ..facts };
+    assert_eq!(ids(&facts), ["generator_throttled"]);
+    let said = text(&facts, "generator_throttled");
+    assert!(said.starts_with("ringshot's own CPU quota was used up for 85% of the time"), "{said}");
+    // It does not.
+    let hardly = Generator { throttled_s: Some(0.5), ..starved };
+    let facts = Facts { generator: hardly, ..facts };
+    assert_eq!(ids(&facts), ["generator_throttled", "generator_starved"]);
+    let unknown =
+        Generator { cpu_wait_ratio: None, cpu_wait_peak_ratio: None, throttled_s: None, ..starved };
+    assert_eq!(ids(&Facts { generator: unknown, ..facts }), ["generator_saturated"]);
 }
 
 #[test]
@@ -311,7 +356,13 @@ fn syns_of_others_are_no_finding_of_ours() {
 fn a_saturated_thread_that_searches_for_ports_is_not_short_of_cpu() {
     let mut run = Run::clean();
     run.fail(Phase::Connect, libc::EADDRNOTAVAIL, 77);
-    assert_eq!(ids(&Facts { busy_ratio: 0.99, ..run.facts() }), ["ports_exhausted"]);
+    assert_eq!(
+        ids(&Facts {
+            generator: Generator { busy_ratio: 0.99, ..run.facts().generator },
+            ..run.facts()
+        }),
+        ["ports_exhausted"]
+    );
 }
 
 #[test]

@@ -56,6 +56,90 @@ fn the_busiest_was_the_limit() {
     }
 }
 
+/// Its busiest thread ran and waited for a CPU for these parts of the time.
+fn waits(report: Report, ran: f64, waited: f64) -> Report {
+    changed(report, |report| {
+        let own = &mut report.generator;
+        own.busy_ratio = ran;
+        (own.cpu_wait_ratio, own.cpu_wait_peak_ratio) = (Some(waited), Some(waited));
+        own.demand_peak_ratio = Some(ran + waited);
+    })
+}
+
+#[test]
+fn a_generator_that_waits_for_a_cpu_is_named_before_any_server() {
+    // A program that does nothing but run, on the CPU of the worker.
+    let limit = limited_by(&waits(unwatched(run(0.03, 0.0)), 0.03, 0.73)).expect("somebody");
+    assert_eq!(limit.who, "generator");
+    assert_eq!(
+        limit.evidence,
+        "it had too little CPU: ringshot's busiest thread was 3% busy and waited for a CPU for 73% \
+         of the time."
+    );
+    let limit = limited_by(&waits(run(0.03, 0.95), 0.03, 0.73)).expect("somebody");
+    assert_eq!(limit.who, "generator");
+    assert!(limit.evidence.ends_with("the server's thread was busy for 95%."), "{limit:?}");
+    // Also where the rate was kept: the latencies are late.
+    let paced = changed(run(0.03, 0.3), |report| report.schedule = sample::paced().schedule);
+    assert_eq!(who(&paced).as_deref(), Some("schedule"));
+    assert_eq!(who(&waits(paced, 0.03, 0.73)).as_deref(), Some("generator"));
+    // A little waiting says nothing.
+    assert_eq!(who(&waits(waiting(run(0.3, 0.3)), 0.3, 0.02)).as_deref(), Some("connections"));
+    // There is no CPU left on this box.
+    let full = changed(waits(run(0.4, 0.4), 0.4, 0.5), |report| {
+        report.watch.as_mut().expect("watched").cpu_busy_ratio = Some(0.99);
+    });
+    let limit = limited_by(&full).expect("somebody");
+    assert_eq!(limit.who, "box");
+    let text = "its CPUs together were 99% busy; ringshot's busiest thread was 40% busy and waited";
+    assert!(limit.evidence.starts_with(text), "{limit:?}");
+}
+
+#[test]
+fn a_quota_of_its_own_is_named_before_any_server() {
+    let throttled = |seconds| {
+        changed(run(0.08, 0.95), |report| {
+            report.generator.threads = 1;
+            report.generator.throttled_s = Some(seconds);
+            report.host.cpu_quota = Some(0.08);
+        })
+    };
+    let limit = limited_by(&throttled(8.5)).expect("somebody");
+    assert_eq!(limit.who, "generator");
+    let text =
+        "ringshot's own CPU quota of 0.08 CPUs was used up for 85% of the time (8.5 s in all);";
+    assert!(limit.evidence.starts_with(text), "{limit:?}");
+    assert_eq!(who(&throttled(0.2)).as_deref(), Some("server"), "2% of the time");
+}
+
+#[test]
+fn the_worst_second_of_the_busiest_thread_counts() {
+    let rising =
+        |peak| changed(run(0.4, 0.4), |report| report.generator.demand_peak_ratio = Some(peak));
+    let limit = limited_by(&rising(0.95)).expect("somebody");
+    assert_eq!(limit.who, "generator");
+    let text = "was 40% busy (95% in its worst second, waiting for a CPU included)";
+    assert!(limit.evidence.contains(text), "{limit:?}");
+    assert_eq!(who(&rising(0.5)), None);
+}
+
+#[test]
+fn lateness_of_its_own_is_named_where_it_is_most_of_the_latency() {
+    let late = |slip_us, total_us, kept_up| {
+        changed(run(0.5, 0.85), |report| {
+            report.schedule = sample::paced().schedule;
+            let schedule = report.schedule.as_mut().expect("an open loop");
+            (schedule.slip.p99_us, schedule.kept_up) = (Some(slip_us), kept_up);
+            report.latency.total.p99_us = Some(total_us);
+        })
+    };
+    assert_eq!(who(&late(72_000, 75_000, true)).as_deref(), Some("generator"));
+    assert_eq!(who(&late(72_000, 75_000, false)).as_deref(), Some("generator"));
+    assert_eq!(who(&late(2_000, 75_000, true)).as_deref(), Some("schedule"));
+    assert_eq!(who(&late(2_000, 75_000, false)).as_deref(), Some("server"));
+    assert_eq!(who(&late(40, 50, true)).as_deref(), Some("schedule"));
+}
+
 #[test]
 fn a_server_with_more_threads_than_cpus_is_busy_when_these_are() {
     let limit = |threads, cpus, cpu_ratio| {
