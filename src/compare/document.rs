@@ -18,6 +18,10 @@ pub const SCHEMA: &str = "ringshot.compare/1";
 /// The name of the row that all others are compared with.
 pub const OURSELVES: &str = "ringshot";
 
+/// Most kernels take a sample every 4 ms to tell time in user mode from time in the kernel. With
+/// fewer than 25 of them the part may well be a fifth more or less.
+const USER_S_MIN: f64 = 25.0 * 0.004;
+
 /// What a comparison has to say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Document {
@@ -142,6 +146,13 @@ pub struct Round {
     pub ratio: Option<f64>,
     /// CPU time over what the processors had on which it could run; null when it took no time.
     pub busy_ratio: Option<f64>,
+    /// Time for which its threads could have run and had no CPU, over what the processors had on
+    /// which it could run; null, as below, where the kernel does not tell.
+    #[serde(default)]
+    pub cpu_wait_ratio: Option<f64>,
+    /// How long a quota stopped the control group that it ran in, summed over CPUs.
+    #[serde(default)]
+    pub throttled_s: Option<f64>,
     /// The most memory that it had resident.
     pub memory_peak_bytes: Option<u64>,
     /// What it calls latency.
@@ -175,7 +186,8 @@ pub struct Medians {
     pub requests_per_s: Option<f64>,
     /// CPU time for each answer; null when there was none.
     pub cpu_us_per_request: Option<f64>,
-    /// The part of it in its own code.
+    /// The part of it in its own code; null, too, where the samples that the kernel takes are too
+    /// few to tell it from the rest.
     pub cpu_user_us_per_request: Option<f64>,
     /// CPU time for each answer over that of ringshot in the same round.
     pub ratio: Option<f64>,
@@ -229,12 +241,15 @@ impl Round {
         let wall_s = trial.wall.as_secs_f64();
         let cpu_s = (trial.cpu_user + trial.cpu_sys).as_secs_f64();
         let there_was_s = Some(wall_s * f64::from(processors)).filter(|&s| s > 0.0);
+        let share = |time_s: f64| there_was_s.map(|s| rounded(time_s / s, 3));
         Round {
             round,
             wall_s: Some(rounded(wall_s, 3)),
             cpu_user_s: Some(rounded(trial.cpu_user.as_secs_f64(), 6)),
             cpu_sys_s: Some(rounded(trial.cpu_sys.as_secs_f64(), 6)),
-            busy_ratio: there_was_s.map(|s| rounded(cpu_s / s, 3)),
+            busy_ratio: share(cpu_s),
+            cpu_wait_ratio: trial.cpu_wait.and_then(|waited| share(waited.as_secs_f64())),
+            throttled_s: trial.throttled.map(|stopped| rounded(stopped.as_secs_f64(), 6)),
             memory_peak_bytes: trial.memory_peak_bytes,
             ..Round::default()
         }
@@ -342,6 +357,7 @@ impl Medians {
         };
         let ratios: Vec<f64> = told.iter().filter_map(|round| round.ratio).collect();
         let spread = Spread::of(&ratios);
+        let user_s: f64 = told.iter().filter_map(|round| round.cpu_user_s).sum();
         let latency = |value: fn(&Latencies) -> Option<f64>| {
             let values = told.iter().filter_map(|round| value(&round.latency));
             median(values).map(|us| rounded(us, 1))
@@ -350,7 +366,8 @@ impl Medians {
             rounds: told.len(),
             requests_per_s: over(|round| round.requests_per_s, 1),
             cpu_us_per_request: over(|round| round.cpu_us_per_request, 3),
-            cpu_user_us_per_request: over(|round| round.cpu_user_us_per_request, 3),
+            cpu_user_us_per_request: over(|round| round.cpu_user_us_per_request, 3)
+                .filter(|_| user_s >= USER_S_MIN),
             ratio: spread.map(|spread| rounded(spread.median, 4)),
             ratio_min: spread.map(|spread| spread.min),
             ratio_max: spread.map(|spread| spread.max),

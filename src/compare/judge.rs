@@ -5,6 +5,7 @@ use super::document::{OURSELVES, Round, Row, Seen};
 use super::plan::Mode;
 use super::statistics::Spread;
 use super::tools::Reading;
+use crate::findings;
 use crate::report::console::format::{count, counted, escape};
 use crate::statistics::median;
 
@@ -91,6 +92,8 @@ pub(super) fn notes(tools: &[Row]) -> Vec<String> {
     }
     notes.extend(too_noisy(tools));
     notes.extend(server_was_limit(tools));
+    notes.extend(tools_were_starved(tools));
+    notes.extend(tools_were_throttled(tools));
     let mut others = tools.iter().filter(|row| row.name != OURSELVES);
     if others.all(|row| !row.installed || row.cannot.is_some()) {
         notes.push("No other tool here can do this; their rows say why.".into());
@@ -131,11 +134,7 @@ fn too_noisy(tools: &[Row]) -> Option<String> {
 
 /// A server that was the limit makes all rates alike, and says nothing about who asked.
 fn server_was_limit(tools: &[Row]) -> Option<String> {
-    let idle: Vec<String> = tools
-        .iter()
-        .filter_map(|row| Some((row.name.as_ref(), waited(row)?)))
-        .map(|(name, busy_ratio)| format!("{name} {:.0}%", busy_ratio * 100.0))
-        .collect();
+    let idle = shares(tools, waited);
     (!idle.is_empty()).then(|| {
         format!(
             "Not all used the whole time of their CPUs ({}): there the server, or whatever else \
@@ -146,12 +145,64 @@ fn server_was_limit(tools: &[Row]) -> Option<String> {
     })
 }
 
-/// How much of its processors' time a tool used, where it was so little that it was waiting.
+/// How much of its processors' time a tool used, where it was so little that it was waiting for
+/// something else than these.
 pub(super) fn waited(row: &Row) -> Option<f64> {
-    // Start and end are part of the time: in a shorter run they are most of what was not used.
-    let long = |round: &&Round| round.requests.is_some() && round.wall_s >= Some(WALL_MIN_S);
-    let busy = median(row.rounds.iter().filter(long).filter_map(|round| round.busy_ratio));
-    busy.filter(|ratio| *ratio < BUSY_MIN)
+    let busy = median(telling(row).filter_map(|round| round.busy_ratio))?;
+    let starved = median(telling(row).filter_map(|round| round.cpu_wait_ratio)).unwrap_or(0.0);
+    (busy + starved < BUSY_MIN).then_some(busy)
+}
+
+/// How long a tool waited for its processors, over what these had, where that is more than it takes
+/// to wake up: the judgement is that of a run.
+pub(super) fn starved(row: &Row) -> Option<f64> {
+    let ratio = median(telling(row).filter_map(|round| round.cpu_wait_ratio));
+    // A quota stops a group, and most kernels count that as waiting.
+    ratio.filter(|&ratio| ratio >= findings::WAIT_RATIO && throttled(row).is_none())
+}
+
+/// For which part of the time a quota stopped a tool, likewise.
+pub(super) fn throttled(row: &Row) -> Option<f64> {
+    let ratio = |round: &Round| Some(round.throttled_s? / round.wall_s?.max(1e-9));
+    let ratio = median(telling(row).filter_map(ratio));
+    ratio.filter(|&ratio| ratio >= findings::THROTTLED_RATIO)
+}
+
+/// The rounds that say something of a tool's use of its processors. Start and end are part of the
+/// time: in a shorter run they are most of what was not used.
+fn telling(row: &Row) -> impl Iterator<Item = &Round> {
+    let tells = |round: &&Round| round.requests.is_some() && round.wall_s >= Some(WALL_MIN_S);
+    row.rounds.iter().filter(tells)
+}
+
+fn tools_were_starved(tools: &[Row]) -> Option<String> {
+    let which = shares(tools, starved);
+    (!which.is_empty()).then(|| {
+        format!(
+            "Something else ran on the CPUs of the tools, which waited for them ({} of the time): \
+             rates and latencies say as much about that as about the tools. CPUs that nothing else \
+             uses (--cpus) would tell.",
+            listed(&which)
+        )
+    })
+}
+
+fn tools_were_throttled(tools: &[Row]) -> Option<String> {
+    let which = shares(tools, throttled);
+    (!which.is_empty()).then(|| {
+        format!(
+            "The CPU quota of this control group stopped the tools ({} of the time, summed over \
+             CPUs): rates and latencies are those of the quota. `ringshot doctor` shows it, and how \
+             to lift it.",
+            listed(&which)
+        )
+    })
+}
+
+/// The tools of which something is known, with the share.
+fn shares(tools: &[Row], of: fn(&Row) -> Option<f64>) -> Vec<String> {
+    let known = tools.iter().filter_map(|row| Some((row.name.as_ref(), of(row)?)));
+    known.map(|(name, ratio)| format!("{name} {:.0}%", ratio * 100.0)).collect()
 }
 
 fn had_errors(row: &Row) -> Option<String> {
@@ -264,6 +315,23 @@ mod tests {
         idle[0].rounds.iter_mut().for_each(|round| round.wall_s = Some(0.9));
         assert_eq!(document(idle).notes, Vec::<String>::new(), "too short to tell");
         assert!(notes.contains("(ringshot 62%): there the server, or"), "{notes}");
+
+        let mut busy_box = rows();
+        for round in &mut busy_box[1].rounds {
+            (round.busy_ratio, round.cpu_wait_ratio) = (Some(0.62), Some(0.34));
+        }
+        let told = document(busy_box.clone());
+        assert!(told.verdict[1].starts_with("Rates are not ranked"), "{:?}", told.verdict);
+        assert_eq!(told.notes.len(), 1, "{:?}", told.notes);
+        assert!(
+            told.notes[0].contains("waited for them (wrk 34% of the time)"),
+            "{:?}",
+            told.notes
+        );
+        busy_box[1].rounds.iter_mut().for_each(|round| round.throttled_s = Some(0.34));
+        let told = document(busy_box);
+        assert_eq!(told.notes.len(), 1, "{:?}", told.notes);
+        assert!(told.notes[0].starts_with("The CPU quota of this"), "{:?}", told.notes);
 
         let mut wrong = rows();
         let broken = &mut wrong[1].rounds[1];

@@ -4,7 +4,7 @@
 //!   affinity of this thread ──► spawn (inherits it) ──► affinity back
 //!                                 │
 //!         stdout, stderr  ◄───────┤  a thread for each, so that no pipe is ever full
-//!         VmHWM           ◄───────┤  every 100 ms
+//!         VmHWM, schedstat ◄──────┤  every 100 ms
 //!         the deadline, Ctrl-C ──►│  the whole process group is killed
 //!         a second Ctrl-C      ──►│  the same, from another thread: see `Leash`
 //!         our own end          ──►│  the kernel kills the child
@@ -12,7 +12,9 @@
 //!                               wait4: how it ended, and what it used
 //! ```
 
+use crate::kernel::cgroup::Groups;
 use crate::kernel::child::{self, Usage};
+use crate::kernel::threads::{self, ThreadTimes};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -65,6 +67,12 @@ pub struct Trial {
     pub cpu_user: Duration,
     /// CPU time in the kernel.
     pub cpu_sys: Duration,
+    /// How long its threads could have run and had no CPU, in all, up to the last look at each;
+    /// `None` where the kernel does not tell.
+    pub cpu_wait: Option<Duration>,
+    /// How long a quota stopped the control group that it shares with this process, summed over the
+    /// CPUs that it ran on; `None` where the kernel does not tell.
+    pub throttled: Option<Duration>,
     /// The most memory that it had resident; `None` when it was too short to be looked at.
     pub memory_peak_bytes: Option<u64>,
 }
@@ -145,21 +153,23 @@ pub fn run(
         // Ctrl-C in a terminal goes to our group: who is to be killed is decided here.
         .process_group(0);
     child::ends_with_this_thread(&mut command);
-    let begin = Instant::now();
+    let groups = Groups::own();
+    let (begin, throttling) = (Instant::now(), groups.throttling());
     let mut child =
         leash.spawn_on(cpus, &mut command).map_err(|error| told("it cannot be started", error))?;
     let pipes = Collected::from(child.stdout.take())
         .and_then(|stdout| Ok((stdout, Collected::from(child.stderr.take())?)));
     let watched = match pipes.is_ok() {
         true => watch(&child, begin, limit, stop),
-        false => Ok((None, None)),
+        false => Ok((None, Seen::default())),
     };
     let wall = begin.elapsed();
     leash.release(&child);
     let lost = |error| told("its end cannot be waited for", error);
     let (status, usage) = child::reap(child).map_err(lost)?;
     let (stdout, stderr) = pipes.map_err(|error| told("its output cannot be read", error))?;
-    let (ended_by_us, polled_bytes) = watched.map_err(lost)?;
+    let (ended_by_us, seen) = watched.map_err(lost)?;
+    let throttled = groups.throttling().zip(throttling).map(|(now, before)| now.since(&before));
     let give_up = Instant::now() + LAST_WORDS;
     Ok(Trial {
         end: ended_by_us.unwrap_or_else(|| by_itself(status)),
@@ -168,7 +178,9 @@ pub fn run(
         wall,
         cpu_user: usage.cpu_user,
         cpu_sys: usage.cpu_sys,
-        memory_peak_bytes: memory_peak_bytes(&usage, polled_bytes, own_peak_bytes()),
+        cpu_wait: seen.cpu_wait(),
+        throttled: throttled.map(|stopped| Duration::from_nanos(stopped.throttled_ns)),
+        memory_peak_bytes: memory_peak_bytes(&usage, seen.memory_bytes, own_peak_bytes()),
     })
 }
 
@@ -176,28 +188,49 @@ fn told(what: &str, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
-/// Waits for the end; returns who ended it, if it was us, and the most memory that was seen.
+/// What was seen of a child while it ran.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The most memory.
+    memory_bytes: Option<u64>,
+    /// What each thread had used when it was there the last time.
+    threads: ThreadTimes,
+}
+
+impl Seen {
+    fn look(&mut self, pid: u32) {
+        self.memory_bytes = self.memory_bytes.max(peak_bytes(&pid.to_string()));
+        self.threads.extend(threads::times_of_process(pid));
+    }
+
+    fn cpu_wait(&self) -> Option<Duration> {
+        let waited = self.threads.values().filter_map(|time| time.waited_ns);
+        waited.reduce(u64::saturating_add).map(Duration::from_nanos)
+    }
+}
+
+/// Waits for the end; returns who ended it, if it was us, and what was seen of it.
 fn watch(
     child: &Child,
     begin: Instant,
     limit: Duration,
     stop: &AtomicBool,
-) -> io::Result<(Option<End>, Option<u64>)> {
-    let (mut looks, mut memory_bytes) = (0, None);
+) -> io::Result<(Option<End>, Seen)> {
+    let (mut looks, mut seen) = (0, Seen::default());
     loop {
         if child::has_ended(child)? {
-            return Ok((None, memory_bytes));
+            return Ok((None, seen));
         }
         if stop.load(Ordering::Relaxed) {
-            return Ok((Some(End::Interrupted), memory_bytes));
+            return Ok((Some(End::Interrupted), seen));
         }
         if begin.elapsed() >= limit {
-            return Ok((Some(End::TimedOut), memory_bytes));
+            return Ok((Some(End::TimedOut), seen));
         }
         thread::sleep(LOOK);
         looks += 1;
         if looks % LOOKS_PER_READING == 0 {
-            memory_bytes = memory_bytes.max(peak_bytes(&child.id().to_string()));
+            seen.look(child.id());
         }
     }
 }

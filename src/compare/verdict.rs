@@ -1,7 +1,7 @@
 //! What a comparison comes to, in two sentences; and when it comes to nothing.
 
 use super::document::{OURSELVES, Round, Row};
-use super::judge::{listed, mostly_failed, waited};
+use super::judge::{listed, mostly_failed, starved, throttled, waited};
 use crate::report::console::format::{rate, time_us};
 use crate::statistics::median;
 
@@ -87,6 +87,10 @@ fn by_rate(ours: &Measured, others: &[Measured]) -> String {
     let mut all = others.iter().chain([ours]);
     if all.any(|one| waited(one.row).is_some()) {
         return "Rates are not ranked: not all used the whole time of their CPUs.".into();
+    }
+    let mut all = others.iter().chain([ours]);
+    if all.any(|one| starved(one.row).or(throttled(one.row)).is_some()) {
+        return "Rates are not ranked: not all had the CPU time that they needed.".into();
     }
     let fastest = others.iter().max_by(|one, other| one.ok_per_s.total_cmp(&other.ok_per_s));
     let (name, per_s) = fastest.map_or(("", 0.0), |one| (one.name, one.ok_per_s));

@@ -138,7 +138,7 @@ pub(super) fn verdict(step: &Step) -> (Role, String) {
     let missing = step.limits.iter().filter(|kept| !kept.pass).filter_map(|kept| kept.missing);
     let missing = missing.max_by_key(Missing::count).unwrap_or_default().causes();
     let missing = missing.map_or_else(String::new, |causes| format!("; {causes}"));
-    let generator = if step.generator_limited { "; ringshot was busy" } else { "" };
+    let generator = if step.generator_limited { "; ringshot was the limit" } else { "" };
     (Role::Bad, format!("broke {}{missing}{generator}", broken.join(", ")))
 }
 
@@ -204,13 +204,22 @@ fn limited_by(document: &Document, limiter: LimitedBy) -> String {
         ),
         LimitedBy::Generator => {
             let busiest = broken.iter().map(|step| step.busy_ratio).fold(0.0, f64::max);
+            let waits = broken.iter().filter_map(|step| step.cpu_wait_ratio);
+            let waited = waits.reduce(f64::max).filter(|&ratio| ratio >= 0.01);
+            let waited = waited.map_or(String::new(), |ratio| {
+                format!(", waiting for a CPU {:.0}% of the time", ratio * 100.0)
+            });
             let mut found: Vec<&str> =
                 broken.iter().flat_map(|step| step.findings.iter().map(String::as_str)).collect();
             found.sort_unstable();
             found.dedup();
+            let cure = match found.contains(&"generator_throttled") {
+                true => "A larger CPU quota (`ringshot doctor` shows it)",
+                false => "More threads (-t) on other CPUs",
+            };
             format!(
-                "ringshot was the limit there (a thread {:.0}% busy; {}): the server may be able \
-                 to do more. More threads (-t) on other CPUs, or another box for the server.",
+                "ringshot was the limit there (a thread {:.0}% busy{waited}; {}): the server may be \
+                 able to do more. {cure}, or another box for the server.",
                 busiest * 100.0,
                 found.join(", ")
             )
@@ -267,7 +276,7 @@ mod tests {
         let broken = Step { kept_up: false, generator_limited: true, ..step(2000.0, false) };
         let text = row(&broken);
         assert!(text.contains("  broke total.p99, rate;\n"), "{text}");
-        assert!(text.ends_with("ringshot was busy\n"), "{text}");
+        assert!(text.ends_with("ringshot was the limit\n"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         let mut late = broken.clone();
         late.limits[0].missing = Some(Missing { dropped: 0, timed_out: 30, unanswered: 2 });
@@ -289,6 +298,28 @@ mod tests {
         assert!(text.contains("      1,800 /s   1.00 ms   2.00 ms   2.00 ms  ▇▇"), "{text}");
         assert!(text.contains("▇ ← knee"), "{text}");
         assert!(text.contains("7 steps in 21 s."), "{text}");
+    }
+
+    #[test]
+    fn a_generator_that_was_the_limit_is_named_with_its_cure() {
+        let told = |finding: &str, cpu_wait_ratio| {
+            let broken = Step {
+                generator_limited: true,
+                findings: vec![finding.to_owned()],
+                cpu_wait_ratio,
+                ..step(2000.0, false)
+            };
+            limited_by(&document_of(&[step(1000.0, true), broken]), LimitedBy::Generator)
+        };
+        assert_eq!(
+            told("generator_throttled", Some(0.74)),
+            "ringshot was the limit there (a thread 30% busy, waiting for a CPU 74% of the time; \
+             generator_throttled): the server may be able to do more. A larger CPU quota \
+             (`ringshot doctor` shows it), or another box for the server."
+        );
+        let text = told("generator_saturated", None);
+        assert!(text.contains("(a thread 30% busy; generator_saturated)"), "{text}");
+        assert!(text.contains("More threads (-t) on other CPUs"), "{text}");
     }
 
     #[test]

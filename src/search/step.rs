@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Findings that say that ringshot or its box, and not the server, was the limit.
-const OF_THE_GENERATOR: [&str; 7] = [
+const OF_THE_GENERATOR: [&str; 9] = [
+    "generator_throttled",
+    "generator_starved",
     "generator_saturated",
     "schedule_slip",
     "completion_queue_overflow",
@@ -64,6 +66,10 @@ pub struct Step {
     pub slip_p99_us: Option<u64>,
     /// CPU time over wall time of the busiest worker thread.
     pub busy_ratio: f64,
+    /// Time for which a worker thread could have run and had no CPU, over wall time, of the one that
+    /// waited the longest; null where the kernel does not tell.
+    #[serde(default)]
+    pub cpu_wait_ratio: Option<f64>,
     /// The ids of the findings.
     pub findings: Vec<String>,
 }
@@ -97,6 +103,7 @@ impl Step {
             uncorrected_p50_us: uncorrected.and_then(|latency| latency.p50_us),
             slip_p99_us: schedule.and_then(|schedule| schedule.slip.p99_us),
             busy_ratio: report.generator.busy_ratio,
+            cpu_wait_ratio: report.generator.cpu_wait_ratio,
             findings: report.kernel.findings.iter().map(|found| found.id.to_string()).collect(),
         }
     }

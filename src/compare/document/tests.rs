@@ -11,6 +11,7 @@ fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> Row {
         duration_s: Some(1.0),
         requests_per_s: Some(per_s),
         wall_s: Some(1.1),
+        cpu_user_s: Some(0.05),
         cpu_us_per_request: Some(us),
         cpu_user_us_per_request: Some(us / 8.0),
         busy_ratio: Some(0.97),
@@ -74,6 +75,8 @@ fn trial() -> Trial {
         wall: Duration::from_secs(2),
         cpu_user: Duration::from_millis(300),
         cpu_sys: Duration::from_millis(1500),
+        cpu_wait: Some(Duration::from_millis(100)),
+        throttled: None,
         memory_peak_bytes: Some(5),
     }
 }
@@ -88,6 +91,7 @@ fn a_round_has_the_kernel_s_numbers_and_the_tool_s() {
     assert_eq!(round.cpu_us_per_request, Some(20.0));
     assert_eq!(round.cpu_user_us_per_request, Some(3.333));
     assert_eq!((round.busy_ratio, round.differs), (Some(0.9), false));
+    assert_eq!((round.cpu_wait_ratio, round.throttled_s), (Some(0.05), None));
     assert_eq!(Round::of(1, &trial(), 2).busy_ratio, Some(0.45));
 
     let none = Reading { requests: 0, ok: 0, duration_s: 0.0, ..reading };

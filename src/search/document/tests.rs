@@ -47,6 +47,7 @@ pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
         uncorrected_p50_us: Some(900),
         slip_p99_us: Some(40),
         busy_ratio: 0.3,
+        cpu_wait_ratio: Some(0.002),
         findings: Vec::new(),
     }
 }
