@@ -377,7 +377,7 @@ fn a_clean_run_has_none() {
             }
             // Nobody else is in here; how busy the machine is, is another matter.
             let mut ids = all_findings(&document);
-            ids.retain(|id| !["generator_saturated", "server_ignores_close"].contains(&&**id));
+            ids.retain(|id| !id.starts_with("generator_") && id != "server_ignores_close");
             assert_eq!(ids, [""; 0], "{plan}");
         });
     }

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use support::{ServerProcess, command, measure, ringshot};
+use support::{ServerProcess, all_findings, command, measure, ringshot};
 
 fn number(document: &Value, pointer: &str) -> f64 {
     let found = document.pointer(pointer).and_then(Value::as_f64);
@@ -114,6 +114,12 @@ fn was_crowded(document: &Value) -> bool {
         || number(document, "/watch/cpu_steal_ratio") >= 0.1
 }
 
+/// Whether ringshot itself was not let run, or was late: then it, or the box, is the limit.
+fn was_starved(document: &Value) -> bool {
+    let own = ["generator_starved", "generator_throttled", "schedule_slip"];
+    all_findings(document).iter().any(|id| own.contains(&id.as_str()))
+}
+
 #[test]
 fn the_bundled_server_is_watched_in_this_process() {
     // Two whole rows and a short one, unless the box had other work for half a second.
@@ -216,6 +222,7 @@ fn who_was_the_limit_is_said_with_numbers() {
     let limit = &document["limited_by"];
     let text = limit["evidence"].as_str().expect("a sentence");
     match limit["who"].as_str() {
+        Some("generator" | "box") if was_starved(&document) => {}
         // Whoever waits for an answer need not wait for a CPU, but may.
         Some("box") => assert!(was_crowded(&document), "{limit:#} {:#}", document["watch"]),
         who => {
@@ -225,7 +232,9 @@ fn who_was_the_limit_is_said_with_numbers() {
     }
     assert!(text.ends_with('.'), "{text}");
     let flags = format!("{url}/ -R 100 -c 16 -t 1 -d 1s");
-    let document = measure_until(&flags, |document| document["schedule"]["kept_up"] == true);
+    let document = measure_until(&flags, |document| {
+        document["schedule"]["kept_up"] == true && !was_starved(document)
+    });
     let limit = &document["limited_by"];
     assert_eq!(limit["who"], "schedule", "{limit:#} {:#}", document["watch"]);
     let text = limit["evidence"].as_str().expect("a sentence");
@@ -241,7 +250,7 @@ fn with_a_thousand_requests_under_way_somebody_is_busy() {
     let flags = format!("{} -p 16 -c 64 -t 1 -d 1s --watch-pid {}", server.url, server.pid());
     let document = measure(&flags);
     let saturated = (
-        number(&document, "/generator/busy_ratio") >= 0.92,
+        number(&document, "/generator/demand_peak_ratio") >= 0.92,
         number(&document, "/watch/server/busiest_thread_ratio") >= 0.92,
     );
     // Other tests run beside this one, and may leave neither a CPU.
@@ -253,6 +262,9 @@ fn with_a_thousand_requests_under_way_somebody_is_busy() {
     };
     let who = document["limited_by"]["who"].as_str();
     let numbers = format!("{:#} {:#}", document["limited_by"], document["watch"]);
+    if was_starved(&document) {
+        return assert!(matches!(who, Some("generator" | "box")), "{numbers}");
+    }
     assert!(who.is_some_and(|who| expected.contains(&who)), "{numbers}");
     assert!(who != Some("box") || was_crowded(&document), "{numbers}");
 }
