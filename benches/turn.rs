@@ -2,7 +2,7 @@
 //! over a scripted driver (which costs more than the loop itself: compare, do not quote).
 
 use divan::{Bencher, black_box};
-use ringshot::connection::{CloseMode, Policy};
+use ringshot::connection::{CloseMode, Policy, Route};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Op, Slot, Token};
 use ringshot::pace::{Model, Share};
@@ -64,7 +64,7 @@ fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
             warmup_ns: 0,
             quota: Some(1000.into()),
             duration_ns: None,
-            addresses: 1,
+            route: Route::new(1),
             ports: Rotation::kernel(),
             policy,
             interval_ns: 1_000_000_000,

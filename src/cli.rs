@@ -2,6 +2,7 @@
 //! [`crate::plan`], which also words the errors, so most values arrive here as text.
 
 use crate::plan::redact;
+use crate::preflight::candidates::AddressChoice;
 use crate::report::console::format::escape;
 use crate::tuning::command::TuneArgs;
 use clap::error::{ContextValue, ErrorKind};
@@ -231,6 +232,11 @@ pub struct RunArgs {
     /// The time for one request, connecting included
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub timeout: String,
+
+    /// Which addresses of a name new connections go to: the first that accepts, or all in turn. With
+    /// several, each that is tried before the run sees one connection more
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
+    pub addresses: AddressChoice,
 
     /// Source addresses: a list, or a prefix such as 10.0.0.0/28 of which all that are on this box
     /// are used in turn; each has its own ports [default: the one that the route has]

@@ -4,6 +4,7 @@
 use crate::driver::uring::Tier;
 use crate::driver::{Engine, EngineChoice};
 use crate::plan::{Endpoint, Plan};
+use crate::preflight::candidates::AddressChoice;
 use crate::preflight::checks::{Check, Verdict};
 use crate::preflight::ground::Ground;
 use crate::preflight::host::HostFacts;
@@ -16,6 +17,7 @@ use crate::tuning::show;
 use serde::Serialize;
 use std::error::Error;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// The name and version of the document's shape.
@@ -37,6 +39,9 @@ pub struct Diagnosis {
     pub command: Vec<String>,
     /// The URL, without a password; null for the bundled server.
     pub url: Option<String>,
+    /// The addresses of the target, in the order in which a run tries them, of which none was tried;
+    /// empty for the bundled server.
+    pub addresses: Vec<SocketAddr>,
     /// Who would choose the source ports, and why.
     pub source_ports: String,
     /// Whether nothing would limit the plan.
@@ -78,6 +83,7 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
         version: env!("CARGO_PKG_VERSION"),
         command: plan.command.clone(),
         url: plan.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
+        addresses: plan.endpoint.iter().flat_map(|_| load.addresses.clone()).collect(),
         source_ports: format!("{}, {}", load.ports.method.name(), load.ports.why),
         fits: checks.iter().all(|check| check.verdict == Verdict::Fits),
         checks,
@@ -85,7 +91,7 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
     };
     let delivery = Delivery::of(&plan.outputs, &diagnosis, |_| {});
     Page::beside(&plan.outputs).show(|out, style| {
-        page(&diagnosis, out, style)?;
+        page(&diagnosis, plan.addresses, out, style)?;
         show::obsolete(&diagnosis.obsolete, style, out)
     });
     Ok(delivery.code(if diagnosis.fits { FITS } else { LIMITED }))
@@ -128,11 +134,31 @@ fn engine(choice: EngineChoice, ground: &Ground) -> Check {
     }
 }
 
+/// Which of several addresses a run would use; empty for one.
+fn addresses(diagnosis: &Diagnosis, choice: AddressChoice) -> String {
+    let used = match choice {
+        _ if diagnosis.addresses.len() < 2 => return String::new(),
+        AddressChoice::First => "the first that accepts (--addresses all: all that accept)",
+        AddressChoice::All => "all that accept",
+    };
+    let ips: Vec<String> =
+        diagnosis.addresses.iter().map(|address| address.ip().to_string()).collect();
+    format!("{} addresses: {}; a run uses {used}", ips.len(), ips.join(", "))
+}
+
 /// Knob, current value and need in a row; below it why, and the cure where one is needed.
-fn page(diagnosis: &Diagnosis, out: &mut dyn Write, style: Style) -> io::Result<()> {
+fn page(
+    diagnosis: &Diagnosis,
+    choice: AddressChoice,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
     const VERDICT: usize = 8;
     let url = diagnosis.url.as_deref().unwrap_or("the bundled server");
     writeln!(out, "{}", style.paint(Role::Heading, &format!("Plan against {}", escape(url))))?;
+    for line in wrapped(&addresses(diagnosis, choice), style.width.saturating_sub(2)) {
+        writeln!(out, "  {line}")?;
+    }
     writeln!(out, "  source ports: {}\n", diagnosis.source_ports)?;
     for check in &diagnosis.checks {
         let (word, role) = match check.verdict {

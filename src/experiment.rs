@@ -9,6 +9,7 @@
 use crate::kernel::Moment;
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::Refusal;
+use crate::preflight::candidates;
 use crate::preflight::checks::{self, Check, Verdict};
 use crate::preflight::cpus::Placement;
 use crate::preflight::ground::Ground;
@@ -60,13 +61,17 @@ impl Experiment {
             Some(endpoint) => (None, endpoint.clone()),
             None => bundled_server(&ground.placement).map(|(server, at)| (Some(server), at))?,
         };
-        let load = ground.load(plan, &endpoint)?;
+        let mut load = ground.load(plan, &endpoint)?;
         let host = HostFacts::detect(ground.descriptors, &load.addresses, &load.ports);
         warn(&ground.examine(plan, &load, &host))?;
+        candidates::find(&mut load, plan.addresses);
+        if let Some(why) = candidates::none_accepts(&load) {
+            advise(&why, "a server that listens there; the run counts what fails");
+        }
         let watched = match (asked, &server) {
             (Some(asked), _) => Some(asked).into(),
             (None, Some(_)) => WatchedServer::bundled().into(),
-            (None, None) => WatchedServer::listening(&load.addresses),
+            (None, None) => Search::begin(candidates::in_use(&load)),
         };
         Ok(Experiment { ground, endpoint, load, host, watched, _server: server })
     }

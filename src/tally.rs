@@ -196,6 +196,15 @@ pub struct ErrorEntry {
     pub last_ns: u64,
 }
 
+/// An address that accepts no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// What connections to it came to.
+    pub failure: Failure,
+    /// Since when, on the driver's clock.
+    pub at_ns: u64,
+}
+
 /// The times of one complete response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Latencies {
@@ -282,6 +291,10 @@ pub struct Tally {
     pub errors: Vec<ErrorEntry>,
     /// Established connections by the number of the address they went to.
     pub opened_by_address: Vec<u64>,
+    /// Attempts at one that failed; likewise.
+    pub failed_by_address: Vec<u64>,
+    /// When an address among others accepted no more, the first time; likewise.
+    pub lost_by_address: Vec<Option<Loss>>,
     /// Open to established.
     pub connect: Histogram<u64>,
     /// Request handed over to first response byte; also of answers that ran out of time behind it,
@@ -312,6 +325,8 @@ impl Tally {
             statuses: vec![0; 1000].try_into().expect("the length is the array's"),
             errors: Vec::with_capacity(64),
             opened_by_address: vec![0; addresses],
+            failed_by_address: vec![0; addresses],
+            lost_by_address: vec![None; addresses],
             connect: latency_histogram(),
             first_byte: latency_histogram(),
             service: latency_histogram(),
@@ -345,6 +360,17 @@ impl Tally {
         if self.pending.connected(connect_ns) {
             self.record_pending();
         }
+    }
+
+    /// A connection to the target's address number `address` was not established.
+    pub fn not_connected(&mut self, address: usize) {
+        self.counters.connections_failed += 1;
+        self.failed_by_address[address] += 1;
+    }
+
+    /// An address accepts no more: other addresses take what would go there.
+    pub fn lose(&mut self, address: usize, failure: Failure, at_ns: u64) {
+        self.lost_by_address[address].get_or_insert(Loss { failure, at_ns });
     }
 
     /// A complete response has come; whether it is the one that was wanted is told apart.
@@ -441,8 +467,15 @@ impl Tally {
                 None => self.errors.push(*entry),
             }
         }
-        for (sum, more) in self.opened_by_address.iter_mut().zip(&other.opened_by_address) {
-            *sum += more;
+        for (sums, more) in [
+            (&mut self.opened_by_address, &other.opened_by_address),
+            (&mut self.failed_by_address, &other.failed_by_address),
+        ] {
+            sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        for (first, other) in self.lost_by_address.iter_mut().zip(&other.lost_by_address) {
+            let both = [*first, *other].into_iter().flatten();
+            *first = both.min_by_key(|loss| loss.at_ns);
         }
         for (sum, more) in [
             (&mut self.connect, &other.connect),

@@ -21,7 +21,7 @@ mod warmup;
 
 use hdrhistogram::Histogram;
 use proptest::prelude::*;
-use ringshot::connection::{CloseMode, Policy};
+use ringshot::connection::{CloseMode, Policy, Route};
 use ringshot::driver::Op;
 use ringshot::driver::script::Reply;
 use ringshot::failure::{Failure, Kind, Phase};

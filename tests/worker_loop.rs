@@ -10,7 +10,7 @@ mod resent;
 mod scripted;
 
 use proptest::prelude::*;
-use ringshot::connection::{CloseMode, Policy};
+use ringshot::connection::{CloseMode, Policy, Route};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Extent, Op, Slot};
 use ringshot::failure::{Failure, Kind, Phase};
@@ -19,10 +19,12 @@ use ringshot::ports::{Method, Ports, Rotation};
 use ringshot::tally::Counters;
 use ringshot::worker::Task;
 use scripted::{
-    ANSWER, Fate, LAST, MS, REQUEST_BYTES, US, Watch, answer, assert_all_ended, fate, healthy,
+    ANSWER, Fate, LAST, MS, REQUEST_BYTES, S, US, Watch, answer, assert_all_ended, fate, healthy,
     only_failure, policy, run, run_over, served, steady, task,
 };
+use std::cell::Cell;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// The first `count` receives (or opens) go wrong, the later ones go right.
@@ -549,55 +551,163 @@ fn bytes_that_nobody_asked_for_end_the_connection_and_are_no_answer() {
 }
 
 #[test]
-fn the_first_address_that_accepts_is_used() {
+fn a_request_that_an_address_refuses_goes_to_the_next_one() {
     let mut opened = Vec::new();
-    let outcome =
-        run(Task { addresses: 3, ..task(4, 40, policy()) }, |slot, verb, replies| match verb {
-            Verb::Open(address, _) => {
-                opened.push(address);
-                let result = if address == 2 { Ok(0) } else { Err(libc::ECONNREFUSED) };
-                replies.push(Reply::new(US, Op::Connect, result));
-            }
-            verb => healthy(slot, verb, replies),
-        });
+    let three = Task { route: Route::new(3), ..task(4, 40, policy()) };
+    let outcome = run(three, |slot, verb, replies| match verb {
+        Verb::Open(address, _) => {
+            opened.push(address);
+            let result = if address == 2 { Ok(0) } else { Err(libc::ECONNREFUSED) };
+            replies.push(Reply::new(US, Op::Connect, result));
+        }
+        verb => healthy(slot, verb, replies),
+    });
     assert_all_ended(&outcome, 40);
-    assert_eq!(
-        (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
-        (40, 0)
-    );
-    assert_eq!(outcome.tallies.measured.opened_by_address, [0, 0, 40]);
-    // One slot has found out for all.
-    assert_eq!(opened.iter().filter(|&&address| address != 2).count(), 2);
-    assert_eq!(outcome.tallies.measured.counters.connections_failed, 2);
+    let tally = &outcome.tallies.measured;
+    assert_eq!((tally.counters.ok, tally.counters.failed), (40, 0));
+    assert_eq!(tally.opened_by_address, [0, 0, 40]);
+    // All four slots were at it when the third refusal came.
+    assert_eq!(tally.failed_by_address, [4, 4, 0]);
+    assert_eq!(opened.len(), 48);
+    let lost = tally.lost_by_address[0].expect("it was given up");
+    assert_eq!(lost.failure, Failure::errno(Phase::Connect, libc::ECONNREFUSED));
+    assert_eq!(tally.lost_by_address[2], None);
+    // What the refusals took is in the times of those that met them.
+    assert_eq!(tally.connect.max(), 3);
 }
 
 #[test]
-fn an_address_that_is_silent_leaves_time_for_the_next_one() {
-    let outcome = run(Task { addresses: 2, ..task(2, 10, policy()) }, |slot, verb, replies| {
+fn a_request_at_an_address_that_is_silent_goes_to_the_next_one_in_its_time() {
+    let patient = Policy { timeout_ns: 10 * S, ..policy() };
+    let two = Task { route: Route::new(2), ..task(2, 10, patient) };
+    let outcome = run(two, |slot, verb, replies| {
         if !matches!(verb, Verb::Open(0, _)) {
             healthy(slot, verb, replies);
         }
     });
     assert_all_ended(&outcome, 10);
+    let tally = &outcome.tallies.measured;
+    assert_eq!((tally.counters.ok, tally.counters.failed), (10, 0));
     assert_eq!(
-        (outcome.tallies.measured.counters.ok, outcome.tallies.measured.counters.failed),
-        (10, 0)
+        (&tally.opened_by_address[..], &tally.failed_by_address[..]),
+        (&[0, 10][..], &[2, 0][..])
     );
+    // They have waited since they began.
+    assert_eq!(tally.total.count_between(1_500_000, 1_600_000), 2);
+    assert!(outcome.end_ns < 2 * S);
+}
+
+#[test]
+fn an_address_that_dies_in_the_run_gives_way_to_another_one() {
+    let (dies, opened) = (20, Cell::new(0));
+    for silently in [false, true] {
+        opened.set(0);
+        let two = Task { route: Route::new(2), ..task(4, 100, policy()) };
+        let two = Task { policy: Policy { timeout_ns: 10 * S, ..policy() }, ..two };
+        let outcome = run(two, |slot, verb, replies| match verb {
+            Verb::Open(0, _) if opened.get() >= dies => {
+                if !silently {
+                    replies.push(Reply::new(US, Op::Connect, Err(libc::ECONNREFUSED)));
+                }
+            }
+            Verb::Open(0, _) => {
+                opened.set(opened.get() + 1);
+                replies.push(Reply::new(US, Op::Connect, Ok(0)));
+            }
+            verb => healthy(slot, verb, replies),
+        });
+        assert_all_ended(&outcome, 100);
+        let tally = &outcome.tallies.measured;
+        assert_eq!((tally.counters.ok, tally.opened_by_address[0]), (100, dies), "{silently}");
+        assert_eq!(tally.opened_by_address[1], 100 - dies);
+        let kind = tally.lost_by_address[0].expect("it was given up").failure.kind;
+        assert_eq!(kind == Kind::Timeout, silently);
+    }
+}
+
+#[test]
+fn an_address_that_is_only_slow_keeps_its_connections() {
+    // One slot waits for 3 s, and the other one gets through meanwhile.
+    let mut opened = 0;
+    let two = Task { route: Route::new(2), ..task(2, 3000, policy()) };
+    let two = Task { policy: Policy { timeout_ns: 10 * S, ..policy() }, ..two };
+    let outcome = run(two, |slot, verb, replies| match verb {
+        Verb::Open(..) => {
+            opened += 1;
+            let after_ns = if opened == 1 { 3 * S } else { MS };
+            replies.push(Reply::new(after_ns, Op::Connect, Ok(0)));
+        }
+        verb => healthy(slot, verb, replies),
+    });
+    assert_all_ended(&outcome, 3000);
+    let tally = &outcome.tallies.measured;
+    assert_eq!(
+        (&tally.opened_by_address[..], &tally.failed_by_address[..]),
+        (&[3000, 0][..], &[0, 0][..])
+    );
+    assert_eq!(tally.total.count_between(3_000_000, 3_100_000), 1);
 }
 
 #[test]
 fn when_no_address_accepts_requests_fail_with_the_last_errno() {
-    let outcome = run(Task { addresses: 2, ..task(2, 6, policy()) }, |_, verb, replies| {
+    let two = Task { route: Route::new(2), ..task(2, 6, policy()) };
+    let outcome = run(two, |_, verb, replies| {
         if let Verb::Open(address, _) = verb {
             let errno = [libc::ENETUNREACH, libc::ECONNREFUSED][address];
             replies.push(Reply::new(US, Op::Connect, Err(errno)));
         }
     });
     assert_all_ended(&outcome, 6);
-    assert_eq!(
-        only_failure(&outcome.tallies.measured),
-        Failure::errno(Phase::Connect, libc::ECONNREFUSED)
-    );
+    let tally = &outcome.tallies.measured;
+    let counts: Vec<_> = tally.errors.iter().map(|entry| (entry.failure, entry.count)).collect();
+    let refused = Failure::errno(Phase::Connect, libc::ECONNREFUSED);
+    let unreachable = Failure::errno(Phase::Connect, libc::ENETUNREACH);
+    // Once both are known to be down, a request tries only one.
+    assert_eq!(counts[0].0, refused);
+    assert!(counts.iter().all(|(failure, _)| [refused, unreachable].contains(failure)));
+    assert_eq!(tally.counters.failed, 6);
+}
+
+#[test]
+fn all_addresses_in_turn_have_the_same_number_of_connections() {
+    let route = Route::new(3).spread();
+    for worker in 0..3 {
+        let three = Task { route: route.of_worker(worker), ..task(4, 40, policy()) };
+        let mut opened = Vec::new();
+        let outcome = run(three, |slot, verb, replies| {
+            if let Verb::Open(address, _) = verb {
+                opened.push(address);
+            }
+            healthy(slot, verb, replies);
+        });
+        assert_all_ended(&outcome, 40);
+        assert!((0..40).all(|at| opened[at] == (worker + at) % 3), "{opened:?}");
+        assert_eq!(outcome.tallies.measured.opened_by_address[worker], 14);
+    }
+}
+
+#[test]
+fn of_all_addresses_in_turn_one_that_dies_is_left_out_and_asked_again() {
+    let now_ns = Rc::new(Cell::new(0));
+    let clock = now_ns.clone();
+    // The second one refuses for a second.
+    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+        Verb::Open(1, _) if (500 * MS..1500 * MS).contains(&clock.get()) => {
+            replies.push(Reply::new(US, Op::Connect, Err(libc::ECONNREFUSED)));
+        }
+        Verb::Open(..) => replies.push(Reply::new(MS, Op::Connect, Ok(0))),
+        verb => healthy(slot, verb, replies),
+    };
+    let two = Task { route: Route::new(2).spread().of_worker(0), ..task(1, 3000, policy()) };
+    let outcome = run_over(two, ScriptDriver::new(1, script).on_clock(now_ns));
+    assert_all_ended(&outcome, 3000);
+    let tally = &outcome.tallies.measured;
+    assert_eq!(tally.counters.failed, 0);
+    // Three refusals, and one a second later.
+    assert_eq!(tally.failed_by_address[0], 0);
+    assert!((3..=4).contains(&tally.failed_by_address[1]), "{:?}", tally.failed_by_address);
+    let share = tally.opened_by_address[1] as f64 / 3000.0;
+    assert!((0.2..0.4).contains(&share), "{share}");
 }
 
 #[test]

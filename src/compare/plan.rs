@@ -5,6 +5,7 @@ use crate::cli::{CompareArgs, RunArgs};
 use crate::connection::CloseMode;
 use crate::plan::{Endpoint, Plan, UsageError, parse, redact};
 use crate::ports::PortChoice;
+use crate::preflight::candidates::AddressChoice;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,6 +192,11 @@ fn refuse_what_others_lack(run: &RunArgs) -> Result<(), UsageError> {
         ("--ramp-connections", pacing.ramp_connections.is_some(), START),
         ("--connect-rate", pacing.connect_rate.is_some(), START),
         ("--warmup", pacing.warmup.is_some(), WARMUP),
+        (
+            "--addresses all",
+            run.addresses == AddressChoice::All,
+            "the other tools use one address of a name",
+        ),
         ("--slo", !run.slos.is_empty(), "a comparison has a table, not a verdict on one tool"),
         (
             "--requests",
@@ -244,6 +250,7 @@ pub(super) mod tests {
             ("--ramp-connections 1s", "--ramp-connections: the other tools begin with all"),
             ("--connect-rate 5", "--connect-rate: the other tools begin with all"),
             ("-w 1s", "--warmup: the other tools count from"),
+            ("--addresses all", "--addresses all: the other tools use one address"),
             ("--slo p99<5ms", "--slo: a comparison has a table"),
             ("-n 100 -d 1s", "--requests: the other tools stop after a time or"),
             ("--rounds 0", "--rounds 0: give a whole number from 1 on"),

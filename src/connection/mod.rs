@@ -164,6 +164,8 @@ pub struct Connection<S> {
     retry: PortRetry,
     /// The number of the address that this connection goes to.
     address: u32,
+    /// Other addresses that did not accept it before.
+    tried: u32,
     /// Requests handed over at once, and how many of them the peer has not answered.
     batch: u32,
     owed: u32,
@@ -213,6 +215,7 @@ impl<S: Session> Connection<S> {
             again: false,
             retry: PortRetry::default(),
             address: 0,
+            tried: 0,
             batch: 0,
             owed: 0,
             part: Part::Measured,
@@ -293,14 +296,15 @@ impl<S: Session> Connection<S> {
         self.rested = false;
         self.exhausted = false;
         self.answer_begun = false;
-        let address = route.begin();
-        self.address = address as u32;
         (self.answered, self.begun) = (0, 0);
-        // Trying another port goes on with the same connection: its time has begun already.
-        if self.retry.is_first() {
+        // Trying another port or address goes on with the same connection: its time has begun
+        // already.
+        if self.retry.is_first() && self.tried == 0 {
             self.opened_ns = now_ns;
+            self.address = route.next(now_ns) as u32;
         }
-        let attempt_ns = self.opened_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
+        let address = self.address as usize;
+        let attempt_ns = now_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
         self.deadline_ns = attempt_ns.min(self.carried_end_ns(policy));
         self.fault = None;
         (address, ports.next(address))
@@ -369,6 +373,11 @@ impl<S: Session> Connection<S> {
         match self.state {
             State::Idle | State::Resting => Step::Wait,
             State::Opening => {
+                let end_ns = self.carried_end_ns(&around.policy);
+                if around.now_ns < end_ns && !self.is_in_vain(around) {
+                    self.deadline_ns = end_ns;
+                    return Step::Wait;
+                }
                 self.not_opened(Failure { phase: Phase::Connect, kind: Kind::Timeout }, around)
             }
             State::Exchanging | State::Asking => {
@@ -401,7 +410,8 @@ impl<S: Session> Connection<S> {
         }
         let address = self.address as usize;
         self.retry = PortRetry::default();
-        around.route.settle(address);
+        self.tried = 0;
+        around.route.accepted(address, around.now_ns);
         around.tallies.of(self.part).connected(address, around.now_ns - self.opened_ns);
         // What is sent again has begun at one time, and nothing new is sent with it.
         let extra = match self.again {
@@ -414,18 +424,33 @@ impl<S: Session> Connection<S> {
         Step::Exchange
     }
 
+    /// Whether the address that is tried is silent, and there is another one to try instead.
+    fn is_in_vain(&self, around: &Surroundings<S>) -> bool {
+        let (address, now_ns) = (self.address as usize, around.now_ns);
+        around.route.is_silent(address, now_ns)
+            && around.route.instead_of(address, self.tried, now_ns).is_some()
+    }
+
     fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
-        let lap = around.ports.tries(self.address as usize);
-        let left_ns = self.carried_end_ns(&around.policy).saturating_sub(around.now_ns);
-        let counters = &mut around.tallies.of(self.part).counters;
-        if self.retry.goes_on(failure, lap, left_ns, counters) {
+        let (address, now_ns) = (self.address as usize, around.now_ns);
+        let lap = around.ports.tries(address);
+        let left_ns = self.carried_end_ns(&around.policy).saturating_sub(now_ns);
+        let tally = around.tallies.of(self.part);
+        if self.retry.goes_on(failure, lap, left_ns, &mut tally.counters) {
             return self.close();
         }
         self.retry = PortRetry::default();
-        counters.connections_failed += 1;
-        if around.route.advance() {
+        tally.not_connected(address);
+        if around.route.refused(address, failure, now_ns) {
+            tally.lose(address, failure, now_ns);
+        }
+        let other = around.route.instead_of(address, self.tried, now_ns);
+        if let Some(other) = other.filter(|_| left_ns > 0 && route::is_of_the_address(failure)) {
+            self.address = other as u32;
+            self.tried += 1;
             return self.close();
         }
+        self.tried = 0;
         self.again = false;
         self.owed = std::mem::take(&mut self.carried);
         self.fail(failure, around)
@@ -547,8 +572,7 @@ impl<S: Session> Connection<S> {
         self.begun += u64::from(requests);
         self.answer_begun = false;
         self.handed_ns = around.now_ns;
-        // The time for a request includes connecting: a fresh connection keeps its deadline,
-        // unless that was cut short for the sake of other addresses.
+        // The time for a request includes connecting, and all addresses that were tried.
         if std::mem::take(&mut self.again) {
             around.tallies.of(self.part).counters.resent += u64::from(requests);
         } else {

@@ -86,9 +86,4 @@ impl<S: Session> Connection<S> {
         self.permitted = true;
         pace.permit_ns(now_ns)
     }
-
-    /// Whether no other source port was tried for the connection.
-    pub fn is_first_try(&self) -> bool {
-        self.retry.is_first()
-    }
 }

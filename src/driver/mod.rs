@@ -200,7 +200,7 @@ pub struct Config {
 }
 
 /// A source address with the scope that a link-local one needs: that of the target.
-fn scoped(source: SocketAddr, target: SocketAddr) -> SocketAddr {
+pub(crate) fn scoped(source: SocketAddr, target: SocketAddr) -> SocketAddr {
     match (source, target) {
         (SocketAddr::V6(mut source), SocketAddr::V6(target))
             if source.ip().is_unicast_link_local() =>

@@ -42,7 +42,7 @@ impl SocketOption {
     }
 
     /// Sets it by setsockopt(2).
-    pub(super) fn set(&self, fd: RawFd) -> io::Result<()> {
+    pub(crate) fn set(&self, fd: RawFd) -> io::Result<()> {
         // SAFETY: `len` bytes from `pointer` on are in the value, and the kernel only reads them.
         match unsafe { libc::setsockopt(fd, self.level, self.name, self.pointer(), self.len()) } {
             0 => Ok(()),

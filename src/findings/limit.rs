@@ -307,8 +307,7 @@ fn unseen(report: &Report) -> Verdict {
             "the server is not in this network namespace: another box, or a container (--watch-pid)"
         }
         (true, None, Some(watch)) if !watch.server_search_complete => {
-            "the server's process was not looked for to the end, as there are too many processes \
-             (--watch-pid)"
+            "the search for the server's process did not end in time (a longer run, or --watch-pid)"
         }
         (true, None, Some(_)) => {
             "the server's process was not found (another user's, or in a container: --watch-pid)"

@@ -6,6 +6,7 @@
 //!   plan, ports            ─┘       own: whether ringshot itself had the CPU time that it needed
 //! ```
 
+mod addresses;
 mod advice;
 mod generator;
 pub mod limit;
@@ -21,8 +22,9 @@ use crate::failure::{Failure, Kind, Phase};
 use crate::kernel;
 use crate::kernel::cgroup::CpuQuota;
 use crate::ports::Ports;
+use crate::preflight::candidates::Answer;
 use crate::preflight::host::HostFacts;
-use crate::report::{Generator, ScheduleSummary, Second};
+use crate::report::{Generator, ScheduleSummary, Second, TargetAddress};
 use crate::tally::{Counters, ErrorEntry};
 pub use advice::advice;
 pub use generator::{SATURATED_RATIO, demand_ratio};
@@ -127,6 +129,12 @@ pub struct Facts<'a> {
     pub source: Option<IpAddr>,
     /// The target.
     pub target: SocketAddr,
+    /// All its addresses, and what each answered before the run.
+    pub addresses: &'a [TargetAddress],
+    /// See `addresses`.
+    pub answers: &'a [Answer],
+    /// Whether connections went to all of them in turn.
+    pub spreads: bool,
     /// Whether the target is on this box.
     pub local: bool,
     /// The box before the run.
@@ -159,6 +167,8 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         ports::no_source,
         ports::source_gone,
         ports::slow_search,
+        addresses::lost,
+        addresses::unanswered,
         network::conntrack,
         network::accept_queue,
         network::syn_cookies,

@@ -7,7 +7,7 @@ use crate::report::{Generator, Latency};
 use crate::tally::latency_histogram;
 
 /// What facts refer to.
-struct Run {
+pub(super) struct Run {
     counters: Counters,
     errors: Vec<ErrorEntry>,
     connect: Histogram<u64>,
@@ -23,7 +23,7 @@ struct Run {
 
 impl Run {
     /// A thousand new connections that the client closed, without a failure, each in 100 us.
-    fn clean() -> Run {
+    pub(super) fn clean() -> Run {
         let mut connect = latency_histogram();
         connect.record_n(100, 1000).unwrap();
         let counters = Counters {
@@ -75,7 +75,7 @@ impl Run {
         self
     }
 
-    fn facts(&self) -> Facts<'_> {
+    pub(super) fn facts(&self) -> Facts<'_> {
         Facts {
             counters: &self.counters,
             whole: self.counters,
@@ -104,6 +104,9 @@ impl Run {
             pairs: self.ports.pairs(0),
             source: Some("127.0.0.1".parse().unwrap()),
             target: "127.0.0.1:8080".parse().unwrap(),
+            addresses: &[],
+            answers: &[],
+            spreads: false,
             local: true,
             host: &self.host,
             kernel: &self.kernel,

@@ -13,6 +13,7 @@ use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::Tier;
 use crate::driver::{EngineChoice, SocketOption};
 use crate::ports::{PortChoice, SourceList};
+use crate::preflight::candidates::AddressChoice;
 use crate::report::console::format::escape;
 use crate::session::http1;
 use crate::slo::Limit;
@@ -62,6 +63,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// The target; `None` for the bundled server.
     pub endpoint: Option<Endpoint>,
+    /// Which of a name's addresses connections go to.
+    pub addresses: AddressChoice,
     /// Concurrent connections over all threads: never more than there are requests for.
     pub connections: u32,
     /// Worker threads, when they were given.
@@ -160,6 +163,7 @@ impl Plan {
             command: redaction::command(command, cli),
             notes: sent_as.map(|note| escape(&note)).into_iter().chain(close_note).collect(),
             endpoint,
+            addresses: cli.addresses,
             connections: useful,
             threads,
             duration: duration.or(pacing.stages_duration()),

@@ -1,9 +1,11 @@
 //! What a plan becomes on this box: CPUs, descriptors, addresses, ports.
 
+use super::candidates::Answer;
 use super::checks::{Check, Need, examine};
 use super::cpus::{Cpus, Placement};
 use super::host::HostFacts;
 use super::{descriptors, resolve};
+use crate::connection::Route;
 use crate::driver::Engine;
 use crate::driver::uring::Unavailable;
 use crate::kernel;
@@ -61,6 +63,8 @@ impl Ground {
             &PortSpace::detect(),
         )?;
         Ok(Load {
+            answers: vec![Answer::Unasked; addresses.len()],
+            route: Route::new(addresses.len()),
             addresses,
             ports,
             connections: plan.connections,

@@ -1,5 +1,6 @@
 //! What will stop this plan, said before it starts.
 
+pub mod candidates;
 pub mod checks;
 pub mod cpus;
 pub mod descriptors;
@@ -27,7 +28,7 @@ impl std::fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// All addresses of a target, in the resolver's order; the run uses the first one that accepts.
+/// All addresses of a target, in the order in which they are tried.
 ///
 /// # Errors
 /// A name that has none.
@@ -49,7 +50,7 @@ pub fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Refusal> {
     if addresses.is_empty() {
         return Err(failed("it has no address".into()));
     }
-    Ok(addresses)
+    Ok(candidates::interleaved(addresses))
 }
 
 #[cfg(test)]

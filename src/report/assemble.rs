@@ -57,7 +57,8 @@ impl Report {
         let before = measured.counters_before.as_ref().unwrap_or(&around.before.counters);
         let kernel = around.after.counters.since(before);
         let schedule = schedule(plan, measured);
-        let facts = facts(around, measured, &kernel, generator, schedule.as_ref());
+        let addresses = addresses::addresses(load, measured);
+        let facts = facts(around, measured, &kernel, generator, schedule.as_ref(), &addresses);
         let (target, local, found) = (facts.target, facts.local, findings::find(&facts));
         let errors = errors(measured);
         let report = Report {
@@ -69,6 +70,8 @@ impl Report {
                 address: target.to_string(),
                 bundled,
                 local,
+                addresses_used: addresses::used(&addresses),
+                addresses,
             },
             plan: summarize(plan, load),
             host: Host::detect(around.cpus, around.host),
@@ -154,6 +157,7 @@ fn facts<'a>(
     kernel: &'a Counters,
     generator: Generator,
     schedule: Option<&'a ScheduleSummary>,
+    addresses: &'a [TargetAddress],
 ) -> Facts<'a> {
     let (load, tally) = (around.load, &measured.tally);
     let most_used = most_used(measured);
@@ -198,6 +202,9 @@ fn facts<'a>(
         pairs: load.ports.pairs(most_used),
         source: load.ports.sources[most_used].first().copied(),
         target,
+        addresses,
+        answers: &load.answers,
+        spreads: load.route.is_spread(),
         local: kernel::is_local(target),
         host: around.host,
         kernel,
@@ -351,6 +358,7 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
             .map(|think| [think.start().as_secs_f64(), think.end().as_secs_f64()]),
         warmup_s: pacing.warmup.as_secs_f64(),
         watch_pid: plan.watch_pid,
+        addresses: plan.addresses.name().into(),
     }
 }
 

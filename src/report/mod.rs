@@ -3,6 +3,7 @@
 //!
 //! A key is never renamed, only added. Units come last in a name.
 
+pub mod addresses;
 pub mod assemble;
 pub mod console;
 pub mod csv;
@@ -26,6 +27,7 @@ use crate::kernel;
 use crate::slo;
 
 use crate::statistics::{Confidence, Steadiness, rounded};
+pub use addresses::TargetAddress;
 pub(crate) use earlier::forget_zeros;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -131,6 +133,13 @@ pub struct Target {
     pub bundled: bool,
     /// Whether it is on this box.
     pub local: bool,
+    /// All addresses of its name, in the order in which they are tried; empty in documents of versions
+    /// that did not tell.
+    #[serde(default)]
+    pub addresses: Vec<TargetAddress>,
+    /// Which of several addresses got the load, in words; null for one.
+    #[serde(default)]
+    pub addresses_used: Option<String>,
 }
 
 /// The plan, as it was understood.
@@ -183,6 +192,14 @@ pub struct PlanSummary {
     /// The process that was to be watched; null for the one that listens on the target's port.
     #[serde(default)]
     pub watch_pid: Option<u32>,
+    /// Which addresses of a name connections go to: `first` or `all`.
+    #[serde(default = "first")]
+    pub addresses: Word,
+}
+
+/// What documents mean that do not tell.
+fn first() -> Word {
+    "first".into()
 }
 
 /// A part of an open loop's plan.

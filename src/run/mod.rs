@@ -14,13 +14,14 @@
 mod collector;
 mod seat;
 
-use crate::connection::{CloseMode, Policy};
+use crate::connection::{CloseMode, Policy, Route};
 use crate::driver::uring::Tier;
 use crate::driver::{Engine, Found, SocketOption};
 use crate::failure::{Failure, Kind};
 use crate::kernel::Snapshot;
 use crate::pace::{Arrivals, Model, Quota};
 use crate::ports::Ports;
+use crate::preflight::candidates::Answer;
 use crate::report::Second;
 use crate::report::series::Series;
 use crate::session::{Remarks, Session};
@@ -56,6 +57,10 @@ const COLLECTOR_NICE: i32 = 10;
 pub struct Load {
     /// The target's addresses, best first.
     pub addresses: Vec<SocketAddr>,
+    /// What each of them answered before the run.
+    pub answers: Vec<Answer>,
+    /// Which of them connections go to.
+    pub route: Route,
     /// Concurrent connections over all threads.
     pub connections: u32,
     /// Worker threads, at most as many as connections.
@@ -89,6 +94,8 @@ impl Load {
         let (connections, threads) = (16, 1);
         Load {
             ports: Ports::kernel(addresses.len()),
+            answers: vec![Answer::Unasked; addresses.len()],
+            route: Route::new(addresses.len()),
             addresses,
             connections,
             threads,

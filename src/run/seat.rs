@@ -175,7 +175,7 @@ impl Seat<'_> {
             warmup_ns: load.warmup.as_nanos() as u64,
             quota: self.quota.clone(),
             duration_ns: load.duration.map(|duration| duration.as_nanos() as u64),
-            addresses: load.addresses.len(),
+            route: load.route.of_worker(self.index),
             ports: load.ports.rotation(self.index, load.threads as usize),
             policy: load.policy,
             interval_ns: INTERVAL.as_nanos() as u64,

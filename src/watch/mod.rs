@@ -18,6 +18,7 @@
 
 mod own;
 mod pace;
+mod search;
 mod server;
 mod sums;
 
@@ -29,7 +30,8 @@ use crate::report::{Second, Watch};
 use crate::run::ThreadTime;
 pub use own::{OwnReading, OwnSecond, Pressure, WorkerTime};
 use pace::Pace;
-pub use server::{Search, WatchedServer};
+pub use search::Search;
+pub use server::WatchedServer;
 use std::time::{Duration, Instant};
 pub use sums::{Reading, Row, Sums};
 
@@ -50,7 +52,7 @@ pub struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    /// Watches the box, and a server if one was found.
+    /// Watches the box, and a server once one is found.
     pub fn new(searched: &'a Search) -> Watcher<'a> {
         Watcher {
             epoch: Instant::now(),
@@ -67,6 +69,8 @@ impl<'a> Watcher<'a> {
     pub fn begin(&mut self) {
         self.workers = Threads::named(WORKER_THREAD);
         self.look_at_workers();
+        // A server that is found by now is looked at like everything else.
+        self.searched.look();
         self.sums = Some(Sums::new(self.look(Depth::Thorough)));
     }
 
@@ -81,6 +85,7 @@ impl<'a> Watcher<'a> {
     /// A second of the measurement is complete: fills it in.
     pub fn row(&mut self, second: &mut Second) {
         // Time that the thread did not run costs nobody anything.
+        self.search();
         let before = threads::own_cpu_time();
         self.look_at_workers();
         let reading = self.look(self.pace.depth());
@@ -93,6 +98,7 @@ impl<'a> Watcher<'a> {
 
     /// The run is over, and the workers have used so much: fills in what is left of a second.
     pub fn end(&mut self, rest: Option<&mut Second>, threads: &[ThreadTime]) {
+        self.search();
         let mut reading = self.look(Depth::Thorough);
         let Some(sums) = &mut self.sums else { return };
         reading.own = sums.own_at_end(threads, reading.own.throttling);
@@ -108,10 +114,10 @@ impl<'a> Watcher<'a> {
     /// Tells of the whole run, in which so many requests were answered; no `Watch` when nothing was
     /// measured, or too little for the clocks of the kernel.
     pub fn finish(self, answered: u64) -> (Option<Watch>, Pressure) {
-        let server = self.searched.server.as_ref().map(WatchedServer::description);
+        let server = self.searched.server().map(WatchedServer::description);
         let Some(sums) = self.sums else { return (None, Pressure::default()) };
         let watch = sums.watch(server, answered);
-        let server_search_complete = self.searched.complete;
+        let server_search_complete = self.searched.is_complete();
         (watch.map(|watch| Watch { server_search_complete, ..watch }), sums.pressure())
     }
 
@@ -125,11 +131,19 @@ impl<'a> Watcher<'a> {
         }
     }
 
+    /// A server that was found since the latest look is watched from that moment on.
+    fn search(&mut self) {
+        if let Some((sums, found)) = self.sums.as_mut().zip(self.searched.look()) {
+            let at_ns = found.at.saturating_duration_since(self.epoch).as_nanos() as u64;
+            sums.find_server(at_ns, found.usage);
+        }
+    }
+
     fn look(&self, depth: Depth) -> Reading {
         Reading {
             at_ns: self.epoch.elapsed().as_nanos() as u64,
             machine: Machine::read(),
-            server: self.searched.server.as_ref().and_then(|server| server.usage(depth)),
+            server: self.searched.server().and_then(|server| server.usage(depth)),
             own: OwnReading { workers: self.seen.clone(), throttling: self.groups.throttling() },
         }
     }

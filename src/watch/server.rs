@@ -1,6 +1,7 @@
 //! Which process is the server: the bundled one, the one that was named, or the one that listens on
 //! the target's port.
 
+use super::search::Outcome;
 use super::{Description, Usage};
 use crate::kernel::holders;
 use crate::kernel::process::{Depth, Group};
@@ -14,22 +15,6 @@ const BUNDLED_THREAD: &str = "bench-server-";
 
 /// Programs that listen for a server that is somewhere else: what they use is not what it uses.
 const FORWARDERS: [&str; 2] = ["docker-proxy", "rootlessport"];
-
-/// What a search for the server came to.
-#[derive(Debug)]
-pub struct Search {
-    /// The server, if it was found.
-    pub server: Option<WatchedServer>,
-    /// Whether all was looked at. What is found of a server before may be its idle half, so then
-    /// there is none.
-    pub complete: bool,
-}
-
-impl From<Option<WatchedServer>> for Search {
-    fn from(server: Option<WatchedServer>) -> Search {
-        Search { server, complete: true }
-    }
-}
 
 /// The server, as far as it can be watched.
 #[derive(Debug)]
@@ -77,20 +62,19 @@ impl WatchedServer {
         }
     }
 
-    /// Whoever listens where the load goes; none when nobody here does, or when it is not shown:
-    /// another user's process to anybody but root, one outside of this container.
-    pub fn listening(targets: &[SocketAddr]) -> Search {
-        let inodes = targets
-            .iter()
-            .filter_map(|&target| sockets::listener_inodes(target).ok())
-            .find(|inodes| !inodes.is_empty());
-        let holders = holders::of_sockets(&inodes.unwrap_or_default(), holders::PATIENCE);
+    /// Whoever listens where the load goes, looked for as long as `goes_on` says so; none when nobody
+    /// here does, or when it is not shown: another user's process to anybody but root, one outside
+    /// of this container.
+    pub(super) fn listening(targets: &[SocketAddr], goes_on: impl Fn() -> bool) -> Outcome {
+        let inodes = targets.iter().filter_map(|&target| sockets::listener_inodes(target).ok());
+        let holders = holders::of_sockets(&inodes.flatten().collect::<Vec<_>>(), goes_on);
         if !holders.complete {
-            return Search { server: None, complete: false };
+            return Outcome::default();
         }
         let group = Group::of_pids(&holders.pids);
         let server = group.filter(|group| !FORWARDERS.contains(&group.name()));
-        server.map(|group| WatchedServer::group(group, "listener")).into()
+        let server = server.map(|group| WatchedServer::group(group, "listener"));
+        Outcome { server, complete: true }
     }
 
     fn group(group: Group, found_by: &'static str) -> WatchedServer {

@@ -38,6 +38,8 @@ pub struct Sums {
     memory_available_min_bytes: Option<u64>,
     server: ServerSums,
     own: OwnSums,
+    /// When the server was found, if that was after the latest reading.
+    found_at_ns: Option<u64>,
 }
 
 /// What the server used while it ran.
@@ -86,7 +88,15 @@ impl Sums {
         }
         let memory_available_min_bytes = first.machine.memory_available_bytes;
         let own = OwnSums::new(first.own.clone());
-        Sums { latest: first.clone(), first, memory_available_min_bytes, server, own }
+        let latest = first.clone();
+        Sums { latest, first, memory_available_min_bytes, server, own, found_at_ns: None }
+    }
+
+    /// The server is found at this moment: what it does from now on is known.
+    pub fn find_server(&mut self, at_ns: u64, usage: Usage) {
+        self.server.look_at(&usage);
+        self.latest.server = Some(usage);
+        self.found_at_ns = Some(at_ns);
     }
 
     /// What the last reading is to say of ringshot itself, whose workers have ended by then.
@@ -115,10 +125,15 @@ impl Sums {
             (least, now) => least.or(now),
         };
         let server = match (&before.server, &self.latest.server) {
-            (Some(before), Some(now)) => Some(self.server.add(before, now, apart_ns)),
+            (Some(server), Some(now)) => {
+                let from_ns = self.found_at_ns.unwrap_or(before.at_ns);
+                let apart_ns = self.latest.at_ns.saturating_sub(from_ns);
+                Some(self.server.add(server, now, apart_ns))
+            }
             _ => None,
         };
         let own = self.own.add(self.latest.own.clone(), apart_ns);
+        self.found_at_ns = None;
         if apart_ns < APART_NS_MIN {
             return Row::default();
         }

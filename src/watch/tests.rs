@@ -233,3 +233,21 @@ fn a_thread_that_was_left_out_at_first_is_not_taken_for_a_new_one() {
     sums.add(at(1, &[(1, 7), (2, 3600 * SECOND_NS)]));
     assert_eq!(server_of(&sums, 1).expect("it runs").busiest_thread_ratio, 0.0);
 }
+
+#[test]
+fn a_server_that_is_found_in_a_row_is_watched_from_then_on() {
+    let of = |seconds: f64| {
+        let ns = (seconds * SECOND_NS as f64) as u64;
+        usage(&[(7, 500 + ns / 2)], &[(7, 100 + ns / 4), (8, 400 + ns / 4)])
+    };
+    let mut sums = Sums::new(Reading { server: None, ..reading(0) });
+    sums.add(Reading { server: None, ..reading(1) });
+    sums.find_server(SECOND_NS * 5 / 4, of(1.25));
+    let row = sums.add(reading(2));
+    assert_eq!(row.server.expect("it runs").cpu_ratio, 0.5);
+    assert_eq!(row.host.expect("CPUs").receive_bytes, Some(10), "the box of the whole second");
+    assert_eq!(sums.add(reading(3)).server.expect("it runs").cpu_ratio, 0.5);
+    let server = server_of(&sums, 100).expect("it runs");
+    assert_eq!((server.watched_s, server.cpu_ratio), (1.75, 0.5));
+    assert_eq!((server.busiest_thread_ratio, server.cpu_wait_ratio), (0.25, Some(0.05)));
+}

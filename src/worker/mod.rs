@@ -19,7 +19,7 @@ mod deadlines;
 mod task;
 mod timing;
 
-use crate::connection::{Connection, Route, Step, Surroundings};
+use crate::connection::{Connection, Step, Surroundings};
 use crate::driver::{COMPLETIONS_MAX, Completion, Demand, Driver, Op, Token, prefetch};
 use crate::pace::{Lead, Pace};
 use crate::session::Session;
@@ -28,9 +28,6 @@ use deadlines::Deadlines;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 pub use task::{Interval, Outcome, Outlet, Task};
-
-/// While it is open which of the target's addresses accepts, the other slots look again this often.
-const SCOUT_NS: u64 = 1_000_000;
 
 /// How many slots start in one turn, of those whose time has come. To connect takes the kernel some
 /// 20 us: with more of them the last of a turn would be late by what the others took, and so would
@@ -83,9 +80,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 policy: task.policy,
                 shared,
                 pace: Pace::new(model, share, slots, connections, quota.clone()),
-                route: Route::new(task.addresses),
+                route: task.route.clone(),
                 ports: task.ports.clone(),
-                tallies: Tallies::new(task.addresses),
+                tallies: Tallies::new(task.route.addresses()),
                 now_ns: 0,
             },
             completions: Vec::with_capacity(COMPLETIONS_MAX),
@@ -346,9 +343,6 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             if let Some(rest_ns) = connection.take_rest_ns(&mut self.around.pace) {
                 return self.rest(index, self.around.now_ns + rest_ns);
             }
-            if !self.around.route.may_open() {
-                return self.rest(index, self.around.now_ns + SCOUT_NS);
-            }
             // In a closed loop a request begins when its connection may be opened.
             if !self.around.pace.is_open_loop()
                 && let Some(due_ns) =
@@ -363,12 +357,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         let now_ns = self.around.now_ns;
         let pause = connection.take_pause_ns().map(|pause_ns| now_ns + pause_ns);
         let wait = pause.or_else(|| connection.permit_ns(&mut self.around.pace, now_ns));
-        // One slot finds out which address accepts; the others wait for it.
-        let scouted = || {
-            let waits = connection.is_first_try() && !self.around.route.may_open();
-            waits.then_some(now_ns + SCOUT_NS)
-        };
-        if let Some(due_ns) = wait.or_else(scouted) {
+        if let Some(due_ns) = wait {
             return self.rest(index, due_ns);
         }
         let (address, source) = connection.open(

@@ -1,6 +1,6 @@
 //! What a worker is given, and what it leaves: during the run, and at its end.
 
-use crate::connection::Policy;
+use crate::connection::{Policy, Route};
 use crate::pace::{Model, Quota, Share};
 use crate::ports::Rotation;
 use crate::session::Remarks;
@@ -24,8 +24,8 @@ pub struct Task {
     pub quota: Option<Quota>,
     /// How long, from the end of the warm-up.
     pub duration_ns: Option<u64>,
-    /// How many addresses the target has.
-    pub addresses: usize,
+    /// Where connections go to.
+    pub route: Route,
     /// Where connections come from.
     pub ports: Rotation,
     /// How connections behave.

@@ -84,17 +84,22 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 fn any_task() -> impl Strategy<Value = Task> {
     let share = (1u32..4, 0u32..4).prop_map(|(of, index)| Share { index: index % of, of });
     let warmup = prop_oneof![Just(0), 1..100 * MS];
-    (model(), any_policy(), share, 1u32..6, warmup, prop::option::of(0u64..100), 1usize..3)
-        .prop_map(|((model, seconds), policy, share, slots, warmup_ns, quota, addresses)| Task {
+    let route = (1usize..4, any::<bool>()).prop_map(|(addresses, in_turn)| match in_turn {
+        true => Route::new(addresses).spread(),
+        false => Route::new(addresses),
+    });
+    (model(), any_policy(), share, 1u32..6, warmup, prop::option::of(0u64..100), route).prop_map(
+        |((model, seconds), policy, share, slots, warmup_ns, quota, route)| Task {
             connections: slots * share.of,
             share,
             model,
             warmup_ns,
             quota: quota.map(Quota::from),
             duration_ns: Some((seconds * 1e9) as u64),
-            addresses,
+            route,
             ..task(slots, 1, policy)
-        })
+        },
+    )
 }
 
 proptest! {

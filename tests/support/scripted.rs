@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 use proptest::prelude::*;
-use ringshot::connection::{CloseMode, Policy};
+use ringshot::connection::{CloseMode, Policy, Route};
 use ringshot::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::driver::{Driver, Op, Slot};
 use ringshot::failure::Failure;
@@ -44,7 +44,7 @@ pub fn task(slots: u32, quota: u64, policy: Policy) -> Task {
         quota: Some(quota.into()),
         // Virtual time: an hour that only passes when nothing else happens.
         duration_ns: Some(3600 * S),
-        addresses: 1,
+        route: Route::new(1),
         ports: Rotation::kernel(),
         policy,
         interval_ns: 3600 * S,

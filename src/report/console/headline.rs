@@ -34,6 +34,10 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
         true => writeln!(out, "{request} {address}")?,
         false => writeln!(out, "{request}\n{:INDENT$}{address}", "")?,
     }
+    let room = style.width.saturating_sub(INDENT);
+    for line in report.target.addresses_used.iter().flat_map(|used| wrapped(&escape(used), room)) {
+        writeln!(out, "{:INDENT$}{line}", "")?;
+    }
     let connections = connections(plan);
     let engine = escape(&engine(&report.engine, report.ring_tier.as_deref()));
     for pieces in [

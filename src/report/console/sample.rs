@@ -82,6 +82,12 @@ pub fn clean() -> Report {
             address: "127.0.0.1:8080".into(),
             bundled: false,
             local: true,
+            addresses: vec![TargetAddress {
+                address: "127.0.0.1:8080".into(),
+                opened: 234_512,
+                ..TargetAddress::default()
+            }],
+            addresses_used: None,
         },
         plan: PlanSummary {
             connections: 64,
@@ -107,6 +113,7 @@ pub fn clean() -> Report {
             think_s: None,
             warmup_s: 0.0,
             watch_pid: None,
+            addresses: "first".into(),
         },
         host: Host {
             name: "bench".into(),

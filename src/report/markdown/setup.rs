@@ -23,6 +23,9 @@ pub(super) fn table(report: &Report) -> String {
         row("target", target(&report.target)),
         row("load", plain(&connections.concat().join(", "))),
     ];
+    if let Some(used) = &report.target.addresses_used {
+        rows.insert(2, row("addresses", plain(used)));
+    }
     let model = headline::load_model(plan);
     if !model.is_empty() {
         rows.push(row("load model", plain(&model.join(", "))));

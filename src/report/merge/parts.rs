@@ -46,10 +46,13 @@ pub(super) fn sum(reports: &[&Report]) -> Result<Report, Unusable> {
     let schedule = schedule(reports, &histograms);
     let errors = errors(reports);
     let series = series(reports);
+    let addresses = addresses::merged(reports.iter().flat_map(|report| &report.target.addresses));
     Ok(Report {
         target: Target {
             bundled: false,
             local: reports.iter().all(|report| report.target.local),
+            addresses_used: addresses::used(&addresses),
+            addresses,
             ..first.target.clone()
         },
         plan: plan(reports),

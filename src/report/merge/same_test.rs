@@ -57,7 +57,7 @@ fn difference(one: &Report, other: &Report) -> Option<String> {
 }
 
 /// What is the same on all boxes of one test, as words.
-fn load(report: &Report) -> [(&'static str, String); 15] {
+fn load(report: &Report) -> [(&'static str, String); 16] {
     let plan = &report.plan;
     let is_open = plan.arrivals.is_some();
     let per_connection = match plan.requests_per_connection {
@@ -83,6 +83,7 @@ fn load(report: &Report) -> [(&'static str, String); 15] {
         ("rate of new connections", capped.to_owned()),
         ("warm-up", seconds(plan.warmup_s)),
         ("limits", limits.join(" ")),
+        ("addresses", plan.addresses.to_string()),
     ]
 }
 

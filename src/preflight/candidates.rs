@@ -1,0 +1,210 @@
+//! Which of a name's addresses accept a connection, found before the clock starts.
+//!
+//! ```text
+//!   [fd77::1]   ├───────────────────── silent
+//!   10.9.0.1        ├─ refuses
+//!   10.9.0.2          ├── accepts: the run begins there
+//!               0   250 ms
+//! ```
+//!
+//! The order is the resolver's, with the families taking turns, and the next address is tried after
+//! 250 ms or as soon as one has failed: what RFC 8305 asks of clients. When all addresses are to be
+//! used, all are tried at once. The connections carry nothing, are closed at once, and count nowhere;
+//! with a single address there is none.
+
+mod knock;
+#[cfg(test)]
+mod tests;
+
+use crate::connection::Route;
+use crate::failure::Kind;
+use crate::report::console::format::seconds;
+use crate::run::Load;
+use knock::Knocks;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// After this time without an answer the next address is tried, too (RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// How long the last one that was tried has for its answer: by then the kernel has sent its SYN
+/// again, after 1 s and after 3.
+const PATIENCE: Duration = Duration::from_millis(3500);
+
+/// Which of a name's addresses are to be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AddressChoice {
+    /// The first that accepts
+    #[default]
+    First,
+    /// All that accept, in turn
+    All,
+}
+
+impl AddressChoice {
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AddressChoice::First => "first",
+            AddressChoice::All => "all",
+        }
+    }
+}
+
+/// What an address came to before the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was not asked, or another one was faster.
+    Unasked,
+    /// It accepts.
+    Accepts,
+    /// It gave no answer in this time.
+    Silent(Duration),
+    /// The kernel's errno: it refuses, or there is no way to it.
+    Fails(i32),
+}
+
+impl Answer {
+    /// The word of the document; `None` where there was no answer to wait for.
+    pub fn word(self) -> Option<String> {
+        match self {
+            Answer::Unasked => None,
+            Answer::Accepts => Some("accepts".into()),
+            Answer::Silent(_) => Some(Kind::Timeout.to_string()),
+            Answer::Fails(errno) => Some(Kind::Errno(errno).to_string()),
+        }
+    }
+
+    /// Whether it did not accept.
+    pub fn is_no(self) -> bool {
+        matches!(self, Answer::Silent(_) | Answer::Fails(_))
+    }
+}
+
+/// Connections on trial, and the clock.
+trait Attempts {
+    /// The time since the first attempt.
+    fn now(&self) -> Duration;
+
+    /// Begins a connection to an address.
+    fn begin(&mut self, number: usize);
+
+    /// Waits until some of them have ended, or until this time; what has ended, with an errno where it
+    /// failed.
+    fn wait(&mut self, until: Duration) -> Vec<(usize, Result<(), i32>)>;
+}
+
+/// Addresses of both families take turns, beginning with that of the first one (RFC 8305, section
+/// 4). The order within a family is the resolver's.
+pub(super) fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first().map(SocketAddr::is_ipv4) else { return addresses };
+    let (same, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv4() == first);
+    let (mut same, mut other) = (same.into_iter(), other.into_iter());
+    let pairs = std::iter::from_fn(|| match (same.next(), other.next()) {
+        (None, None) => None,
+        pair => Some([pair.0, pair.1]),
+    });
+    pairs.flatten().flatten().collect()
+}
+
+/// Tries the addresses of a load from where its connections will come, and decides for a route.
+pub fn find(load: &mut Load, choice: AddressChoice) {
+    let all = load.addresses.len();
+    if all > 1 {
+        let patience = PATIENCE.min(Duration::from_nanos(load.policy.timeout_ns));
+        let mut knocks = Knocks::new(&load.addresses, &load.ports);
+        load.answers = race(all, choice, patience, &mut knocks);
+    }
+    load.route = route(&load.answers, choice);
+}
+
+/// Where the load goes as long as all is well: to one address, or to several in turn.
+pub fn in_use(load: &Load) -> Vec<SocketAddr> {
+    let accepts = |&(_, answer): &(&SocketAddr, &Answer)| *answer == Answer::Accepts;
+    let accepting = load.addresses.iter().zip(&load.answers).filter(accepts);
+    let used: Vec<SocketAddr> = accepting.map(|(&address, _)| address).collect();
+    match used.first() {
+        None => load.addresses.clone(),
+        Some(&first) if !load.route.is_spread() => vec![first],
+        Some(_) => used,
+    }
+}
+
+/// When none of several addresses accepts: what each of them answered.
+pub fn none_accepts(load: &Load) -> Option<String> {
+    let answers = || load.addresses.iter().zip(&load.answers);
+    if !answers().all(|(_, answer)| answer.is_no()) {
+        return None;
+    }
+    let each = answers().map(|(address, answer)| match *answer {
+        Answer::Silent(waited) => {
+            format!("{address} did not answer for {}", seconds(waited.as_secs_f64()))
+        }
+        answer => format!("{address} {}", answer.word().unwrap_or_default()),
+    });
+    let each: Vec<String> = each.collect();
+    Some(format!("no address of the target accepts a connection: {}", each.join(", ")))
+}
+
+/// What the addresses answer, the first that accepts or all of them.
+fn race(
+    all: usize,
+    choice: AddressChoice,
+    patience: Duration,
+    attempts: &mut impl Attempts,
+) -> Vec<Answer> {
+    let mut answers = vec![Answer::Unasked; all];
+    let mut begun: Vec<Option<Duration>> = vec![None; all];
+    let mut next = 0;
+    let mut end = patience;
+    // Whether the next one has to wait for nobody.
+    let mut free = true;
+    loop {
+        let now = attempts.now();
+        let waited = begun.iter().flatten().max().is_none_or(|&last| now >= last + HEAD_START);
+        if next < all && (free || waited || choice == AddressChoice::All) {
+            attempts.begin(next);
+            begun[next] = Some(now);
+            (free, next, end) = (false, next + 1, now + patience);
+            continue;
+        }
+        let waits = |at: usize| begun[at].is_some() && answers[at] == Answer::Unasked;
+        let is_over = now >= end || (next == all && !(0..all).any(waits));
+        let found = answers.contains(&Answer::Accepts);
+        if is_over || (found && choice == AddressChoice::First) {
+            break;
+        }
+        let head_start = begun.iter().flatten().max().map_or(end, |&last| last + HEAD_START);
+        let until = if next < all { head_start } else { end };
+        for (number, result) in attempts.wait(until) {
+            answers[number] = match result {
+                Ok(()) => Answer::Accepts,
+                Err(errno) => Answer::Fails(errno),
+            };
+            free |= result.is_err();
+        }
+    }
+    let now = attempts.now();
+    for (answer, begun) in answers.iter_mut().zip(begun) {
+        let waited = begun.map(|begun| now - begun).filter(|_| *answer == Answer::Unasked);
+        if let Some(waited) = waited.filter(|&waited| waited >= HEAD_START.min(patience)) {
+            *answer = Answer::Silent(waited);
+        }
+    }
+    answers
+}
+
+/// Where connections go. When no address accepts, the run tries them all, and counts what becomes of
+/// it.
+fn route(answers: &[Answer], choice: AddressChoice) -> Route {
+    let route = Route::new(answers.len());
+    let route = if choice == AddressChoice::All { route.spread() } else { route };
+    let accepts = |answer: &Answer| *answer == Answer::Accepts;
+    match answers.iter().position(accepts) {
+        None => route,
+        Some(first) => (0..answers.len())
+            .filter(|&at| answers[at].is_no())
+            .fold(route.starting_at(first), Route::without),
+    }
+}
