@@ -1,33 +1,37 @@
 //! The dump of all TCP sockets in one state, as ss(8) gets it: sock_diag over netlink.
 //!
 //! ```text
-//!   request { family, state }  ──►  kernel  ──►  datagram: row row row ...   up to 32 KiB each
+//!   request { state, filter }  ──►  kernel  ──►  datagram: row row row ...   up to 32 KiB each
 //!                                               datagram: row row ... done
 //! ```
 //!
-//! The kernel filters by state and fills the next datagram when the last one was read, so a dump
+//! The request is of the older of two forms (`TCPDIAG_GETSOCK`), as in ss(8): it alone asks for both
+//! families in one walk through the kernel's table. The kernel filters by state, and by a program of
+//! its own small language (`INET_DIAG_REQ_BYTECODE`): measured with 23,000 sockets in TIME_WAIT, a
+//! walk takes 2 ms of CPU time, and to deliver all of them 6 ms more. It fills the next datagram when the last one was read, so a dump
 //! of any size needs one buffer here and cannot overrun it. It is no snapshot: sockets come and go
 //! while it is under way.
 
 use netlink_packet_core::{
     DoneBuffer, ErrorBuffer, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR,
-    NLMSG_OVERRUN, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NlasIterator, Parseable,
+    NLMSG_OVERRUN, NetlinkBuffer, NlasIterator, Parseable,
 };
 use netlink_packet_sock_diag::constants::{
-    AF_INET, AF_INET6, INET_DIAG_SKV6ONLY, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY,
+    AF_INET, AF_INET6, INET_DIAG_SKV6ONLY, SOCK_DIAG_BY_FAMILY,
 };
-use netlink_packet_sock_diag::inet::{
-    ExtensionFlags, InetRequest, InetResponseBuffer, InetResponseHeader, SocketId, StateFlags,
-};
-use netlink_packet_sock_diag::message::SockDiagMessage;
+use netlink_packet_sock_diag::inet::{InetResponseBuffer, InetResponseHeader, StateFlags};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddress};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// The kernel puts no more than this into one datagram, and as much as the reader has room for.
 const BUFFER_BYTES: usize = 32 * 1024;
+
+/// The type of a message with a row: that of the request.
+const ROW: u16 = 18;
 
 /// How often a dump begins that the kernel breaks off for lack of memory.
 const ATTEMPTS: u32 = 4;
@@ -40,6 +44,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum State {
     TimeWait,
     Listen,
+}
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Local,
+    Remote,
 }
 
 /// One socket.
@@ -62,18 +73,21 @@ pub(super) struct Row {
     pub inode: u32,
 }
 
-/// Hands every socket of both families that is in this state to `each`, with a total to add to.
+/// Hands every socket of both families that is in this state to `each`, with a total to add to, but
+/// for those with an end `without` (where none is, all). `each` may break off.
 ///
 /// # Errors
 /// No netlink here, no `tcp_diag` in this kernel, or an answer that is none.
-pub(super) fn dump<T: Default>(state: State, each: impl Fn(&mut T, Row)) -> io::Result<T> {
+pub(super) fn dump<T: Default>(
+    state: State,
+    without: Option<(End, SocketAddr)>,
+    each: impl Fn(&mut T, Row) -> ControlFlow<()>,
+) -> io::Result<T> {
+    let request = request(state, without);
     let mut attempt = 1;
     loop {
         let mut total = T::default();
-        let result = [AF_INET, AF_INET6]
-            .into_iter()
-            .try_for_each(|family| dump_family(family, state, |row| each(&mut total, row)));
-        match result {
+        match dump_once(&request, |row| each(&mut total, row)) {
             Ok(()) => return Ok(total),
             // What came before is not the whole: from the start, with a total of its own.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) && attempt < ATTEMPTS => {
@@ -88,13 +102,14 @@ pub(super) fn dump<T: Default>(state: State, each: impl Fn(&mut T, Row)) -> io::
     }
 }
 
-/// A socket of its own for every dump: nothing of an earlier one can be in it.
-fn dump_family(family: u8, state: State, mut each: impl FnMut(Row)) -> io::Result<()> {
+/// A socket of its own for every dump: nothing of an earlier one can be in it, and closing it ends the
+/// dump.
+fn dump_once(request: &[u8], mut each: impl FnMut(Row) -> ControlFlow<()>) -> io::Result<()> {
     let socket = Socket::new(NETLINK_SOCK_DIAG)?;
     // Connected to the kernel, it takes nothing from anybody else.
     socket.connect(&NetlinkAddress::new(0, 0))?;
     socket2::SockRef::from(&socket).set_read_timeout(Some(PATIENCE))?;
-    socket.send(&request(family, state), 0)?;
+    socket.send(request, 0)?;
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         // With this flag the length is that of the datagram, even where the buffer is shorter.
@@ -103,46 +118,84 @@ fn dump_family(family: u8, state: State, mut each: impl FnMut(Row)) -> io::Resul
             result => result?,
         };
         let datagram = buffer.get(..bytes).ok_or_else(|| invalid("a datagram was cut off"))?;
-        if walk(datagram, &mut each)? {
+        if walk(datagram, &mut each)?.is_break() {
             return Ok(());
         }
     }
 }
 
-fn request(family: u8, state: State) -> Vec<u8> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let request = InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::empty(),
-        states: match state {
-            State::TimeWait => StateFlags::TIME_WAIT,
-            State::Listen => StateFlags::LISTEN,
-        },
-        socket_id: SocketId::new_v4(),
+/// `struct nlmsghdr`, `struct inet_diag_req`, and the filter as an attribute.
+fn request(state: State, without: Option<(End, SocketAddr)>) -> Vec<u8> {
+    const INET_DIAG_REQ_BYTECODE: u16 = 1;
+    /// Of the kernel's idea of a socket's name, which is not asked for.
+    const SOCKET_ID_BYTES: usize = 48;
+    let states = match state {
+        State::TimeWait => StateFlags::TIME_WAIT,
+        State::Listen => StateFlags::LISTEN,
     };
-    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
+    // Both families; no prefixes, no extensions, no sockets that are merely bound.
+    let mut body = vec![libc::AF_UNSPEC as u8, 0, 0, 0];
+    body.extend([0; SOCKET_ID_BYTES]);
+    body.extend(states.bits().to_ne_bytes());
+    body.extend(0u32.to_ne_bytes());
+    if let Some((end, address)) = without {
+        let program = all_but(end, address);
+        body.extend((4 + program.len() as u16).to_ne_bytes());
+        body.extend(INET_DIAG_REQ_BYTECODE.to_ne_bytes());
+        body.extend(program);
+    }
+    let mut bytes = (16 + body.len() as u32).to_ne_bytes().to_vec();
+    bytes.extend(ROW.to_ne_bytes());
+    bytes.extend((NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    // Neither a number nor a port of ours: the socket is connected.
+    bytes.extend([0; 8]);
+    bytes.extend(body);
     bytes
 }
 
-/// The messages of one datagram; whether the last one was among them.
+/// A program that lets all sockets through but those with this end: two `struct inet_diag_bc_op`, each
+/// with where to go on if it holds, and if not. Behind the last one is "yes", and 4 bytes further "no".
+fn all_but(end: End, address: SocketAddr) -> Vec<u8> {
+    const JUMP: u8 = 1;
+    let code: u8 = match end {
+        End::Local => 7,
+        End::Remote => 8,
+    };
+    // An IPv4 address is also found inside an IPv6 one.
+    let (family, ip) = match address.ip() {
+        IpAddr::V4(ip) => (AF_INET, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (AF_INET6, ip.octets().to_vec()),
+    };
+    // `struct inet_diag_hostcond`: family, prefix, port, address.
+    let mut condition = vec![family, 8 * ip.len() as u8, 0, 0];
+    condition.extend(u32::from(address.port()).to_ne_bytes());
+    condition.extend(ip);
+    let length = 4 + condition.len() as u8;
+    let op = |code: u8, yes: u8, no: u16| [&[code, yes][..], &no.to_ne_bytes()].concat();
+    [op(code, length, u16::from(length) + 4), condition, op(JUMP, 4, 8)].concat()
+}
+
+/// The messages of one datagram; a break when the last one was among them, or `each` breaks off.
 ///
 /// A message may say that the table changed meanwhile (`NLM_F_DUMP_INTR`). It always does under
 /// load, and a count of what comes and goes is not exact anyway: not looked at.
-fn walk(mut datagram: &[u8], each: &mut impl FnMut(Row)) -> io::Result<bool> {
+fn walk(
+    mut datagram: &[u8],
+    each: &mut impl FnMut(Row) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
     while !datagram.is_empty() {
         let message = NetlinkBuffer::new_checked(datagram).map_err(invalid)?;
         let payload = message.payload();
         match message.message_type() {
-            SOCK_DIAG_BY_FAMILY => each(row(payload)?),
-            NLMSG_DONE if payload.is_empty() => return Ok(true),
+            ROW | SOCK_DIAG_BY_FAMILY => {
+                if each(row(payload)?).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            NLMSG_DONE if payload.is_empty() => return Ok(ControlFlow::Break(())),
             NLMSG_DONE => {
                 let code = DoneBuffer::new_checked(payload).map_err(invalid)?.code();
-                return if code < 0 { Err(refused(code)) } else { Ok(true) };
+                return if code < 0 { Err(refused(code)) } else { Ok(ControlFlow::Break(())) };
             }
             NLMSG_ERROR => {
                 let code = ErrorBuffer::new_checked(payload).map_err(invalid)?.code();
@@ -157,7 +210,7 @@ fn walk(mut datagram: &[u8], each: &mut impl FnMut(Row)) -> io::Result<bool> {
         let taken = (message.length() as usize).next_multiple_of(NLMSG_ALIGNTO.into());
         datagram = datagram.get(taken..).unwrap_or_default();
     }
-    Ok(false)
+    Ok(ControlFlow::Continue(()))
 }
 
 /// The fixed part of a row and the one attribute that matters.
@@ -226,16 +279,18 @@ mod tests {
 
     fn walked(datagram: &[u8]) -> io::Result<(Vec<Row>, bool)> {
         let mut rows = Vec::new();
-        let last = walk(datagram, &mut |row| rows.push(row))?;
-        Ok((rows, last))
+        let last = walk(datagram, &mut |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        })?;
+        Ok((rows, last.is_break()))
     }
 
     #[test]
     fn rows_until_done() {
         let attributes = [5, 0, 8, 0, 7, 0, 0, 0, 5, 0, 11, 0, 1, 0, 0, 0];
-        let mut datagram =
-            message(SOCK_DIAG_BY_FAMILY, &listening(AF_INET6, mapped(), &attributes));
-        datagram.extend(message(SOCK_DIAG_BY_FAMILY, &listening(AF_INET6, [0; 16], &[])));
+        let mut datagram = message(ROW, &listening(AF_INET6, mapped(), &attributes));
+        datagram.extend(message(ROW, &listening(AF_INET6, [0; 16], &[])));
         let (rows, last) = walked(&datagram).unwrap();
         assert!(!last, "more datagrams follow");
         assert_eq!(rows[0].local, "127.0.0.1:8080".parse().unwrap());
@@ -246,6 +301,17 @@ mod tests {
         datagram.extend(message(NLMSG_DONE, &0i32.to_ne_bytes()));
         assert_eq!(walked(&datagram).unwrap(), (rows, true));
         assert_eq!(walked(&message(NLMSG_DONE, &[])).unwrap(), (vec![], true));
+    }
+
+    #[test]
+    fn whoever_has_seen_enough_breaks_off() {
+        let row = message(ROW, &listening(AF_INET, [127; 16], &[]));
+        let mut rows = 0;
+        let walked = walk(&row.repeat(3), &mut |_| {
+            rows += 1;
+            if rows == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(walked.unwrap().is_break() && rows == 2);
     }
 
     #[test]
@@ -262,12 +328,12 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_an_error() {
-        let whole = message(SOCK_DIAG_BY_FAMILY, &listening(AF_INET, [127; 16], &[]));
+        let whole = message(ROW, &listening(AF_INET, [127; 16], &[]));
         for length in 1..whole.len() {
             let error = walked(&whole[..length]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{length}");
         }
-        let short_row = message(SOCK_DIAG_BY_FAMILY, &listening(AF_INET, [127; 16], &[])[..40]);
+        let short_row = message(ROW, &listening(AF_INET, [127; 16], &[])[..40]);
         assert_eq!(walked(&short_row).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
@@ -284,7 +350,7 @@ mod tests {
 
         #[test]
         fn nor_do_attributes(family in 0u8..12, attributes in any::<Vec<u8>>()) {
-            let _ = walked(&message(20, &listening(family, mapped(), &attributes)));
+            let _ = walked(&message(ROW, &listening(family, mapped(), &attributes)));
         }
     }
 }
