@@ -187,11 +187,10 @@ fn walk(
         let message = NetlinkBuffer::new_checked(datagram).map_err(invalid)?;
         let payload = message.payload();
         match message.message_type() {
-            ROW | SOCK_DIAG_BY_FAMILY => {
-                if each(row(payload)?).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
+            ROW | SOCK_DIAG_BY_FAMILY => match each(row(payload)?) {
+                ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+                ControlFlow::Continue(()) => {}
+            },
             NLMSG_DONE if payload.is_empty() => return Ok(ControlFlow::Break(())),
             NLMSG_DONE => {
                 let code = DoneBuffer::new_checked(payload).map_err(invalid)?.code();

@@ -1,7 +1,7 @@
 //! What a run is to be: the first bytes of an input.
 
 use super::{Fates, MS, S};
-use ringshot::connection::{CloseMode, Policy};
+use ringshot::connection::{CloseMode, Policy, Route};
 use ringshot::pace::curve::{RateCurve, Stage};
 use ringshot::pace::{Arrivals, Model, OpenLoop, Share};
 use ringshot::ports::{Method, Ports, Rotation};
@@ -64,7 +64,11 @@ impl Run {
             warmup_ns,
             quota: if let Until::Quota(requests) = until { Some(requests.into()) } else { None },
             duration_ns: Some(limit_ns),
-            addresses: 1 + (time / 100 % 2) as usize,
+            route: match time / 100 {
+                0 => Route::new(1),
+                1 => Route::new(2),
+                _ => Route::new(3).spread(),
+            },
             ports: if load & 128 != 0 { rotation() } else { Rotation::kernel() },
             policy,
             interval_ns: 3600 * S,
