@@ -7,7 +7,6 @@ use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 use support::{ServerProcess, all_findings, command, measure, ringshot};
 
 fn number(document: &Value, pointer: &str) -> f64 {

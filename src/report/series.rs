@@ -203,6 +203,8 @@ mod tests {
             connect_mean_us: Some(value as f64),
             time_wait: Some(value),
             generator_cpu_ratio: Some(ratio),
+            generator_cpu_wait_ratio: Some(ratio),
+            generator_throttled_s: Some(ratio),
             host: Some(HostSecond {
                 cpu_busy_ratio: vec![ratio, 0.5],
                 memory_available_bytes: Some(value),
@@ -223,6 +225,8 @@ mod tests {
         // Weighted by the connections, and by the time.
         assert_eq!(joined.connect_mean_us, Some(25.0));
         assert_eq!(joined.generator_cpu_ratio, Some(0.233333));
+        assert_eq!(joined.generator_cpu_wait_ratio, Some(0.3));
+        assert_eq!(joined.generator_throttled_s, Some(0.4));
         let host = joined.host.unwrap();
         assert_eq!(host.cpu_busy_ratio, [0.233333, 0.5]);
         assert_eq!((host.memory_available_bytes, host.receive_bytes), (Some(30), Some(40)));

@@ -8,7 +8,7 @@
 //! **Where the clock is read.** Once per turn, when the kernel comes back with completions. All
 //! completions of a turn carry this time, and so does what is handed to the kernel in answer to
 //! them. A turn is short, however much there is to do: it brings a portion of the completions
-//! ([`COMPLETIONS_MAX`](crate::driver::COMPLETIONS_MAX)), starts a portion of the slots that are
+//! ([`COMPLETIONS_MAX`]), starts a portion of the slots that are
 //! due, and looks at a portion of the deadlines. The next turn, without a wait, has a clock of its
 //! own. A latency thus includes the time that a completion waited for the others of its turn, and
 //! that a request waited for the end of the turn: the generator makes a latency longer, never

@@ -153,7 +153,7 @@ fn what_is_only_unusual_is_no_failure() {
         case("interim answers", "", &[Read, Write(INTERIM), Pause, Write(ANSWER)], well),
         case("bare line ends, equal lengths", "", &[Read, Write(BARE)], well),
         case("odd fields", "", &[Read, Write(ODD)], well),
-        case("odd fields, kept", "-k", &[Read, Write(ODD)], well),
+        case("odd fields, kept", "-r 2", &[Read, Write(ODD), Read, Write(ODD)], well),
         case("thousands of fields", "", many, well),
         case("chunks beside a length", "", &[Read, Write(BOTH)], both),
         case("before the request is read", "", &[Await, Write(ANSWER), Read], well),

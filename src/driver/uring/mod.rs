@@ -258,7 +258,9 @@ impl UringDriver {
                 }
                 // Of a connection that is gone: the slot is not given on before a send that is told
                 // of has ended, so this is one that nobody counts.
-                Op::Send if !current || place.fd == NO_SOCKET => continue,
+                Op::Send if !current => continue,
+                // Its socket was given back: cancelled for that, or sent in time.
+                Op::Send if place.quiet_send && place.fd == NO_SOCKET => continue,
                 Op::Send if place.quiet_send => {
                     if result >= 0 {
                         continue;
@@ -398,12 +400,7 @@ impl Driver for UringDriver {
         if place.quiet_send && !place.heard {
             self.cancel(slot, Op::Send);
         }
-        let entry = match self.is_direct() {
-            true => opcode::Close::new(types::Fixed(slot.index)).build(),
-            false => opcode::Close::new(types::Fd(fd)).build(),
-        };
-        let token = Token { op: Op::Close, slot }.to_bits();
-        self.push(&entry.user_data(token).flags(self.quiet()));
+        self.push_close(slot, fd);
     }
 
     fn cancel(&mut self, slot: Slot, op: Op) {
@@ -450,6 +447,15 @@ impl Driver for UringDriver {
 }
 
 impl UringDriver {
+    fn push_close(&mut self, slot: Slot, fd: RawFd) {
+        let entry = match self.is_direct() {
+            true => opcode::Close::new(types::Fixed(slot.index)).build(),
+            false => opcode::Close::new(types::Fd(fd)).build(),
+        };
+        let token = Token { op: Op::Close, slot }.to_bits();
+        self.push(&entry.user_data(token).flags(self.quiet()));
+    }
+
     /// Asks the kernel to end everything that is under way, which it can do from 6.0 on; whether
     /// nothing is left.
     fn cancel_all(&self) -> bool {
@@ -477,8 +483,8 @@ impl Drop for UringDriver {
                     self.cancel(slot, op);
                 }
             }
-            self.places[index].quiet_send = false;
-            self.close(slot);
+            let fd = std::mem::replace(&mut self.places[index].fd, NO_SOCKET);
+            self.push_close(slot, fd);
         }
         self.submit();
         let patience = Patience { want: 1, linger_ns: 0, timeout_ns: 100_000_000 };

@@ -151,12 +151,12 @@ fn transfer_codings() {
         ok("none behind chunked", "Transfer-Encoding: chunked, identity", chunks, &["200"]),
         ok("none with a parameter", "Transfer-Encoding: identity;a", "|", &["malformed"]),
         ok("a name that contains it", "Transfer-Encoding: xchunked", "abc|@", &["200 last"]),
-        ok("with a length", "Transfer-Encoding: chunked;Content-Length: 5", chunks, &["200 last"]),
+        ok("with a length", "Transfer-Encoding: chunked;Content-Length: 5", chunks, &["200 left"]),
         ok(
             "a length before",
             "Content-Length: 0;Transfer-Encoding: chunked",
             chunks,
-            &["200 last"],
+            &["200 left"],
         ),
         ok("no length", "Transfer-Encoding: chunked;Content-Length: x", "|", &["malformed"]),
         ok(
