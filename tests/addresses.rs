@@ -117,7 +117,9 @@ fn one_of_several_addresses_gets_the_load_and_it_is_said() {
         );
         let seen: Vec<u64> = servers.iter().map(|server| server.stats().connections).collect();
         assert_eq!(seen, [601, 0, 0]);
-        assert_eq!(all_findings(&document), [""; 0]);
+        // Others say what else this machine does.
+        let ids = all_findings(&document);
+        assert!(!ids.iter().any(|id| id.starts_with("address_")), "{ids:?}");
         let ran = run_command(command_with_hosts(hosts.path(), &format!("{url} -t 1 -n 50")));
         assert!(ran.stdout.lines().any(|line| line.trim() == said), "{}", ran.stdout);
 
