@@ -238,6 +238,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     pub addresses: AddressChoice,
 
+    /// Connect to this unix socket; the URL gives the Host header and the path
+    #[arg(long, value_name = "PATH")]
+    pub unix_socket: Option<std::path::PathBuf>,
+
+    /// Connect to the abstract unix socket of this name, which has no file
+    #[arg(long, value_name = "NAME")]
+    pub abstract_unix_socket: Option<std::ffi::OsString>,
+
     /// Source addresses: a list, or a prefix such as 10.0.0.0/28 of which all that are on this box
     /// are used in turn; each has its own ports [default: the one that the route has]
     #[arg(long, value_name = "LIST|CIDR")]

@@ -2,7 +2,7 @@
 //! before a run, but all that matters is shown, also what fits.
 
 use crate::driver::uring::Tier;
-use crate::driver::{Engine, EngineChoice};
+use crate::driver::{Address, Engine, EngineChoice};
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::candidates::AddressChoice;
 use crate::preflight::checks::{Check, Verdict};
@@ -40,8 +40,10 @@ pub struct Diagnosis {
     /// The URL, without a password; null for the bundled server.
     pub url: Option<String>,
     /// The addresses of the target, in the order in which a run tries them, of which none was tried;
-    /// empty for the bundled server.
+    /// empty for the bundled server and for a unix socket.
     pub addresses: Vec<SocketAddr>,
+    /// The unix socket that connections would go to; null for TCP.
+    pub unix_socket: Option<String>,
     /// Who would choose the source ports, and why.
     pub source_ports: String,
     /// Whether nothing would limit the plan.
@@ -75,7 +77,8 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
         // Not started: its queue will be as long as it may be.
         host.listener = None;
     }
-    let mut checks = vec![engine(plan.engine, &ground)];
+    let over_unix = load.addresses[0].unix().is_some();
+    let mut checks = vec![engine(plan.engine, &ground, over_unix)];
     checks.extend(ground.examine(plan, &load, &host));
     checks.sort_by_key(|check| check.verdict);
     let diagnosis = Diagnosis {
@@ -83,7 +86,8 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
         version: env!("CARGO_PKG_VERSION"),
         command: plan.command.clone(),
         url: plan.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
-        addresses: plan.endpoint.iter().flat_map(|_| load.addresses.clone()).collect(),
+        addresses: plan.endpoint.iter().flat_map(|_| Address::all_inet(&load.addresses)).collect(),
+        unix_socket: load.addresses[0].unix().map(ToString::to_string),
         source_ports: format!("{}, {}", load.ports.method.name(), load.ports.why),
         fits: checks.iter().all(|check| check.verdict == Verdict::Fits),
         checks,
@@ -98,7 +102,7 @@ pub fn run(plan: &Plan) -> Result<u8, Box<dyn Error>> {
 }
 
 /// What the run would go over.
-fn engine(choice: EngineChoice, ground: &Ground) -> Check {
+fn engine(choice: EngineChoice, ground: &Ground, over_unix: bool) -> Check {
     let tier = ground.engine.tier().map(Tier::name);
     let current = match ground.no_ring {
         Some(_) => "no io_uring".into(),
@@ -125,6 +129,9 @@ fn engine(choice: EngineChoice, ground: &Ground) -> Check {
             let why = match features.tier {
                 Tier::Direct => {
                     "the best that there is: direct descriptors, all operations in the ring"
+                }
+                _ if over_unix => {
+                    "unix sockets are connected by system calls, the rest is in the ring"
                 }
                 _ => "works; a kernel from 6.13 on opens connections at less CPU",
             };
@@ -154,8 +161,11 @@ fn page(
     style: Style,
 ) -> io::Result<()> {
     const VERDICT: usize = 8;
-    let url = diagnosis.url.as_deref().unwrap_or("the bundled server");
-    writeln!(out, "{}", style.paint(Role::Heading, &format!("Plan against {}", escape(url))))?;
+    let mut url = escape(diagnosis.url.as_deref().unwrap_or("the bundled server"));
+    if let Some(socket) = &diagnosis.unix_socket {
+        url += &format!(" at unix:{}", escape(socket));
+    }
+    writeln!(out, "{}", style.paint(Role::Heading, &format!("Plan against {url}")))?;
     for line in wrapped(&addresses(diagnosis, choice), style.width.saturating_sub(2)) {
         writeln!(out, "  {line}")?;
     }

@@ -6,6 +6,7 @@
 //!                                                                   └──┘
 //! ```
 
+use crate::driver::Address;
 use crate::kernel::Moment;
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::Refusal;
@@ -100,7 +101,8 @@ impl Experiment {
         };
         let block = RequestBlock::new(&plan.request(&self.endpoint), plan.reuse());
         let shared = || Shared::new(block.clone());
-        let before = Moment::now(&load.addresses);
+        let targets = Address::all_inet(&load.addresses);
+        let before = Moment::now(&targets);
         let mut watcher = Watcher::new(&self.watched);
         let measured = run::run::<Http1>(&load, shared, &signals.stop, |event| match event {
             Event::Begin => watcher.begin(),
@@ -116,7 +118,7 @@ impl Experiment {
         progress.finish();
         let measured = measured?;
         let (watch, pressure) = watcher.finish(measured.tally.total.len());
-        let after = Moment::now(&load.addresses);
+        let after = Moment::now(&targets);
         let around = Circumstances {
             plan,
             url: &self.endpoint.url,

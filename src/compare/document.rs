@@ -56,6 +56,9 @@ pub struct Document {
 pub struct Setup {
     /// The URL, without a password; null for the bundled server, which has a new port for each run.
     pub url: Option<String>,
+    /// The unix socket; null for TCP.
+    #[serde(default)]
+    pub unix_socket: Option<String>,
     /// Concurrent connections.
     pub connections: u32,
     /// Threads, for tools that have them.
@@ -217,6 +220,7 @@ impl Setup {
         let run = &plan.run;
         Setup {
             url: run.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
+            unix_socket: run.unix_socket().map(ToString::to_string),
             connections: run.connections,
             threads,
             duration_s: run.duration.map(|duration| duration.as_secs_f64()),

@@ -51,7 +51,10 @@ pub(super) fn head(
 
 /// The request and the connections.
 pub(super) fn what_runs(setup: &Setup) -> String {
-    let url = setup.url.as_deref().map_or("the bundled server".into(), escape);
+    let mut url = setup.url.as_deref().map_or("the bundled server".into(), escape);
+    if let Some(socket) = &setup.unix_socket {
+        url += &format!(" at unix:{}", escape(socket));
+    }
     let connections = counted(setup.connections.into(), "connection");
     let mode = headline::mode(setup.requests_per_connection, setup.pipeline, &setup.close);
     format!("{} {url}: {connections}, {}", escape(&setup.method), mode.join(", "))

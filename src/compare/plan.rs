@@ -3,6 +3,7 @@
 use super::tools::{self, Tool};
 use crate::cli::{CompareArgs, RunArgs};
 use crate::connection::CloseMode;
+use crate::driver::UnixSocket;
 use crate::plan::{Endpoint, Plan, UsageError, parse, redact};
 use crate::ports::PortChoice;
 use crate::preflight::candidates::AddressChoice;
@@ -46,6 +47,8 @@ pub enum Stop {
 pub struct Mode {
     /// The target, without a password.
     pub url: String,
+    /// Where connections go instead of the URL's host and port.
+    pub socket: Option<UnixSocket>,
     /// Concurrent connections.
     pub connections: u32,
     /// Threads, where the tool has them.
@@ -87,6 +90,13 @@ impl ComparePlan {
         let run = Plan::new(&args.run, command)?;
         run.outputs.only(&["--json", "--report"], "compare")?;
         run.watches_nothing("compare")?;
+        // What the tools are started with is text.
+        if run.unix_socket().is_some_and(|socket| std::str::from_utf8(socket.bytes()).is_err()) {
+            return Err(UsageError(
+                "--unix-socket: a comparison needs a path in UTF-8; give a symbolic link to it"
+                    .into(),
+            ));
+        }
         Ok(ComparePlan { run, typed: args.run.clone(), tools, rounds })
     }
 
@@ -105,6 +115,7 @@ impl Mode {
         let secrets = plan.secrets(&request).into_iter().map(text).collect();
         Mode {
             url: endpoint.url.clone(),
+            socket: endpoint.socket.clone(),
             connections: plan.connections,
             threads,
             stop: match (plan.requests, plan.duration) {

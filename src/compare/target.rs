@@ -6,6 +6,7 @@
 //! stays where it is, so there the ports are waited for.
 
 use super::document::Seen;
+use crate::driver::{Address, UnixSocket};
 use crate::experiment;
 use crate::kernel::{Counters, Snapshot, sockets, sysctl};
 use crate::plan::{Endpoint, Plan};
@@ -14,10 +15,13 @@ use crate::report::console::format::count;
 use crate::say;
 use crate::signals::Signals;
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::HashSet;
 use std::error::Error;
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,7 +47,7 @@ pub(super) enum Target {
     /// Somebody else's.
     Given {
         endpoint: Endpoint,
-        addresses: Vec<SocketAddr>,
+        addresses: Vec<Address>,
         /// Whether it tells its counts, as bench-server does.
         tells: bool,
     },
@@ -61,8 +65,14 @@ pub(super) struct Site {
 /// Who saw the run, and what they had seen before.
 enum Witness {
     Bundled(bench_server::Server),
-    Stats { endpoint: Endpoint, address: SocketAddr, before: Counts },
+    Stats {
+        endpoint: Endpoint,
+        address: Address,
+        before: Counts,
+    },
     Kernel(Snapshot),
+    /// The kernel does not count connections to a unix socket.
+    Nobody,
 }
 
 /// What a bench-server counts.
@@ -76,13 +86,13 @@ impl Target {
     /// Finds it.
     ///
     /// # Errors
-    /// A name without an address.
+    /// A name without an address; a socket that cannot be connected to.
     pub(super) fn of(plan: &Plan, placement: &Placement) -> Result<Target, Box<dyn Error>> {
         let Some(endpoint) = plan.endpoint.clone() else {
             return Ok(Target::Bundled { placement: placement.clone(), ports: HashSet::new() });
         };
-        let addresses = preflight::resolve(&endpoint)?;
-        let tells = addresses.iter().any(|&address| counts(&endpoint, address).is_ok());
+        let addresses = preflight::addresses(&endpoint)?;
+        let tells = addresses.iter().any(|address| counts(&endpoint, address).is_ok());
         Ok(Target::Given { endpoint, addresses, tells })
     }
 
@@ -104,12 +114,16 @@ impl Target {
                 Ok(Site { endpoint, note: None, witness: Witness::Bundled(server) })
             }
             Target::Given { endpoint, addresses, tells } => {
-                let note = drain(addresses, signals);
-                let told = addresses.iter().filter(|_| *tells).find_map(|&address| {
+                let note = drain(&Address::all_inet(addresses), signals);
+                let told = addresses.iter().filter(|_| *tells).find_map(|address| {
                     let before = counts(endpoint, address).ok()?;
-                    Some(Witness::Stats { endpoint: endpoint.clone(), address, before })
+                    let (endpoint, address) = (endpoint.clone(), address.clone());
+                    Some(Witness::Stats { endpoint, address, before })
                 });
-                let witness = told.unwrap_or_else(|| Witness::Kernel(Snapshot::take()));
+                let witness = told.unwrap_or_else(|| match endpoint.socket {
+                    None => Witness::Kernel(Snapshot::take()),
+                    Some(_) => Witness::Nobody,
+                });
                 Ok(Site { endpoint: endpoint.clone(), note, witness })
             }
         }
@@ -127,12 +141,13 @@ impl Site {
                 Some(seen("server".into(), stats.requests, stats.connections))
             }
             Witness::Stats { endpoint, address, before } => {
-                let after = counts(&endpoint, address).ok()?;
+                let after = counts(&endpoint, &address).ok()?;
                 // A server that was started anew in between has lost its counts.
                 let requests = after.requests.checked_sub(before.requests)?;
                 let connections = after.connections.checked_sub(before.connections)?;
                 Some(seen("stats".into(), requests, connections))
             }
+            Witness::Nobody => None,
             Witness::Kernel(before) => {
                 let Counters(grown) = Snapshot::take().since(&before);
                 let connections = *grown.get("TcpActiveOpens")?;
@@ -177,9 +192,17 @@ fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
 }
 
 /// Asks a server for its counts, as bench-server tells them.
-fn counts(endpoint: &Endpoint, address: SocketAddr) -> io::Result<Counts> {
+fn counts(endpoint: &Endpoint, address: &Address) -> io::Result<Counts> {
     let give_up = Instant::now() + STATS_TIME_MAX;
-    let mut stream = TcpStream::connect_timeout(&address, STATS_TIME_MAX)?;
+    let (kind, address) = match address {
+        Address::Inet(address) => (Domain::for_address(*address), (*address).into()),
+        Address::Unix(UnixSocket::File(path)) => (Domain::UNIX, SockAddr::unix(path)?),
+        Address::Unix(UnixSocket::Abstract(name)) => {
+            (Domain::UNIX, SockAddr::unix(OsStr::from_bytes(&[b"\0", name.as_bytes()].concat()))?)
+        }
+    };
+    let mut stream = Socket::new(kind, Type::STREAM, None)?;
+    stream.connect_timeout(&address, STATS_TIME_MAX)?;
     stream.set_write_timeout(Some(STATS_TIME_MAX))?;
     let host = &endpoint.host_header;
     write!(stream, "GET /stats HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
@@ -189,7 +212,7 @@ fn counts(endpoint: &Endpoint, address: SocketAddr) -> io::Result<Counts> {
 }
 
 /// Reads to the end; a server that never comes to one is not waited for, however it drips.
-fn read_until(mut stream: TcpStream, give_up: Instant) -> io::Result<Vec<u8>> {
+fn read_until(mut stream: Socket, give_up: Instant) -> io::Result<Vec<u8>> {
     let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
     while answer.len() < STATS_BYTES_MAX {
         let left = give_up.saturating_duration_since(Instant::now());
@@ -247,7 +270,7 @@ mod tests {
             }
         });
         let endpoint = Endpoint::parse(&format!("http://{address}/")).unwrap();
-        assert!(counts(&endpoint, address).is_err());
+        assert!(counts(&endpoint, &address.into()).is_err());
         server.join().unwrap();
     }
 
@@ -261,7 +284,7 @@ mod tests {
         .unwrap();
         let endpoint = Endpoint::parse(&format!("http://{}/", server.addr())).unwrap();
         for _ in 0..2 {
-            let told = counts(&endpoint, server.addr()).unwrap();
+            let told = counts(&endpoint, &server.addr().into()).unwrap();
             assert_eq!(told, Counts { requests: 0, connections: 0 });
         }
     }

@@ -1,5 +1,7 @@
 //! The verbs over a real kernel: on every tier of the ring that it has, and over epoll.
 
+mod unix_socket;
+
 use super::epoll::EpollDriver;
 use super::uring::{Features, Tier, UringDriver, probe};
 use super::*;
@@ -49,19 +51,23 @@ fn engines() -> Vec<Engine> {
     rings.chain([Engine::Epoll]).collect()
 }
 
-fn driver(engine: Engine, addresses: &[SocketAddr], options: &[SocketOption]) -> Box<dyn Tested> {
+fn driver(
+    engine: Engine,
+    addresses: &[impl Into<Address> + Clone],
+    options: &[SocketOption],
+) -> Box<dyn Tested> {
     driver_of(4, engine, addresses, options)
 }
 
 fn driver_of(
     slots: u32,
     engine: Engine,
-    addresses: &[SocketAddr],
+    addresses: &[impl Into<Address> + Clone],
     options: &[SocketOption],
 ) -> Box<dyn Tested> {
     let config = Config {
         slots,
-        addresses: addresses.to_vec(),
+        addresses: addresses.iter().cloned().map(Into::into).collect(),
         options: options.to_vec(),
         constant: CONSTANT.into(),
         receive_buffer_bytes: 4096,
@@ -265,7 +271,7 @@ fn a_constant_of_more_than_two_gib_arrives_whole() {
         });
         let config = Config {
             slots: 4,
-            addresses: vec![address],
+            addresses: vec![address.into()],
             options: Vec::new(),
             constant: constant.clone(),
             receive_buffer_bytes: 4096,

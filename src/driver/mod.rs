@@ -10,6 +10,7 @@
 //! ([`uring`]), over readiness and system calls where there is no ring ([`epoll`]) and, in tests
 //! and benches, over a script without a kernel ([`script`]).
 
+mod address;
 mod engine;
 pub mod epoll;
 mod extent;
@@ -18,6 +19,7 @@ mod prefetch;
 pub mod script;
 pub mod uring;
 
+pub use address::{Address, UnixSocket};
 pub use engine::{Engine, EngineChoice, Found};
 pub use option::SocketOption;
 pub use prefetch::prefetch;
@@ -188,7 +190,7 @@ pub struct Config {
     /// How many slots, numbered from 0.
     pub slots: u32,
     /// The target's addresses, as `open` numbers them.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     /// What is set on each socket.
     pub options: Vec<SocketOption>,
     /// The bytes that are sent without a copy.
@@ -200,9 +202,9 @@ pub struct Config {
 }
 
 /// A source address with the scope that a link-local one needs: that of the target.
-pub(crate) fn scoped(source: SocketAddr, target: SocketAddr) -> SocketAddr {
+pub(crate) fn scoped(source: SocketAddr, target: &Address) -> SocketAddr {
     match (source, target) {
-        (SocketAddr::V6(mut source), SocketAddr::V6(target))
+        (SocketAddr::V6(mut source), Address::Inet(SocketAddr::V6(target)))
             if source.ip().is_unicast_link_local() =>
         {
             source.set_scope_id(target.scope_id());

@@ -1,9 +1,50 @@
 //! What to do about a failure; one line, for the table of errors.
 
+use crate::driver::Address;
 use crate::failure::{Failure, Kind, Phase};
 
-/// What to do about a failure; one line, for the table of errors.
-pub fn advice(failure: Failure) -> &'static str {
+/// What to do about a failure towards a target; one line, for the table of errors.
+pub fn advice(failure: Failure, target: &Address) -> &'static str {
+    match target {
+        Address::Inet(_) => over_tcp(failure),
+        Address::Unix(_) => over_unix(failure).unwrap_or_else(|| over_tcp(failure)),
+    }
+}
+
+/// Where a unix socket means something else by it.
+fn over_unix(failure: Failure) -> Option<&'static str> {
+    use Kind::Errno;
+    Some(match (failure.phase, failure.kind) {
+        (Phase::Connect, Errno(libc::EAGAIN)) => {
+            "the listen queue of the server is full: a longer backlog in its listen(), \
+             net.core.somaxconn; a server that accepts faster"
+        }
+        (Phase::Connect, Errno(libc::ECONNREFUSED)) => {
+            "nobody listens on the unix socket: is the server running? The file stays when it ends"
+        }
+        (Phase::Connect, Errno(libc::ENOENT)) => {
+            "the unix socket is gone: the server has ended, or was started anew"
+        }
+        (Phase::Connect, Errno(libc::EACCES | libc::EPERM)) => {
+            "no permission to write to the unix socket: `ls -l`, `namei -l`"
+        }
+        (Phase::Connect, Errno(libc::EPROTOTYPE)) => {
+            "the unix socket is not a stream socket, and HTTP needs one"
+        }
+        (Phase::Receive, Errno(libc::ECONNRESET)) => {
+            "the server closed before it had read the request: its log, limits on the request"
+        }
+        (_, Errno(_)) if over_tcp(failure) == OTHER_ERRNO => {
+            "see `man 2 connect`, `man 7 unix` for this errno"
+        }
+        _ => return None,
+    })
+}
+
+/// For an errno that nothing better is known of.
+const OTHER_ERRNO: &str = "see `man 2 connect`, `man 7 tcp` for this errno";
+
+fn over_tcp(failure: Failure) -> &'static str {
     use Kind::{Body, Eof, Errno, Malformed, Status, Timeout, TooLarge};
     match (failure.phase, failure.kind) {
         (Phase::Connect, Errno(libc::ECONNREFUSED)) => {
@@ -60,6 +101,35 @@ pub fn advice(failure: Failure) -> &'static str {
         (_, Status) => "status outside 200-399: check the URL, the method and the headers",
         (_, Body) => "the body is not the one that was expected",
         (_, Eof) => "the server closed the connection",
-        (_, Errno(_)) => "see `man 2 connect`, `man 7 tcp` for this errno",
+        (_, Errno(_)) => OTHER_ERRNO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::UnixSocket;
+
+    #[test]
+    fn a_unix_socket_has_words_of_its_own_where_it_means_something_else() {
+        let inet = Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], 80)));
+        let unix = Address::from(UnixSocket::File("/run/app.sock".into()));
+        let connect = |errno| Failure::errno(Phase::Connect, errno);
+        for (failure, words) in [
+            (connect(libc::EAGAIN), "listen queue"),
+            (connect(libc::ECONNREFUSED), "nobody listens on the unix socket"),
+            (connect(libc::ENOENT), "the unix socket is gone"),
+            (connect(libc::EACCES), "no permission"),
+            (connect(libc::EPROTOTYPE), "not a stream socket"),
+            (connect(libc::ENOTDIR), "man 7 unix"),
+            (Failure::errno(Phase::Receive, libc::ECONNRESET), "had read the request"),
+        ] {
+            let advised = advice(failure, &unix);
+            assert!(advised.contains(words), "{failure}: {advised}");
+            assert!(!advised.contains("port") && !advised.contains("tcp"), "{failure}: {advised}");
+            assert_ne!(advice(failure, &inet), advised, "{failure}");
+        }
+        let timeout = Failure::response(Kind::Timeout);
+        assert_eq!(advice(timeout, &unix), advice(timeout, &inet));
     }
 }

@@ -162,6 +162,7 @@ pub(super) fn descriptors(facts: &Facts<'_>) -> Option<Finding> {
 
 /// The kernel counts the connections that this namespace opens, independently of us.
 pub(super) fn other_connections(facts: &Facts<'_>) -> Option<Finding> {
+    facts.target?;
     let kernel = facts.active_opens?;
     let ours = facts.whole.connections_opened;
     if kernel < ours {

@@ -15,6 +15,7 @@ mod network;
 mod own;
 mod ports;
 mod server;
+mod unix_socket;
 
 use crate::connection::Policy;
 use crate::driver::uring::Unavailable;
@@ -127,8 +128,8 @@ pub struct Facts<'a> {
     pub pairs: u64,
     /// The first source address towards the target.
     pub source: Option<IpAddr>,
-    /// The target.
-    pub target: SocketAddr,
+    /// The target; `None` for a unix socket, to which no rule about ports or counters of TCP applies.
+    pub target: Option<SocketAddr>,
     /// All its addresses, and what each answered before the run.
     pub addresses: &'a [TargetAddress],
     /// See `addresses`.
@@ -171,6 +172,7 @@ pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
         addresses::unanswered,
         network::conntrack,
         network::accept_queue,
+        unix_socket::accept_queue,
         network::syn_cookies,
         network::syn_retries,
         own::throttled,

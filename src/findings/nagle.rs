@@ -31,6 +31,7 @@ const SMALL_BYTES: u64 = 64 << 10;
 
 /// The second piece of small answers waits for the acknowledgement of the first.
 pub(super) fn delayed(facts: &Facts<'_>) -> Option<Finding> {
+    facts.target?;
     let p50_us = |histogram| percentile_us(histogram, 50.0);
     let (first_us, last_us) = (p50_us(facts.first_byte)?, p50_us(facts.service)?);
     let answers = facts.service.len();

@@ -22,6 +22,7 @@ const CONNTRACK_FULL: f64 = 0.9;
 
 /// The server did not accept as fast as connections came.
 pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {
+    facts.target?;
     let overflows = facts.kernel.get("TcpExtListenOverflows");
     if overflows == 0 || !facts.local {
         return None;
@@ -52,6 +53,7 @@ pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {
 /// SYNs were lost on the way, or dropped by a server elsewhere. The counter is everybody's, so our
 /// own connections must show it: one took a second, or was given up.
 pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
+    let target = facts.target?;
     let retries = facts.kernel.get("TcpExtTCPSynRetrans");
     let overflows = facts.kernel.get("TcpExtListenOverflows");
     let explained = facts.local && overflows > 0;
@@ -87,8 +89,8 @@ pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
             format!(
                 "on the server: `nstat -az TcpExtListenOverflows TcpExtTCPReqQFullDrop`; a loss on \
                  the way: `mtr --report --tcp --port {} {}`",
-                facts.target.port(),
-                facts.target.ip()
+                target.port(),
+                target.ip()
             ),
         ),
     };
@@ -106,6 +108,7 @@ pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
 
 /// The queue of half-open connections was full, or cookies are forced.
 pub(super) fn syn_cookies(facts: &Facts<'_>) -> Option<Finding> {
+    facts.target?;
     let sent = facts.kernel.get("TcpExtSyncookiesSent");
     if sent == 0 || !facts.local {
         return None;
@@ -138,6 +141,7 @@ pub(super) fn syn_cookies(facts: &Facts<'_>) -> Option<Finding> {
 
 /// A connection that cannot be tracked is dropped, and looks like a loss in the network.
 pub(super) fn conntrack(facts: &Facts<'_>) -> Option<Finding> {
+    let target = facts.target?;
     let [dropped, early, failed] = ["ConntrackDrop", "ConntrackEarlyDrop", "ConntrackInsertFailed"]
         .map(|name| facts.kernel.get(name));
     let (in_table, limit) = facts.conntrack?;
@@ -161,7 +165,7 @@ pub(super) fn conntrack(facts: &Facts<'_>) -> Option<Finding> {
         cure: format!(
             "{}; or no tracking for this load: {}",
             more.unwrap_or_default(),
-            cure::notrack(facts.target.port())
+            cure::notrack(target.port())
         ),
     })
 }

@@ -6,6 +6,7 @@ use crate::failure::{Kind, Phase};
 use crate::ports::Method;
 use crate::report::console::format::{count, time_us};
 use crate::tuning::cure;
+use std::net::SocketAddr;
 
 /// How much longer connecting takes, against the fastest, before that is worth a sentence.
 const SLOWER: f64 = 3.0;
@@ -39,6 +40,7 @@ pub(super) fn no_source(facts: &Facts<'_>) -> Option<Finding> {
 
 /// Requests failed for want of a source port.
 pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
+    let target = facts.target?;
     if lacks_source(facts) {
         return None;
     }
@@ -62,15 +64,17 @@ pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
             "without TCP timestamps TIME_WAIT cannot be taken over"
         }
         (Method::Rotation, None) => "their last connections were still closing",
-        (Method::Kernel, _) if held * 2 > facts.pairs => {
+        (Method::Kernel | Method::None, _) if held * 2 > facts.pairs => {
             "the kernel does not give a port in TIME_WAIT away"
         }
-        (Method::Kernel, _) => "other connections, or ports that are bound, hold them",
+        (Method::Kernel | Method::None, _) => {
+            "other connections, or ports that are bound, hold them"
+        }
     };
     let text = format!(
         "no source port was left from {from} to {}, from {first_s:.1} s on: of {} ports {} were in \
          TIME_WAIT on this side, and {why}. {} requests failed for it.",
-        facts.target,
+        target,
         count(facts.pairs),
         count(held),
         count(requests)
@@ -79,7 +83,7 @@ pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
         id: "ports_exhausted".into(),
         severity: Severity::Error,
         text,
-        cure: way_past(facts),
+        cure: way_past(facts, target),
     })
 }
 
@@ -102,6 +106,7 @@ pub(super) fn source_gone(facts: &Facts<'_>) -> Option<Finding> {
 
 /// Connecting took longer and longer while TIME_WAIT filled the ports: the kernel searches.
 pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
+    let target = facts.target?;
     // From here on the even half of the ports is full, and each connect walks through it.
     let full = facts.pairs / 2 * 9 / 10;
     let (held, before) = (facts.time_wait_held?, facts.time_wait_before.unwrap_or(0));
@@ -128,14 +133,14 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
             time_us(worst_us),
             count(held),
             count(facts.pairs),
-            facts.target
+            target
         ),
-        cure: way_past(facts),
+        cure: way_past(facts, target),
     })
 }
 
 /// What gets past it, leaving out what is in force already.
-fn way_past(facts: &Facts<'_>) -> String {
+fn way_past(facts: &Facts<'_>, target: SocketAddr) -> String {
     let mut cures: Vec<String> = Vec::new();
     match (facts.ports.method, facts.policy.close) {
         (Method::Kernel, CloseMode::Client) => {
@@ -145,7 +150,7 @@ fn way_past(facts: &Facts<'_>) -> String {
         (Method::Kernel, CloseMode::Server) if facts.counters.not_closed_by_peer > 0 => {
             cures.push("--close client: rotation takes ports in TIME_WAIT over".into());
         }
-        (Method::Kernel, _) => {}
+        (Method::Kernel | Method::None, _) => {}
         (Method::Rotation, _) => {
             if !facts.host.timestamps {
                 cures.push("`sysctl -w net.ipv4.tcp_timestamps=1` on both ends".into());
@@ -153,6 +158,6 @@ fn way_past(facts: &Facts<'_>) -> String {
             cures.push("wait until `ss -Htan state time-wait | wc -l` is low, up to 60 s".into());
         }
     }
-    cures.push(cure::more_ports(facts.ports, facts.target));
+    cures.push(cure::more_ports(facts.ports, target));
     cures.join("; or ")
 }

@@ -147,6 +147,12 @@ pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
     // A few of either are our own: connections that the end of the time cut off.
     let many = |aborted: u64| aborted * 2 >= failed;
     let (who, cure) = match facts.local {
+        true if facts.target.is_none() => (
+            "the server closed the unix socket with bytes that it had not read, or before the \
+             request came"
+                .into(),
+            "let the server read the whole request before it closes; its log, its limits",
+        ),
         true if many(unread) && unread >= lingering => (
             format!(
                 "the server closed sockets with bytes that it had not read (TCPAbortOnClose {} in \
@@ -185,6 +191,7 @@ const SERVER_CLOSES: &str =
 pub(super) fn time_wait_other_side(facts: &Facts<'_>) -> Option<Finding> {
     /// Below this a few closes that crossed could look like a rule.
     const CONNECTIONS_MIN: u64 = 100;
+    facts.target?;
     let opened = facts.whole.connections_opened;
     if opened < CONNECTIONS_MIN || facts.policy.requests_per_connection.is_none() {
         return None;

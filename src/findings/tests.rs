@@ -103,7 +103,7 @@ impl Run {
             ports: &self.ports,
             pairs: self.ports.pairs(0),
             source: Some("127.0.0.1".parse().unwrap()),
-            target: "127.0.0.1:8080".parse().unwrap(),
+            target: Some("127.0.0.1:8080".parse().unwrap()),
             addresses: &[],
             answers: &[],
             spreads: false,
@@ -538,4 +538,73 @@ fn a_server_that_takes_its_time_between_the_pieces_does_not_wait_for_us() {
         assert_eq!(with(56, 4, &other), nothing, "{first_us} {whole_us}");
     }
     assert_eq!(with(56, 4, &|_| ()), ["nagle_delay"]);
+}
+
+#[test]
+fn a_unix_socket_has_findings_of_its_own_and_none_of_tcp() {
+    let mut run = Run::clean();
+    run.ports = Ports::none();
+    // What others do over TCP meanwhile.
+    for (name, value) in [
+        ("TcpActiveOpens", 5),
+        ("TcpExtListenOverflows", 7),
+        ("TcpExtSyncookiesSent", 7),
+        ("TcpExtTCPSynRetrans", 7),
+        ("ConntrackDrop", 7),
+        ("ConntrackEarlyDrop", 7),
+    ] {
+        run.count(name, value);
+    }
+    run.connect.record_n(2_000_000, 500).unwrap();
+    run.series = vec![second(1.0, 1e6)];
+    let over_unix = |run: &Run| {
+        let facts = Facts { target: None, pairs: 0, conntrack: Some((99, 100)), ..run.facts() };
+        find(&facts)
+    };
+    let none: Vec<String> = over_unix(&run).into_iter().map(|one| one.id.into_owned()).collect();
+    assert_eq!(none, [""; 0]);
+    run.fail(Phase::Connect, libc::EAGAIN, 17).fail(Phase::Receive, libc::ECONNRESET, 3);
+    run.host.listener = Some(crate::kernel::Listener { backlog: 5, queued: 5, count: 1 });
+    let found = over_unix(&run);
+    let of = |id: &str| found.iter().find(|finding| finding.id == id).expect(id);
+    let queue = of("accept_queue_overflow");
+    assert!(queue.text.contains("(the server's backlog is 5)"), "{}", queue.text);
+    assert!(queue.text.contains("17 requests failed with connect/EAGAIN"), "{}", queue.text);
+    assert!(queue.cure.contains("listen(fd, 1024)"), "{}", queue.cure);
+    assert!(of("connection_resets").text.contains("closed the unix socket"), "{found:?}");
+    assert_eq!(found.len(), 2);
+}
+
+/// All files below a directory of the sources.
+fn sources(directory: &std::path::Path, into: &mut Vec<String>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, into),
+            false => into.push(std::fs::read_to_string(path).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_finding_and_no_other() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    let id = |line: &str| Some(line.trim().strip_prefix("id: \"")?.split_once('"')?.0.to_owned());
+    let mut made: Vec<String> =
+        files.iter().flat_map(|text| text.lines().filter_map(id).collect::<Vec<_>>()).collect();
+    made.sort();
+    made.dedup();
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let section = readme.split_once("### Findings\n").expect("a section").1;
+    let section = section.split_once("\n### ").expect("another").0;
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.map(|row| row.split('|').nth(1).expect("a cell"));
+    let mut listed: Vec<String> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    listed.sort();
+    assert!(made.len() > 20, "{made:?}");
+    assert_eq!(made, listed);
 }

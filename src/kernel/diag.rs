@@ -87,7 +87,8 @@ pub(super) fn dump<T: Default>(
     let mut attempt = 1;
     loop {
         let mut total = T::default();
-        match dump_once(&request, |row| each(&mut total, row)) {
+        let walked = ask(&request, &mut |payload| Ok(each(&mut total, row(payload)?)));
+        match walked {
             Ok(()) => return Ok(total),
             // What came before is not the whole: from the start, with a total of its own.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) && attempt < ATTEMPTS => {
@@ -102,9 +103,16 @@ pub(super) fn dump<T: Default>(
     }
 }
 
-/// A socket of its own for every dump: nothing of an earlier one can be in it, and closing it ends the
-/// dump.
-fn dump_once(request: &[u8], mut each: impl FnMut(Row) -> ControlFlow<()>) -> io::Result<()> {
+/// Hands the payload of every row that the kernel answers with to `each`, which may break off.
+///
+/// # Errors
+/// No netlink here, not of this kind, or an answer that is none.
+pub(super) fn ask(
+    request: &[u8],
+    each: &mut impl FnMut(&[u8]) -> io::Result<ControlFlow<()>>,
+) -> io::Result<()> {
+    // A socket of its own for every dump: nothing of an earlier one can be in it, and closing it ends
+    // the dump.
     let socket = Socket::new(NETLINK_SOCK_DIAG)?;
     // Connected to the kernel, it takes nothing from anybody else.
     socket.connect(&NetlinkAddress::new(0, 0))?;
@@ -118,7 +126,7 @@ fn dump_once(request: &[u8], mut each: impl FnMut(Row) -> ControlFlow<()>) -> io
             result => result?,
         };
         let datagram = buffer.get(..bytes).ok_or_else(|| invalid("a datagram was cut off"))?;
-        if walk(datagram, &mut each)?.is_break() {
+        if walk(datagram, each)?.is_break() {
             return Ok(());
         }
     }
@@ -181,13 +189,13 @@ fn all_but(end: End, address: SocketAddr) -> Vec<u8> {
 /// load, and a count of what comes and goes is not exact anyway: not looked at.
 fn walk(
     mut datagram: &[u8],
-    each: &mut impl FnMut(Row) -> ControlFlow<()>,
+    each: &mut impl FnMut(&[u8]) -> io::Result<ControlFlow<()>>,
 ) -> io::Result<ControlFlow<()>> {
     while !datagram.is_empty() {
         let message = NetlinkBuffer::new_checked(datagram).map_err(invalid)?;
         let payload = message.payload();
         match message.message_type() {
-            ROW | SOCK_DIAG_BY_FAMILY => match each(row(payload)?) {
+            ROW | SOCK_DIAG_BY_FAMILY => match each(payload)? {
                 ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
                 ControlFlow::Continue(()) => {}
             },
@@ -237,7 +245,7 @@ fn refused(code: i32) -> io::Error {
     io::Error::from_raw_os_error(code.saturating_neg())
 }
 
-fn invalid(why: impl ToString) -> io::Error {
+pub(super) fn invalid(why: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("sock_diag: {}", why.to_string()))
 }
 
@@ -278,9 +286,9 @@ mod tests {
 
     fn walked(datagram: &[u8]) -> io::Result<(Vec<Row>, bool)> {
         let mut rows = Vec::new();
-        let last = walk(datagram, &mut |row| {
-            rows.push(row);
-            ControlFlow::Continue(())
+        let last = walk(datagram, &mut |payload| {
+            rows.push(row(payload)?);
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok((rows, last.is_break()))
     }
@@ -308,7 +316,7 @@ mod tests {
         let mut rows = 0;
         let walked = walk(&row.repeat(3), &mut |_| {
             rows += 1;
-            if rows == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            Ok(if rows == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
         assert!(walked.unwrap().is_break() && rows == 2);
     }

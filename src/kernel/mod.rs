@@ -3,6 +3,7 @@
 //! ```text
 //!   /proc/net/netstat, snmp, ...  ──►  counters  ──►  what happened between two snapshots
 //!   sock_diag over netlink        ──►  sockets   ──►  who owns TIME_WAITs, how full a backlog is
+//!                                      unix_sockets   the same of unix sockets, but TIME_WAIT
 //!   /proc/sys                     ──►  sysctl    ──►  what is allowed
 //!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy the box is
 //!   /proc/PID                     ──►  process   ──►  what a server uses; holders: which process it is
@@ -27,7 +28,10 @@ pub mod process;
 pub mod sockets;
 pub mod sysctl;
 pub mod threads;
+pub mod unix_sockets;
 
+use crate::driver::Address;
+use std::io;
 use std::net::SocketAddr;
 
 pub use counters::{Counters, Snapshot};
@@ -52,5 +56,27 @@ impl Moment {
             time_wait_count: counters::time_wait(),
             time_wait: sockets::time_wait(targets).ok(),
         }
+    }
+}
+
+/// What would accept connections to this address; `None` when nothing in this network namespace does.
+///
+/// # Errors
+/// Where sock_diag is not to be had.
+pub fn listener(address: &Address) -> io::Result<Option<Listener>> {
+    match address {
+        Address::Inet(address) => sockets::listener(*address),
+        Address::Unix(socket) => unix_sockets::listener(socket),
+    }
+}
+
+/// The numbers of the sockets that [`listener`] tells of.
+///
+/// # Errors
+/// As [`listener`].
+pub fn listener_inodes(address: &Address) -> io::Result<Vec<u32>> {
+    match address {
+        Address::Inet(address) => sockets::listener_inodes(*address),
+        Address::Unix(socket) => unix_sockets::listener_inodes(socket),
     }
 }

@@ -6,12 +6,13 @@ mod outputs;
 mod pacing;
 pub(crate) mod parse;
 mod redaction;
+mod unix_socket;
 mod url;
 
 use crate::cli::RunArgs;
 use crate::connection::{CloseMode, Policy};
 use crate::driver::uring::Tier;
-use crate::driver::{EngineChoice, SocketOption};
+use crate::driver::{EngineChoice, SocketOption, UnixSocket};
 use crate::ports::{PortChoice, SourceList};
 use crate::preflight::candidates::AddressChoice;
 use crate::report::console::format::escape;
@@ -156,7 +157,13 @@ impl Plan {
         let headers = Headers::of(cli)?;
         let close = parse::close_mode(&cli.close)?;
         let (close, close_note) = closing::resolve(close, requests_per_connection, &headers.all);
-        let endpoint = cli.url.as_deref().map(Endpoint::parse).transpose()?;
+        let socket = unix_socket::asked(cli)?;
+        // See `Features::for_unix_sockets`.
+        let tier_max = if socket.is_some() { Tier::Plain } else { Tier::Direct };
+        let endpoint = match &cli.url {
+            Some(url) => Some(Endpoint { socket, ..Endpoint::parse(url)? }),
+            None => None,
+        };
         let sent_as = endpoint.as_ref().zip(cli.url.as_deref());
         let sent_as = sent_as.and_then(|(endpoint, typed)| endpoint.sent_as(typed));
         let plan = Plan {
@@ -190,8 +197,9 @@ impl Plan {
             watch_pid,
             outputs: Outputs::new(&cli.output)?,
             engine: parse::engine(&cli.engine)?,
-            ring_tier: parse::ring_tier(&cli.ring_tier)?,
+            ring_tier: parse::ring_tier(&cli.ring_tier)?.min(tier_max),
         };
+        unix_socket::check(&plan)?;
         plan.check_limits()?.check_batch()
     }
 
@@ -230,6 +238,11 @@ impl Plan {
             )));
         }
         Ok(self)
+    }
+
+    /// Where connections go instead of the URL's host and port.
+    pub fn unix_socket(&self) -> Option<&UnixSocket> {
+        self.endpoint.as_ref()?.socket.as_ref()
     }
 
     /// The request, as the sessions send it to `endpoint`.
@@ -277,6 +290,10 @@ impl Plan {
 
     /// What is set on every socket.
     pub fn socket_options(&self) -> Vec<SocketOption> {
+        if self.unix_socket().is_some() {
+            // All of these are TCP's.
+            return Vec::new();
+        }
         let mut options = Vec::new();
         if self.policy.requests_per_connection == Some(1) {
             // The ACK that ends the handshake can travel with the request, which follows at once:

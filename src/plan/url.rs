@@ -12,7 +12,8 @@
 //! percent-encoded in the path, as curl does, and a host becomes what DNS knows it by. Then
 //! [`Endpoint::sent_as`] says so.
 
-use super::{UsageError, redaction};
+use super::{UsageError, redaction, unix_socket};
+use crate::driver::UnixSocket;
 use base64::Engine;
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::net::Ipv6Addr;
@@ -34,6 +35,8 @@ pub struct Endpoint {
     pub target: String,
     /// The Authorization header, from `user:password@`.
     pub authorization: Option<String>,
+    /// Where connections go instead of host and port.
+    pub socket: Option<UnixSocket>,
 }
 
 impl Endpoint {
@@ -42,6 +45,10 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with it, and the accepted form.
     pub fn parse(text: &str) -> Result<Endpoint, UsageError> {
+        if let Some(cure) = unix_socket::cure(text) {
+            let text = redaction::broken_url(text);
+            return Err(UsageError(format!("URL {}: {cure}", text.escape_debug())));
+        }
         Endpoint::of(text).map_err(|why| {
             UsageError(format!(
                 "URL {}: {why}; give http://host[:port]/path",
@@ -83,6 +90,7 @@ impl Endpoint {
             host_header: format!("{}{port}", place.name),
             target,
             authorization: typed.user.and_then(authorization),
+            socket: None,
         })
     }
 

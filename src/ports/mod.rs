@@ -60,6 +60,8 @@ pub enum Method {
     Kernel,
     /// Each worker, in turn, among the pairs of port and address that are its own.
     Rotation,
+    /// Nobody: a unix socket has none.
+    None,
 }
 
 impl Method {
@@ -68,6 +70,7 @@ impl Method {
         match self {
             Method::Kernel => "kernel",
             Method::Rotation => "rotation",
+            Method::None => "none",
         }
     }
 }
@@ -139,6 +142,16 @@ impl Ports {
         }
     }
 
+    /// A unix socket has no ports.
+    pub fn none() -> Ports {
+        Ports {
+            method: Method::None,
+            why: "as a unix socket has none",
+            range: 0..=0,
+            ..Ports::kernel(1)
+        }
+    }
+
     /// Decides for a plan.
     ///
     /// # Errors
@@ -205,7 +218,7 @@ impl Ports {
             Method::Kernel if !self.given.is_empty() => {
                 vec![SocketOption::int(libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)]
             }
-            Method::Kernel => Vec::new(),
+            Method::Kernel | Method::None => Vec::new(),
         }
     }
 
@@ -219,12 +232,12 @@ impl Ports {
     /// The pairs of one of `workers` workers.
     pub fn rotation(&self, worker: usize, workers: usize) -> Rotation {
         let sources = match (self.method, self.given.is_empty()) {
-            (Method::Kernel, true) => Vec::new(),
+            (Method::None, _) | (Method::Kernel, true) => Vec::new(),
             _ => self.sources.clone(),
         };
         let ports = match self.method {
             Method::Rotation => self.usable.clone(),
-            Method::Kernel => Arc::new([]) as Arc<[u16]>,
+            Method::Kernel | Method::None => Arc::new([]) as Arc<[u16]>,
         };
         Rotation::new(ports, sources, worker, workers)
     }

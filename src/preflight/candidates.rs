@@ -17,6 +17,7 @@ mod knock;
 mod tests;
 
 use crate::connection::Route;
+use crate::driver::Address;
 use crate::failure::Kind;
 use crate::report::console::format::seconds;
 use crate::run::Load;
@@ -110,23 +111,24 @@ pub(super) fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// Tries the addresses of a load from where its connections will come, and decides for a route.
 pub fn find(load: &mut Load, choice: AddressChoice) {
-    let all = load.addresses.len();
-    if all > 1 {
+    // Of a unix socket there is one.
+    let inet = Address::all_inet(&load.addresses);
+    if inet.len() > 1 {
         let patience = PATIENCE.min(Duration::from_nanos(load.policy.timeout_ns));
-        let mut knocks = Knocks::new(&load.addresses, &load.ports);
-        load.answers = race(all, choice, patience, &mut knocks);
+        let mut knocks = Knocks::new(&inet, &load.ports);
+        load.answers = race(inet.len(), choice, patience, &mut knocks);
     }
     load.route = route(&load.answers, choice);
 }
 
 /// Where the load goes as long as all is well: to one address, or to several in turn.
-pub fn in_use(load: &Load) -> Vec<SocketAddr> {
-    let accepts = |&(_, answer): &(&SocketAddr, &Answer)| *answer == Answer::Accepts;
+pub fn in_use(load: &Load) -> Vec<Address> {
+    let accepts = |&(_, answer): &(&Address, &Answer)| *answer == Answer::Accepts;
     let accepting = load.addresses.iter().zip(&load.answers).filter(accepts);
-    let used: Vec<SocketAddr> = accepting.map(|(&address, _)| address).collect();
+    let used: Vec<Address> = accepting.map(|(address, _)| address.clone()).collect();
     match used.first() {
         None => load.addresses.clone(),
-        Some(&first) if !load.route.is_spread() => vec![first],
+        Some(first) if !load.route.is_spread() => vec![first.clone()],
         Some(_) => used,
     }
 }

@@ -2,6 +2,7 @@
 //! [`super::host`].
 
 mod group;
+mod unix_socket;
 
 use super::Refusal;
 use super::descriptors::{self, Needed};
@@ -77,8 +78,8 @@ pub struct Need<'a> {
     pub bundled: bool,
     /// The server is on this box.
     pub local: bool,
-    /// Its first address.
-    pub target: SocketAddr,
+    /// Its first address; `None` for a unix socket, to which no rule about ports and packets applies.
+    pub target: Option<SocketAddr>,
     /// How connections behave.
     pub policy: &'a Policy,
     /// The highest rate of requests, where the plan sets one.
@@ -156,6 +157,7 @@ pub fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
         port_wall,
         ports_held,
         backlog,
+        unix_socket::backlog,
         syn_backlog,
         conntrack,
         time_wait_buckets,
@@ -225,12 +227,13 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 }
 
 fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
+    let target = need.target?;
     let (pairs, connections) = (need.pairs(), u64::from(need.connections));
     // Each worker needs a pair of its own for each of its slots.
     let threads = u64::from(need.threads.max(1));
     let short = match need.ports.method {
         Method::Rotation => pairs / threads < connections.div_ceil(threads),
-        Method::Kernel => pairs < connections,
+        Method::Kernel | Method::None => pairs < connections,
     };
     (short && !need.ports.sources.iter().all(Vec::is_empty)).then(|| Check {
         knob: range_knob(need),
@@ -244,11 +247,12 @@ fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
             count(pairs),
             if threads > 1 { format!(", shared by {threads} threads") } else { String::new() }
         ),
-        cure: format!("{}; or fewer connections (-c)", more_ports(need)),
+        cure: format!("{}; or fewer connections (-c)", cure::more_ports(need.ports, target)),
     })
 }
 
 fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let target = need.target?;
     if !need.owns_time_wait() {
         return None;
     }
@@ -257,7 +261,7 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let takes_over = rotates && host.timestamps;
     // The kernel's own choice takes over, too, where tcp_tw_reuse applies, after a delay.
     let reuses = host.timestamps
-        && (host.tw_reuse == 1 || (host.tw_reuse == 2 && need.target.ip().is_loopback()));
+        && (host.tw_reuse == 1 || (host.tw_reuse == 2 && target.ip().is_loopback()));
     let held_s = if reuses { host.tw_reuse_delay_ms as f64 / 1e3 } else { TIME_WAIT_S };
     // Without a search, rotation goes on to the last port.
     let free = if rotates { pairs } else { pairs / 2.0 };
@@ -270,10 +274,10 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let timestamps = "`sysctl -w net.ipv4.tcp_timestamps=1` on both ends";
     let cure = match (limits, host.timestamps) {
         (false, _) => String::new(),
-        (true, false) => format!("{timestamps}; or {}", more_ports(need)),
+        (true, false) => format!("{timestamps}; or {}", cure::more_ports(need.ports, target)),
         (true, true) => format!(
             "--source-ports auto: rotation takes TIME_WAIT over; or --close server; or {}",
-            more_ports(need)
+            cure::more_ports(need.ports, target)
         ),
     };
     let (knob, current, needed) = match host.timestamps {
@@ -321,6 +325,7 @@ fn wall(need: &Need<'_>, held_s: f64, free: f64) -> String {
 
 /// Ports in rotation that are held by sockets which do not share them.
 fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    let target = need.target?;
     let (held, tried) = host.ports_held;
     (need.ports.method == Method::Rotation && held * 2 > tried).then(|| Check {
         knob: "source ports",
@@ -330,11 +335,12 @@ fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         why: "sockets that do not share their port (SO_REUSEADDR) hold most of the range: a run \
               that left the choice to the kernel does so for 60 s after its end"
             .into(),
-        cure: format!("wait up to 60 s; or {}", more_ports(need)),
+        cure: format!("wait up to 60 s; or {}", cure::more_ports(need.ports, target)),
     })
 }
 
 fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    need.target?;
     if !need.local {
         return None;
     }
@@ -377,6 +383,7 @@ fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 }
 
 fn syn_backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    need.target?;
     // With cookies a full queue costs options, not connections.
     let (max, cookies) = (host.max_syn_backlog?, host.syncookies);
     let needed = u64::from(need.connections) * 4 / 3;
@@ -395,6 +402,7 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     /// `nf_conntrack_tcp_timeout_time_wait` and `..._close`, by default.
     const TRACKED_S: f64 = 120.0;
     const TRACKED_AFTER_RESET_S: f64 = 10.0;
+    let target = need.target?;
     let (tracked, max) = host.conntrack.filter(|&(tracked, _)| tracked > 0)?;
     let tracked_s = match need.policy.close {
         CloseMode::Rst => TRACKED_AFTER_RESET_S,
@@ -422,7 +430,7 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             false => format!(
                 "{}; or no tracking for this load: {}",
                 raise().unwrap_or_default(),
-                cure::notrack(need.target.port())
+                cure::notrack(target.port())
             ),
         },
     })
@@ -431,6 +439,7 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 /// Never a limit: what is beyond the table is closed without TIME_WAIT. Said because the kernel
 /// logs it.
 fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
+    need.target?;
     let here = match plan::time_wait_owner(need.policy) {
         "client" => need.owns_time_wait(),
         "server" => need.local,
@@ -490,10 +499,6 @@ fn space(need: &Need<'_>) -> String {
     let from = if addresses > 1 { format!(" x {addresses} addresses") } else { String::new() };
     let usable = count(ports.usable.len() as u64);
     format!("{usable} of {}-{}{from}", ports.range.start(), ports.range.end())
-}
-
-fn more_ports(need: &Need<'_>) -> String {
-    cure::more_ports(need.ports, need.target)
 }
 
 #[cfg(test)]

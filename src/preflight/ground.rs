@@ -4,10 +4,10 @@ use super::candidates::Answer;
 use super::checks::{Check, Need, examine};
 use super::cpus::{Cpus, Placement};
 use super::host::HostFacts;
-use super::{descriptors, resolve};
+use super::{addresses, descriptors, resolve};
 use crate::connection::Route;
-use crate::driver::Engine;
 use crate::driver::uring::Unavailable;
+use crate::driver::{Address, Engine};
 use crate::kernel;
 use crate::plan::{Endpoint, Plan};
 use crate::ports::{self, PortSpace, Ports};
@@ -50,18 +50,12 @@ impl Ground {
     /// What the plan comes to against an endpoint.
     ///
     /// # Errors
-    /// A name without an address; source addresses or ports that cannot be used.
+    /// A name without an address; a unix socket, source addresses or ports that cannot be used.
     pub fn load(&self, plan: &Plan, endpoint: &Endpoint) -> Result<Load, Box<dyn Error>> {
-        let given: Vec<IpAddr> = plan.source_ips.resolve()?;
-        let addresses = ports::towards(resolve(endpoint)?, &given)?;
-        let ports = Ports::decide(
-            &plan.source_ports,
-            given,
-            &addresses,
-            &plan.policy,
-            plan.connections,
-            &PortSpace::detect(),
-        )?;
+        let (addresses, ports) = match endpoint.socket {
+            Some(_) => (addresses(endpoint)?, Ports::none()),
+            None => from_ports(plan, endpoint)?,
+        };
         Ok(Load {
             answers: vec![Answer::Unasked; addresses.len()],
             route: Route::new(addresses.len()),
@@ -83,7 +77,8 @@ impl Ground {
 
     /// Whether the box has room for it.
     pub fn examine(&self, plan: &Plan, load: &Load, host: &HostFacts) -> Vec<Check> {
-        let local = load.addresses.iter().any(|&address| kernel::is_local(address));
+        let is_local = |address: &Address| address.inet().is_none_or(kernel::is_local);
+        let local = load.addresses.iter().any(is_local);
         let need = Need {
             connections: load.connections,
             threads: load.threads,
@@ -92,7 +87,7 @@ impl Ground {
             bundled: plan.endpoint.is_none(),
             local,
             // `resolve` refuses a name that has none.
-            target: load.addresses[0],
+            target: load.addresses[0].inet(),
             policy: &load.policy,
             duration: load.duration.map(|duration| duration + load.warmup),
             rate_per_s: plan.pacing.peak_rate_per_s(),
@@ -104,4 +99,20 @@ impl Ground {
         };
         examine(&need, host)
     }
+}
+
+/// The addresses that can be reached from the source addresses of the plan, and the ports towards
+/// them.
+fn from_ports(plan: &Plan, endpoint: &Endpoint) -> Result<(Vec<Address>, Ports), Box<dyn Error>> {
+    let given: Vec<IpAddr> = plan.source_ips.resolve()?;
+    let addresses = ports::towards(resolve(endpoint)?, &given)?;
+    let ports = Ports::decide(
+        &plan.source_ports,
+        given,
+        &addresses,
+        &plan.policy,
+        plan.connections,
+        &PortSpace::detect(),
+    )?;
+    Ok((addresses.into_iter().map(Address::from).collect(), ports))
 }

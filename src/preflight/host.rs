@@ -1,7 +1,8 @@
 //! What the rules want to know of this box.
 
+use crate::driver::Address;
 use crate::kernel::cgroup::{CpuQuota, Groups, MemoryLimit};
-use crate::kernel::{Listener, Snapshot, machine, sockets, sysctl};
+use crate::kernel::{self, Listener, Snapshot, machine, sysctl};
 use crate::ports::{Method, Ports};
 use socket2::{Domain, Socket, Type};
 use std::io::ErrorKind;
@@ -50,7 +51,7 @@ pub struct HostFacts {
 
 impl HostFacts {
     /// Asks the box. Takes a few milliseconds.
-    pub fn detect(descriptors: u64, targets: &[SocketAddr], ports: &Ports) -> HostFacts {
+    pub fn detect(descriptors: u64, targets: &[Address], ports: &Ports) -> HostFacts {
         let (snapshot, groups) = (Snapshot::take(), Groups::own());
         let pair = |count, max| snapshot.gauge(count).zip(snapshot.gauge(max));
         HostFacts {
@@ -61,7 +62,7 @@ impl HostFacts {
             tw_reuse_delay_ms: sysctl::number("net.ipv4.tcp_tw_reuse_delay").unwrap_or(1000),
             timestamps: sysctl::number("net.ipv4.tcp_timestamps").unwrap_or(1) != 0,
             somaxconn: sysctl::number("net.core.somaxconn").unwrap_or(4096),
-            listener: targets.iter().find_map(|&target| sockets::listener(target).ok()?),
+            listener: targets.iter().find_map(|target| kernel::listener(target).ok()?),
             syncookies: sysctl::number("net.ipv4.tcp_syncookies").unwrap_or(1),
             max_syn_backlog: sysctl::number("net.ipv4.tcp_max_syn_backlog"),
             tw_buckets: sysctl::number("net.ipv4.tcp_max_tw_buckets"),

@@ -6,8 +6,10 @@ pub mod cpus;
 pub mod descriptors;
 pub mod ground;
 pub mod host;
+pub mod unix_socket;
 mod zone;
 
+use crate::driver::Address;
 use crate::plan::Endpoint;
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -27,6 +29,21 @@ impl std::fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// Where connections to a target may go: to its unix socket, or to one of its addresses, in the order
+/// in which they are tried.
+///
+/// # Errors
+/// A name without an address; a socket that cannot be connected to.
+pub fn addresses(endpoint: &Endpoint) -> Result<Vec<Address>, Refusal> {
+    match &endpoint.socket {
+        Some(socket) => {
+            unix_socket::check(socket)?;
+            Ok(vec![socket.clone().into()])
+        }
+        None => Ok(resolve(endpoint)?.into_iter().map(Address::from).collect()),
+    }
+}
 
 /// All addresses of a target, in the order in which they are tried.
 ///

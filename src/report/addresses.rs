@@ -2,6 +2,7 @@
 
 use super::Word;
 use super::console::format::{count, counted, escape};
+use crate::driver::Address;
 use crate::preflight::candidates::Answer;
 use crate::run::{Load, Measured};
 use crate::statistics::rounded;
@@ -15,7 +16,7 @@ const LISTED_MAX: usize = 8;
 /// One address of the target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TargetAddress {
-    /// `ip:port`.
+    /// `ip:port`, or `unix:` and the path of a unix socket.
     pub address: String,
     /// What it answered before the run: `accepts`, `timeout` or the name of an errno; null when it was
     /// not asked, as a single address is not, nor one behind the first that accepts.
@@ -38,7 +39,7 @@ pub(super) fn addresses(load: &Load, measured: &Measured) -> Vec<TargetAddress> 
             .into_iter()
             .flatten()
             .collect();
-    let of = |(number, (&address, &answer)): (usize, (&SocketAddr, &Answer))| {
+    let of = |(number, (address, &answer)): (usize, (&Address, &Answer))| {
         let sum = |counts: fn(&Tally) -> &[u64]| tallies.iter().map(|t| counts(t)[number]).sum();
         let losses = tallies.iter().filter_map(|tally| tally.lost_by_address[number]);
         let loss = losses.min_by_key(|loss| loss.at_ns);

@@ -2,6 +2,7 @@
 
 use super::limits::{self, Recorded};
 use super::*;
+use crate::driver::Address;
 use crate::driver::uring::Unavailable;
 use crate::failure::Phase;
 use crate::findings::{self, Facts};
@@ -59,8 +60,9 @@ impl Report {
         let schedule = schedule(plan, measured);
         let addresses = addresses::addresses(load, measured);
         let facts = facts(around, measured, &kernel, generator, schedule.as_ref(), &addresses);
-        let (target, local, found) = (facts.target, facts.local, findings::find(&facts));
-        let errors = errors(measured);
+        let (local, found) = (facts.local, findings::find(&facts));
+        let target = &load.addresses[most_used(measured)];
+        let errors = errors(measured, target);
         let report = Report {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -92,7 +94,10 @@ impl Report {
             connections: Connections {
                 opened: counters.connections_opened,
                 failed: counters.connections_failed,
-                time_wait_owner: plan::time_wait_owner(&plan.policy).into(),
+                time_wait_owner: match target {
+                    Address::Inet(_) => plan::time_wait_owner(&plan.policy).into(),
+                    Address::Unix(_) => "nobody".into(),
+                },
             },
             ports: ports(load, measured),
             bytes: Bytes { read: counters.bytes_read, written: counters.bytes_written },
@@ -162,7 +167,7 @@ fn facts<'a>(
     let (load, tally) = (around.load, &measured.tally);
     let most_used = most_used(measured);
     // There is one: a name without an address is refused.
-    let target = load.addresses[most_used];
+    let target = load.addresses[most_used].inet();
     let entered = |owned: fn(&TimeWait) -> u64| {
         let (before, after) = (around.before.time_wait.as_ref()?, around.after.time_wait.as_ref()?);
         Some(owned(after).saturating_sub(owned(before)))
@@ -205,7 +210,7 @@ fn facts<'a>(
         addresses,
         answers: &load.answers,
         spreads: load.route.is_spread(),
-        local: kernel::is_local(target),
+        local: target.is_none_or(kernel::is_local),
         host: around.host,
         kernel,
         time_wait_before: around.before.time_wait.as_ref().map(TimeWait::client_owned),
@@ -359,10 +364,11 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
         warmup_s: pacing.warmup.as_secs_f64(),
         watch_pid: plan.watch_pid,
         addresses: plan.addresses.name().into(),
+        unix_socket: plan.unix_socket().map(ToString::to_string),
     }
 }
 
-fn errors(measured: &Measured) -> Vec<Error> {
+fn errors(measured: &Measured, target: &Address) -> Vec<Error> {
     let seconds = |ns: u64| rounded(ns.saturating_sub(measured.begin_ns) as f64 / 1e9, 3);
     let mut errors: Vec<Error> = measured
         .tally
@@ -378,7 +384,7 @@ fn errors(measured: &Measured) -> Vec<Error> {
                 Phase::Response => measured.remarks.detail(entry.failure.kind).map(String::from),
                 _ => None,
             },
-            advice: findings::advice(entry.failure).to_owned(),
+            advice: findings::advice(entry.failure, target).to_owned(),
         })
         .collect();
     errors.sort_by_key(|error| std::cmp::Reverse(error.count));

@@ -127,7 +127,8 @@ fn one_second() -> f64 {
 pub struct Target {
     /// The URL, without a password.
     pub url: String,
-    /// The address that accepted, `ip:port`; the first candidate when none has.
+    /// The address that accepted, `ip:port`, or `unix:` and the path of a unix socket (`@` and its name
+    /// for an abstract one); the first candidate when none has.
     pub address: String,
     /// Whether it is the server that ringshot brings along.
     pub bundled: bool,
@@ -195,6 +196,9 @@ pub struct PlanSummary {
     /// Which addresses of a name connections go to: `first` or `all`.
     #[serde(default = "first")]
     pub addresses: Word,
+    /// The unix socket that was asked for, its path or `@` and its name; null for TCP.
+    #[serde(default)]
+    pub unix_socket: Option<String>,
 }
 
 /// What documents mean that do not tell.
@@ -255,7 +259,7 @@ pub struct ScheduleSummary {
 /// Where connections came from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PortsSummary {
-    /// Who chose the ports: `kernel` or `rotation`.
+    /// Who chose the ports: `kernel` or `rotation`; `none` for a unix socket, with 0 in what follows.
     pub method: Word,
     /// Why, as the end of a sentence.
     pub why: Word,

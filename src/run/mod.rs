@@ -16,7 +16,7 @@ mod seat;
 
 use crate::connection::{CloseMode, Policy, Route};
 use crate::driver::uring::Tier;
-use crate::driver::{Engine, Found, SocketOption};
+use crate::driver::{Address, Engine, Found, SocketOption};
 use crate::failure::{Failure, Kind};
 use crate::kernel::Snapshot;
 use crate::pace::{Arrivals, Model, Quota};
@@ -33,7 +33,6 @@ use collector::Collector;
 pub use seat::ThreadTime;
 use seat::{Gate, Seat};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, ScopedJoinHandle};
@@ -56,7 +55,7 @@ const COLLECTOR_NICE: i32 = 10;
 #[derive(Clone, Debug)]
 pub struct Load {
     /// The target's addresses, best first.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     /// What each of them answered before the run.
     pub answers: Vec<Answer>,
     /// Which of them connections go to.
@@ -90,7 +89,8 @@ pub struct Load {
 impl Load {
     /// A small load to change as needed: 16 connections on one thread, each kept alive, for a
     /// second, over the ring if there is one.
-    pub fn new(addresses: Vec<SocketAddr>) -> Load {
+    pub fn new(addresses: Vec<impl Into<Address>>) -> Load {
+        let addresses: Vec<Address> = addresses.into_iter().map(Into::into).collect();
         let (connections, threads) = (16, 1);
         Load {
             ports: Ports::kernel(addresses.len()),

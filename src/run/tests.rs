@@ -1,6 +1,7 @@
 use super::*;
 use crate::pace::{OpenLoop, Pace, Share, curve::RateCurve};
 use crate::tally::{LatencyCounts, Tallies};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 const S: u64 = 1_000_000_000;
@@ -25,7 +26,7 @@ fn outcome(ok: u64, connections_opened: u64, end_ns: u64) -> Outcome {
 }
 
 fn load(requests: Option<u64>) -> Load {
-    let addresses = vec!["127.0.0.1:80".parse().unwrap()];
+    let addresses: Vec<SocketAddr> = vec!["127.0.0.1:80".parse().unwrap()];
     Load { requests, threads: 2, ..Load::new(addresses) }
 }
 

@@ -57,7 +57,7 @@ pub struct Document {
 /// What the steps were made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// The address that accepted, `ip:port`.
+    /// The address that accepted, `ip:port`, or `unix:` and the path of a unix socket.
     pub address: String,
     /// The driver's name.
     pub engine: Word,
@@ -87,6 +87,9 @@ impl Generator {
 pub struct Setup {
     /// The URL, without a password; null for the bundled server, whose port changes.
     pub url: Option<String>,
+    /// The unix socket; null for TCP.
+    #[serde(default)]
+    pub unix_socket: Option<String>,
     /// The limits, in their canonical form.
     pub slo: Vec<String>,
     /// The request's method.
@@ -238,6 +241,7 @@ impl Setup {
         let step = &plan.step;
         Setup {
             url: step.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
+            unix_socket: step.unix_socket().map(ToString::to_string),
             slo: step.slos.iter().map(ToString::to_string).collect(),
             method: step.method.clone(),
             body_bytes: step.body.len() as u64,

@@ -25,10 +25,12 @@ pub(super) fn head(
 ) -> io::Result<()> {
     let step = &plan.step;
     let limits: Vec<String> = step.slos.iter().map(ToString::to_string).collect();
+    let at = step.unix_socket().map_or(String::new(), |socket| format!(" at unix:{socket}"));
     let what = format!(
-        "Searching the highest rate of {} {} that keeps {}",
+        "Searching the highest rate of {} {}{} that keeps {}",
         escape(&step.method),
         escape(url),
+        escape(&at),
         limits.join(" and ")
     );
     for line in wrapped(&what, style.width) {

@@ -11,10 +11,10 @@
 //! before it was found is not known, and the document says for how long it was watched.
 
 use super::{Usage, WatchedServer};
+use crate::driver::Address;
 use crate::kernel::process::Depth;
 use crate::kernel::threads::own_cpu_time;
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -72,7 +72,7 @@ impl From<Option<WatchedServer>> for Search {
 
 impl Search {
     /// Looks for what listens where the load goes, beside what the caller does.
-    pub fn begin(targets: Vec<SocketAddr>) -> Search {
+    pub fn begin(targets: Vec<Address>) -> Search {
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, outcome) = mpsc::sync_channel(1);
         let is_over = stop.clone();
@@ -155,7 +155,7 @@ mod tests {
         let target = listener.local_addr().unwrap();
         let held = Stdio::from(OwnedFd::from(listener));
         let mut child = Command::new("sleep").arg("100").stdin(held).spawn().unwrap();
-        let search = Search::begin(vec![target]);
+        let search = Search::begin(vec![target.into()]);
         let look = ended(&search);
         let server = search.server().map(|server| server.description().pid);
         child.kill().and_then(|()| child.wait()).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn nobody_is_found_when_all_was_looked_at() {
         // An address for documentation: it is nobody's.
-        let search = Search::begin(vec!["192.0.2.1:80".parse().unwrap()]);
+        let search = Search::begin(vec![Address::Inet("192.0.2.1:80".parse().unwrap())]);
         assert!(ended(&search).is_none());
         assert!(search.server().is_none() && search.is_complete());
         let given_up = Search { outcome: Outcome::default().into(), helper: None };

@@ -3,12 +3,11 @@
 
 use super::search::Outcome;
 use super::{Description, Usage};
-use crate::kernel::holders;
+use crate::driver::Address;
 use crate::kernel::process::{Depth, Group};
-use crate::kernel::sockets;
 use crate::kernel::threads::Threads;
+use crate::kernel::{self, holders};
 use crate::plan::UsageError;
-use std::net::SocketAddr;
 
 /// How the names of the bundled server's threads begin.
 const BUNDLED_THREAD: &str = "bench-server-";
@@ -65,8 +64,8 @@ impl WatchedServer {
     /// Whoever listens where the load goes, looked for as long as `goes_on` says so; none when nobody
     /// here does, or when it is not shown: another user's process to anybody but root, one outside
     /// of this container.
-    pub(super) fn listening(targets: &[SocketAddr], goes_on: impl Fn() -> bool) -> Outcome {
-        let inodes = targets.iter().filter_map(|&target| sockets::listener_inodes(target).ok());
+    pub(super) fn listening(targets: &[Address], goes_on: impl Fn() -> bool) -> Outcome {
+        let inodes = targets.iter().filter_map(|target| kernel::listener_inodes(target).ok());
         let holders = holders::of_sockets(&inodes.flatten().collect::<Vec<_>>(), goes_on);
         if !holders.complete {
             return Outcome::default();

@@ -8,6 +8,7 @@ pub mod hostile;
 pub mod netns;
 pub mod numbers;
 pub mod peers;
+pub mod unix_peer;
 
 use bench_server::{Backend, Config, Server};
 use serde_json::Value;

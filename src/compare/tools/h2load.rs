@@ -61,6 +61,9 @@ impl Tool for H2load {
             arguments.extend(["-H".into(), format!(":method: {}", mode.method)]);
         }
         arguments.extend(super::headers(mode, &[]));
+        if let Some(path) = super::socket_path(mode)? {
+            arguments.extend(["-B".into(), format!("unix:{path}")]);
+        }
         arguments.push(mode.url.clone());
         Ok(Invocation { arguments, files, ..Invocation::default() })
     }

@@ -34,6 +34,7 @@ impl Tool for Hey {
     fn invocation(&self, mode: &Mode, scratch: &Path) -> Result<Invocation, String> {
         super::beyond(mode)?;
         super::no_pipeline(mode)?;
+        super::no_unix_socket(mode)?;
         let stop = match mode.stop {
             Stop::Requests(requests) => format!("-n {requests}"),
             Stop::After(duration) => format!("-z {}ms", duration.as_millis()),

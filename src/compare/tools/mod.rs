@@ -19,6 +19,7 @@ mod wrk;
 
 use super::plan::{Mode, Stop};
 use crate::connection::CloseMode;
+use crate::driver::UnixSocket;
 pub use ringshot::invocation as invoke_ringshot;
 pub use ringshot::{FOOTNOTE as RINGSHOT_FOOTNOTE, read as read_ringshot};
 use serde::{Deserialize, Serialize};
@@ -180,6 +181,25 @@ fn beyond(mode: &Mode) -> Result<(), String> {
     Err(refused.into())
 }
 
+/// A tool that has no unix sockets.
+fn no_unix_socket(mode: &Mode) -> Result<(), String> {
+    match mode.socket {
+        None => Ok(()),
+        Some(_) => Err("it cannot connect to a unix socket (--unix-socket)".into()),
+    }
+}
+
+/// The path of the unix socket, if there is one, for a tool that needs a path.
+fn socket_path(mode: &Mode) -> Result<Option<&str>, String> {
+    match &mode.socket {
+        None => Ok(None),
+        Some(UnixSocket::File(path)) => Ok(path.to_str()),
+        Some(UnixSocket::Abstract(_)) => {
+            Err("it cannot connect to an abstract unix socket (--abstract-unix-socket)".into())
+        }
+    }
+}
+
 /// A tool that has no pipelining.
 fn no_pipeline(mode: &Mode) -> Result<(), String> {
     match mode.pipeline {
@@ -258,6 +278,32 @@ mod tests {
         // With connections that are kept, who closes them does not matter.
         for tool in ALL {
             assert!(tool.invocation(&mode("-k --close client -d 1s"), Path::new("/s")).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_is_for_those_that_can_connect_to_one() {
+        let mode = |socket| Mode { socket: Some(socket), ..mode("-k -d 1s") };
+        let words = |tool: &dyn Tool, socket| {
+            Ok(tool.invocation(&mode(socket), Path::new("/s"))?.arguments.join(" "))
+        };
+        for tool in ALL {
+            let file = words(tool, UnixSocket::File("/run/app.sock".into()));
+            let name: Result<String, String> = words(tool, UnixSocket::Abstract("app".into()));
+            let (given, refused) = match tool.name() {
+                "oha" => {
+                    (Some("--unix-socket /run/app.sock http://a:81/x"), "an abstract unix socket")
+                }
+                "h2load" => {
+                    (Some("-B unix:/run/app.sock http://a:81/x"), "an abstract unix socket")
+                }
+                _ => (None, "a unix socket"),
+            };
+            match given {
+                Some(given) => assert!(file.as_ref().unwrap().ends_with(given), "{file:?}"),
+                None => assert!(file.unwrap_err().contains("a unix socket"), "{}", tool.name()),
+            }
+            assert!(name.unwrap_err().contains(refused), "{}", tool.name());
         }
     }
 

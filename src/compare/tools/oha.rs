@@ -59,6 +59,9 @@ impl Tool for Oha {
             files.push((path, mode.body.to_vec()));
         }
         arguments.extend(super::headers(mode, &[]));
+        if let Some(path) = super::socket_path(mode)? {
+            arguments.extend(["--unix-socket".into(), path.to_owned()]);
+        }
         arguments.push(mode.url.clone());
         Ok(Invocation { arguments, files, ..Invocation::default() })
     }

@@ -6,6 +6,7 @@ use crate::compare::plan::Mode;
 use crate::report::console::format::cpu_list;
 use crate::session::http1;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::path::Path;
 
 /// What its latency contains.
@@ -70,6 +71,8 @@ fn arguments<'a>(
     let body_file = typed.body_file.as_deref().map(|path| path.to_string_lossy());
     option("--body-file", body_file.as_deref());
     option("--timeout", Some(&typed.timeout));
+    option("--unix-socket", typed.unix_socket.as_deref().and_then(Path::to_str));
+    option("--abstract-unix-socket", typed.abstract_unix_socket.as_deref().and_then(OsStr::to_str));
     option("--source-ip", typed.source_ip.as_deref());
     option("--source-ports", Some(&typed.source_ports));
     option("--cpus", Some(&cpus));

@@ -30,6 +30,7 @@ impl Tool for Wrk {
 
     fn invocation(&self, mode: &Mode, scratch: &Path) -> Result<Invocation, String> {
         super::beyond(mode)?;
+        super::no_unix_socket(mode)?;
         let Stop::After(duration) = mode.stop else {
             return Err("it stops after a time (-d), not after requests (-n)".into());
         };

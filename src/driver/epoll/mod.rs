@@ -18,12 +18,12 @@
 mod wait;
 
 use super::{
-    BUFFER_GAP_BYTES, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent, Handover, Op,
-    Patience, SINK_BYTES, Slot, Token, extent, scoped,
+    Address, BUFFER_GAP_BYTES, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent,
+    Handover, Op, Patience, SINK_BYTES, Slot, Token, extent, scoped,
 };
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{self, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -56,6 +56,8 @@ struct Place {
 pub struct EpollDriver {
     waiter: Waiter,
     config: Config,
+    /// The target's addresses, as the kernel reads them.
+    addresses: Vec<SocketAddrAny>,
     places: Vec<Place>,
     /// One receive buffer a slot, which the kernel backs page by page when it is first touched.
     received: Vec<u8>,
@@ -80,6 +82,11 @@ impl EpollDriver {
             sink: vec![0; SINK_BYTES],
             // Connect or receive, and send, of each slot.
             ready: VecDeque::with_capacity(2 * slots),
+            addresses: config
+                .addresses
+                .iter()
+                .map(Address::to_kernel)
+                .collect::<io::Result<_>>()?,
             config,
         })
     }
@@ -103,13 +110,9 @@ impl EpollDriver {
         address: usize,
         source: Option<SocketAddr>,
     ) -> Result<(), (Op, Errno)> {
-        let target = self.config.addresses[address];
-        let family = match target {
-            SocketAddr::V4(_) => AddressFamily::INET,
-            SocketAddr::V6(_) => AddressFamily::INET6,
-        };
+        let target = &self.addresses[address];
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = net::socket_with(family, SocketType::STREAM, flags, None)
+        let socket = net::socket_with(target.address_family(), SocketType::STREAM, flags, None)
             .map_err(|errno| (Op::Socket, errno))?;
         let place = &mut self.places[slot.index as usize];
         let socket = place.socket.insert(socket);
@@ -118,9 +121,11 @@ impl EpollDriver {
             set.map_err(|error| (Op::Option, Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         }
         if let Some(source) = source {
-            net::bind(&*socket, &scoped(source, target)).map_err(|errno| (Op::Bind, errno))?;
+            let source = scoped(source, &self.config.addresses[address]);
+            net::bind(&*socket, &source).map_err(|errno| (Op::Bind, errno))?;
         }
-        match net::connect(&*socket, &target) {
+        // A unix socket answers at once: connected, or EAGAIN where its queue is full.
+        match net::connect(&*socket, target) {
             Ok(()) | Err(Errno::INPROGRESS) => place.connecting = true,
             Err(errno) => return Err((Op::Connect, errno)),
         }

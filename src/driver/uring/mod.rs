@@ -18,13 +18,13 @@ mod open;
 pub mod tier;
 
 use super::{
-    COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent, Handover, Op, Patience, Slot,
-    TRANSFER_BYTES_MAX, Token, prefetch,
+    Address, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent, Handover, Op, Patience,
+    Slot, TRANSFER_BYTES_MAX, Token, prefetch,
 };
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use memory::Memory;
 use open::Source;
-use socket2::SockAddr;
+use rustix::net::SocketAddrAny;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -76,7 +76,8 @@ pub struct UringDriver {
     ring: IoUring,
     features: Features,
     config: Config,
-    addresses: Vec<SockAddr>,
+    /// The target's addresses, as the kernel reads them.
+    addresses: Vec<SocketAddrAny>,
     places: Vec<Place>,
     /// Where each slot's connection comes from. The kernel copies it when it takes the entry.
     sources: Vec<Source>,
@@ -127,6 +128,8 @@ impl UringDriver {
     /// The kernel's answer to the set-up.
     pub fn new(config: Config, features: Features) -> io::Result<UringDriver> {
         let slots = config.slots;
+        let over_unix = config.addresses.iter().any(|address| address.unix().is_some());
+        let features = if over_unix { features.for_unix_sockets() } else { features };
         let ring = ring(features, slots)?;
         let place = Place {
             fd: NO_SOCKET,
@@ -142,7 +145,11 @@ impl UringDriver {
         Ok(UringDriver {
             ring,
             features,
-            addresses: config.addresses.iter().map(|&address| address.into()).collect(),
+            addresses: config
+                .addresses
+                .iter()
+                .map(Address::to_kernel)
+                .collect::<io::Result<_>>()?,
             places: vec![place; slots as usize],
             sources: vec![Source::default(); slots as usize],
             memory: Memory::new(slots as usize, config.receive_buffer_bytes),

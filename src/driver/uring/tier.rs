@@ -52,6 +52,12 @@ pub struct Features {
 }
 
 impl Features {
+    /// These with plain descriptors: a unix socket is connected by connect(2), which takes no direct
+    /// ones.
+    pub fn for_unix_sockets(self) -> Features {
+        Features { tier: self.tier.min(Tier::Plain), ..self }
+    }
+
     /// Those of the newest kernels.
     #[cfg(test)]
     pub(crate) fn best() -> Features {

@@ -62,7 +62,7 @@ impl<'a> Knocks<'a> {
             option.set(socket.as_raw_fd())?;
         }
         if let Some(from) = from {
-            socket.bind(&SockAddr::from(scoped(from, to)))?;
+            socket.bind(&SockAddr::from(scoped(from, &to.into())))?;
         }
         match socket.connect(&SockAddr::from(to)) {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Some(socket)),

@@ -1,7 +1,9 @@
 //! The race on a clock of its own, and once over real sockets.
 
 use super::*;
+use crate::driver::UnixSocket;
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -139,5 +141,19 @@ fn real_sockets_are_asked_and_closed() {
     find(&mut load, AddressChoice::All);
     listener.set_nonblocking(true).unwrap();
     assert_eq!(load.answers, [Answer::Unasked]);
+    assert!(listener.accept().is_err());
+}
+
+#[test]
+fn a_unix_socket_is_not_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let socket = Address::from(UnixSocket::File(path));
+    let mut load = Load::new(vec![socket.clone()]);
+    find(&mut load, AddressChoice::First);
+    assert_eq!((load.answers.as_slice(), load.route.addresses()), (&[Answer::Unasked][..], 1));
+    assert_eq!((in_use(&load), none_accepts(&load)), (vec![socket], None));
     assert!(listener.accept().is_err());
 }

@@ -31,7 +31,7 @@ pub(super) fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
         engine: Engine::best(),
         bundled: false,
         local: false,
-        target: "10.0.0.9:80".parse().unwrap(),
+        target: Some("10.0.0.9:80".parse().unwrap()),
         policy,
         rate_per_s: None,
         think: Duration::ZERO,
@@ -118,7 +118,7 @@ fn the_wall_depends_on_who_may_take_over() {
     let wall = [("net.ipv4.ip_local_port_range", Verdict::Limits)];
     let (policy, kernel) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 3));
     // Three addresses, reuse after a second on loopback: 42,000/s without a search.
-    let near = Need { target: "127.0.0.1:80".parse().unwrap(), ..need(&policy, &kernel) };
+    let near = Need { target: Some("127.0.0.1:80".parse().unwrap()), ..need(&policy, &kernel) };
     assert_eq!(amiss(&near, &host()), []);
     assert_eq!(amiss(&need(&policy, &kernel), &host()), wall);
     assert_eq!(amiss(&need(&policy, &kernel), &HostFacts { tw_reuse: 1, ..host() }), []);
@@ -216,4 +216,36 @@ fn a_cure_is_one_that_helps() {
     let local = Need { local: true, ..need(&policy, &ports) };
     let checks = examine(&local, &HostFacts { listener: Some(short), ..host() });
     assert_eq!(checks[0].cure, "listen(fd, 64) in the server");
+}
+
+#[test]
+fn a_unix_socket_has_a_queue_and_neither_ports_nor_packets() {
+    let (policy, ports) = (policy(CloseMode::Client), Ports::none());
+    let listener = |backlog| Some(Listener { backlog, queued: 0, count: 1 });
+    // What would limit the same plan over TCP.
+    let host = HostFacts {
+        timestamps: false,
+        syncookies: 0,
+        max_syn_backlog: Some(1),
+        tw_buckets: Some(1),
+        conntrack: Some((10, 11)),
+        ..host()
+    };
+    let need = Need { target: None, local: true, ..need(&policy, &ports) };
+    let checks = |backlog, connections| {
+        let host = HostFacts { listener: listener(backlog), ..host.clone() };
+        examine(&Need { connections, ..need.clone() }, &host)
+    };
+    let fits = checks(63, 64);
+    let knobs: Vec<&str> = fits.iter().map(|check| check.knob).collect();
+    assert_eq!(knobs, ["nofile", "listen backlog"]);
+    assert!(fits.iter().all(|check| check.verdict == Verdict::Fits), "{fits:?}");
+    let limited = checks(62, 64);
+    assert_eq!((limited[0].knob, limited[0].verdict), ("listen backlog", Verdict::Limits));
+    assert!(limited[0].why.contains("holds 63 of 64"), "{}", limited[0].why);
+    assert!(limited[0].cure.contains("listen(fd, 64)"), "{}", limited[0].cure);
+    assert!(checks(62, 5_000)[0].cure.contains("net.core.somaxconn"), "beyond what it may be");
+    // A server that is not seen from here may have any queue.
+    let unseen = examine(&need, &HostFacts { listener: None, ..host.clone() });
+    assert_eq!(unseen.iter().map(|check| check.knob).collect::<Vec<_>>(), ["nofile"]);
 }

@@ -246,6 +246,7 @@ pub(in crate::report) fn source_ports(ports: &PortsSummary, asked: &[String]) ->
             let why = &ports.why;
             format!("source ports: {usable} of {range}{from} in rotation{left_out}, {why}{skipped}")
         }
+        "none" => format!("source ports: none, {}", ports.why),
         _ => format!("source ports: the kernel's choice{from}, {}", ports.why),
     }
 }
@@ -357,6 +358,12 @@ mod tests {
             source_ports(&ports, &[]),
             "source ports: the kernel's choice, as the server keeps TIME_WAIT"
         );
+        let over_unix = PortsSummary {
+            method: "none".into(),
+            why: crate::ports::Ports::none().why.into(),
+            ..ports.clone()
+        };
+        assert_eq!(source_ports(&over_unix, &[]), "source ports: none, as a unix socket has none");
         ports.method = "rotation".into();
         (ports.usable, ports.why) = (14_116, "as this side keeps TIME_WAIT".into());
         let line = source_ports(&ports, &[]);

@@ -114,6 +114,7 @@ pub fn clean() -> Report {
             warmup_s: 0.0,
             watch_pid: None,
             addresses: "first".into(),
+            unix_socket: None,
         },
         host: Host {
             name: "bench".into(),

@@ -54,6 +54,7 @@ const KEYS: &[&str] = &[
     "plan.warmup_s",
     "plan.watch_pid",
     "plan.addresses",
+    "plan.unix_socket",
     "host.kernel",
     "host.cpu_model",
     "host.cpus",

@@ -51,7 +51,9 @@ fn row(name: &str, text: String) -> Vec<String> {
 
 fn target(target: &Target) -> String {
     let server = if target.bundled { "the bundled server, " } else { "" };
-    let place = if target.local {
+    let place = if target.address.starts_with("unix:") {
+        "on this box"
+    } else if target.local {
         "in this network namespace"
     } else {
         "in another network namespace or on another box"

@@ -193,7 +193,7 @@ type Edit = fn(&mut Report);
 
 #[test]
 fn what_was_asked_of_another_server_or_box_is_no_repetition() {
-    let edits: [(&str, Edit, usize); 8] = [
+    let edits: [(&str, Edit, usize); 9] = [
         ("nothing", |_| (), 1),
         ("seed", |report| report.plan.seed = Some(7), 1),
         ("watched process", |report| report.plan.watch_pid = Some(812), 1),
@@ -201,6 +201,7 @@ fn what_was_asked_of_another_server_or_box_is_no_repetition() {
         ("version", |report| report.version = "0.0.9".into(), 2),
         ("box", |report| report.host.name = "other".into(), 2),
         ("plan", |report| report.plan.pipeline = 16, 2),
+        ("unix socket", |report| report.plan.unix_socket = Some("/run/app.sock".into()), 2),
         ("kernel", |report| report.host.kernel = "6.19.0".into(), 1),
     ];
     for (what, edit, groups) in edits {

@@ -163,6 +163,8 @@ fn a_search_goes_on_from_its_document() {
     assert!(resume(&file, "--budget 10m --precision 5% http://a/").is_ok());
     let other = resume(&file, "-c 5 http://a/").unwrap_err();
     assert!(other.contains("another plan (connections: 64 there, 5 here)"), "{other}");
+    let other = resume(&file, "--unix-socket /run/app.sock http://a/").unwrap_err();
+    assert!(other.contains("(unix_socket: null there, \"/run/app.sock\" here)"), "{other}");
 }
 
 #[test]
