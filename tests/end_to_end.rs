@@ -28,6 +28,7 @@ fn counts_equal_the_servers_own_in_every_mode_over_every_engine() {
         ("-k", 16..=16, "client"),
         ("-r 7", 143..=158, "server"),
         ("-r 7 --close rst", 143..=158, "nobody"),
+        ("-p 1", 16..=16, "client"),
         ("-p 8", 16..=16, "client"),
         ("-r 16 -p 8", 63..=78, "server"),
     ];

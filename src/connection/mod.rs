@@ -479,7 +479,7 @@ impl<S: Session> Connection<S> {
             }
             let progress = self.session.received(&mut around.shared, bytes);
             bytes = &bytes[progress.consumed..];
-            let goes_on = |answer: Answer| answer.next == Next::Reuse;
+            let goes_on = |answer: Answer| matches!(answer.next, Next::Reuse | Next::Finish);
             let between_answers = matches!(progress.event, Event::Done(answer) if goes_on(answer))
                 && self.owed > 1
                 && !bytes.is_empty();
@@ -507,7 +507,8 @@ impl<S: Session> Connection<S> {
         };
         self.count(answer, around);
         match answer.next {
-            Next::Reuse => {}
+            Next::Finish if self.owed == 0 && rest.is_empty() => return self.close(),
+            Next::Reuse | Next::Finish => {}
             // Whoever says so and goes on all the same has processed what it was not to.
             Next::Close if self.owed > 0 && rest.is_empty() => return self.cut_short(around),
             Next::Close if self.owed == 0 => self.exhausted = true,

@@ -138,6 +138,9 @@ pub enum Next {
     Reuse,
     /// The peer closes it, as it has said, and has not processed what was asked behind this.
     Close,
+    /// It carries no further request than those that are under way: what the peer says of its
+    /// answers cannot be relied on.
+    Finish,
     /// It carries no further request, and nobody has said that it ends: it speaks another protocol.
     Leave,
 }

@@ -140,6 +140,10 @@ fn what_is_only_unusual_is_no_failure() {
         Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello";
     const BOTH: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\
         Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    const FOUR: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n\
+        HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     let fields = "ab:\n".repeat(50_000);
     let many = format!("HTTP/1.1 200 OK\n{fields}Content-Length: 5\n\nhello").into_bytes();
     let many: &'static [Act] = Vec::leak(vec![Read, Write(Vec::leak(many))]);
@@ -156,6 +160,8 @@ fn what_is_only_unusual_is_no_failure() {
         case("odd fields, kept", "-r 2", &[Read, Write(ODD), Read, Write(ODD)], well),
         case("thousands of fields", "", many, well),
         case("chunks beside a length", "", &[Read, Write(BOTH)], both),
+        case("the same, kept", "-k", &[Read, Write(BOTH), Hold], both),
+        case("the same, pipelined", "-p 4", &[Read, Read, Read, Read, Write(FOUR), Hold], both),
         case("before the request is read", "", &[Await, Write(ANSWER), Read], well),
         case("before there is a request", "", &[Write(ANSWER), Read], well),
         case("before it, and it is never read", "", &[Write(ANSWER), Await], well),

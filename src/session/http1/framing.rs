@@ -212,8 +212,9 @@ impl<'h> Told<'h> {
         let overruled = framing == Framing::Chunked && self.length.is_some();
         let next = match kept && framing != Framing::UntilEof {
             false => Next::Close,
-            true if ours && !overruled => Next::Reuse,
-            true => Next::Leave,
+            true if !ours => Next::Leave,
+            true if overruled => Next::Finish,
+            true => Next::Reuse,
         };
         Ok(Meaning { status, next, overruled, framing })
     }

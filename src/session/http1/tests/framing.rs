@@ -151,12 +151,17 @@ fn transfer_codings() {
         ok("none behind chunked", "Transfer-Encoding: chunked, identity", chunks, &["200"]),
         ok("none with a parameter", "Transfer-Encoding: identity;a", "|", &["malformed"]),
         ok("a name that contains it", "Transfer-Encoding: xchunked", "abc|@", &["200 last"]),
-        ok("with a length", "Transfer-Encoding: chunked;Content-Length: 5", chunks, &["200 left"]),
+        ok(
+            "with a length",
+            "Transfer-Encoding: chunked;Content-Length: 5",
+            chunks,
+            &["200 finish"],
+        ),
         ok(
             "a length before",
             "Content-Length: 0;Transfer-Encoding: chunked",
             chunks,
-            &["200 left"],
+            &["200 finish"],
         ),
         ok("no length", "Transfer-Encoding: chunked;Content-Length: x", "|", &["malformed"]),
         ok(
@@ -263,6 +268,15 @@ fn what_is_refused_is_said_with_its_line_and_its_rule() {
             assert_eq!(Http1::remarks(&other).malformed, Some(detail));
         }
     }
+}
+
+#[test]
+fn what_is_under_way_is_still_read_behind_a_length_that_does_not_count() {
+    let both = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n";
+    let marked = format!("{both}\r\n0\r\n\r\n|HTTP/1.1 204 N\r\n\r\n|");
+    check("kept", "GET", &marked, &["200 finish", "204"]);
+    let marked = format!("{both}Connection: close\r\n\r\n0\r\n\r\n|");
+    check("closed", "GET", &marked, &["200 last"]);
 }
 
 #[test]

@@ -88,6 +88,7 @@ fn word(event: Event) -> String {
                 match next {
                     Next::Reuse => "",
                     Next::Close => " last",
+                    Next::Finish => " finish",
                     Next::Leave => " left",
                 }
             )
