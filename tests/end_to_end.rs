@@ -20,16 +20,17 @@ over_both_engines! {
 
 #[test]
 fn counts_equal_the_servers_own_in_every_mode_over_every_engine() {
-    // The last connection of a slot need not be used up: up to 15 more than the quotient.
+    // The last connection of a slot need not be used up: up to 15 more than the quotient. Requests go to
+    // the thread that asks for them, so the slots of one that is late need none.
     let modes = [
         ("", 1000..=1000, "server"),
         ("--close client", 1000..=1000, "client"),
         ("--close rst", 1000..=1000, "nobody"),
-        ("-k", 16..=16, "client"),
+        ("-k", 1..=16, "client"),
         ("-r 7", 143..=158, "server"),
         ("-r 7 --close rst", 143..=158, "nobody"),
-        ("-p 1", 16..=16, "client"),
-        ("-p 8", 16..=16, "client"),
+        ("-p 1", 1..=16, "client"),
+        ("-p 8", 1..=16, "client"),
         ("-r 16 -p 8", 63..=78, "server"),
     ];
     for engine in ENGINES {

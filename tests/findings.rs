@@ -296,6 +296,8 @@ fn nagle_delay() {
                 let between = |key: &str| number(&document, &format!("/latency/{key}/p50_us"));
                 let between_us = between("service") - between("first_byte");
                 hopefully((38_000..58_000).contains(&between_us), || format!("{between_us} us"))?;
+                let found = all_findings(&document);
+                hopefully(found.contains(&"nagle_delay".into()), || format!("{found:?}"))?;
                 assert_finding(&document, "nagle_delay", &["nagle", "two pieces", "60 answers"]);
                 Ok(())
             });

@@ -3,8 +3,8 @@
 use super::support::hostile::{Habits, Hostile};
 use super::support::netns::isolated;
 use super::support::{
-    Running, all_findings, command, command_with_hosts, errors, eventually, findings,
-    on_every_engine, ringshot, run_command,
+    Running, command, command_with_hosts, errors, eventually, findings, on_every_engine, ringshot,
+    run_command,
 };
 use super::{SLOTS_MIN, SOON, assert_errors, interlude, number};
 use socket2::{Domain, Socket, Type};
