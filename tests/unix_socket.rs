@@ -44,13 +44,14 @@ fn assert_over(peer: &UnixPeer, document: &Value) {
 
 #[test]
 fn counts_equal_the_servers_own_in_every_mode_over_every_engine() {
-    // The last connection of a slot need not be used up: up to 15 more than the quotient.
+    // The last connection of a slot need not be used up: up to 15 more than the quotient. Requests go to
+    // the thread that asks for them, so the slots of one that is late need none.
     let modes = [
         ("", 1000..=1000),
         ("--close client", 1000..=1000),
-        ("-k", 16..=16),
+        ("-k", 1..=16),
         ("-r 7", 143..=158),
-        ("-p 8", 16..=16),
+        ("-p 8", 1..=16),
         ("-r 16 -p 8", 63..=78),
     ];
     for engine in ENGINES {
