@@ -64,8 +64,20 @@ struct Place {
     quiet_send: bool,
     /// Bytes have come since the latest send: whoever answers has what was sent.
     heard: bool,
+    /// Operations whose completion will come, a bit for each.
+    under_way: u8,
     /// What was asked for last.
     extent: Extent,
+}
+
+/// An operation in [`Place::under_way`]; an `open` is one, whichever of its steps completes it.
+fn bit(op: Op) -> u8 {
+    match op {
+        Op::Socket | Op::Option | Op::Bind | Op::Connect => 1,
+        Op::Send => 2,
+        Op::Receive => 4,
+        Op::Extent | Op::Close | Op::Cancel => 0,
+    }
 }
 
 const NO_SOCKET: RawFd = -1;
@@ -140,6 +152,7 @@ impl UringDriver {
             more: false,
             quiet_send: false,
             heard: false,
+            under_way: 0,
             extent: Extent::default(),
         };
         Ok(UringDriver {
@@ -284,6 +297,7 @@ impl UringDriver {
             if token.op == Op::Socket {
                 place.fd = NO_SOCKET;
             }
+            place.under_way &= !bit(token.op);
             self.outstanding = self.outstanding.saturating_sub(1);
             let result = match errno {
                 errno if errno > 0 => Err(io::Error::from_raw_os_error(errno)),
@@ -363,7 +377,10 @@ impl Driver for UringDriver {
         };
         let mut entry = entry.user_data(Token { op: Op::Send, slot }.to_bits());
         match handover.confirmed {
-            true => self.outstanding += 1,
+            true => {
+                self.places[slot.index as usize].under_way |= bit(Op::Send);
+                self.outstanding += 1;
+            }
             false => entry = entry.flags(self.quiet()),
         }
         self.push(&entry);
@@ -371,7 +388,9 @@ impl Driver for UringDriver {
     }
 
     fn receive(&mut self, slot: Slot, demand: Demand) {
-        let place = self.places[slot.index as usize];
+        let place = &mut self.places[slot.index as usize];
+        place.under_way |= bit(Op::Receive);
+        let place = *place;
         // Of what nobody reads TCP need not make a copy.
         let ((pointer, len), flags) = match demand {
             Demand::Read => (self.memory.receive_buffer(slot.index as usize), 0),
@@ -407,7 +426,12 @@ impl Driver for UringDriver {
         if place.quiet_send && !place.heard {
             self.cancel(slot, Op::Send);
         }
-        self.push_close(slot, fd);
+        let entry = match self.is_direct() {
+            true => opcode::Close::new(types::Fixed(slot.index)).build(),
+            false => opcode::Close::new(types::Fd(fd)).build(),
+        };
+        let token = Token { op: Op::Close, slot }.to_bits();
+        self.push(&entry.user_data(token).flags(self.quiet()));
     }
 
     fn cancel(&mut self, slot: Slot, op: Op) {
@@ -454,15 +478,6 @@ impl Driver for UringDriver {
 }
 
 impl UringDriver {
-    fn push_close(&mut self, slot: Slot, fd: RawFd) {
-        let entry = match self.is_direct() {
-            true => opcode::Close::new(types::Fixed(slot.index)).build(),
-            false => opcode::Close::new(types::Fd(fd)).build(),
-        };
-        let token = Token { op: Op::Close, slot }.to_bits();
-        self.push(&entry.user_data(token).flags(self.quiet()));
-    }
-
     /// Asks the kernel to end everything that is under way, which it can do from 6.0 on; whether
     /// nothing is left.
     fn cancel_all(&self) -> bool {
@@ -476,22 +491,22 @@ impl UringDriver {
 impl Drop for UringDriver {
     /// Ends what is under way, so that the kernel lets go of the buffers before they are freed.
     fn drop(&mut self) {
-        self.submit();
-        // Slot by slot it would take a time that grows with the square of their number: the kernel
-        // keeps what waits in at most 256 lists, and walks one for each.
-        let all_at_once = self.cancel_all();
-        for index in 0..self.places.len() {
-            let slot = Slot { index: index as u32, generation: self.places[index].generation };
-            if self.places[index].fd == NO_SOCKET {
+        // What waits is kept in at most 256 lists, newest first, and a cancellation walks one of them.
+        // So the latest come first, and nothing is cancelled that is not there. (To cancel all of it
+        // with one request takes longer: 2.2 s for 18,000, as it meets those again that it has
+        // cancelled before.)
+        for index in (0..self.places.len()).rev() {
+            let Place { fd, generation, under_way, .. } = self.places[index];
+            if fd == NO_SOCKET {
                 continue;
             }
-            if !all_at_once {
-                for op in [Op::Connect, Op::Send, Op::Receive] {
+            let slot = Slot { index: index as u32, generation };
+            for op in [Op::Connect, Op::Send, Op::Receive] {
+                if under_way & bit(op) != 0 {
                     self.cancel(slot, op);
                 }
             }
-            let fd = std::mem::replace(&mut self.places[index].fd, NO_SOCKET);
-            self.push_close(slot, fd);
+            self.close(slot);
         }
         self.submit();
         let patience = Patience { want: 1, linger_ns: 0, timeout_ns: 100_000_000 };

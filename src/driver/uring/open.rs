@@ -15,7 +15,7 @@
 //! queue is full. The ring would hide that: it tries 64 times more (0.3 ms of CPU time), then leaves
 //! the operation to a kernel thread of its own, which waits without an end.
 
-use super::{DIRECT_SOCKET, NO_SOCKET, Place, UringDriver};
+use super::{DIRECT_SOCKET, NO_SOCKET, Place, UringDriver, bit};
 use crate::driver::uring::Tier;
 use crate::driver::{Extent, Op, Slot, Token, scoped};
 use io_uring::{opcode, squeue, types};
@@ -92,6 +92,7 @@ impl UringDriver {
             more: false,
             quiet_send: false,
             heard: false,
+            under_way: bit(Op::Connect),
             extent: Extent::default(),
         };
         if let Some(source) = source {
