@@ -84,6 +84,8 @@ pub struct Counters {
     pub cut_short: u64,
     /// The answers on those connections, up to the announcement.
     pub cut_short_answers: u64,
+    /// Requests in flight at the end that had waited for longer than any answer took.
+    pub overdue: u64,
     /// Connections ended because bytes came that no request had asked for.
     pub surplus: u64,
     /// Connections that the peer was asked to close and did not.
@@ -113,7 +115,7 @@ impl Counters {
         (self.due - self.dropped).saturating_sub(self.ok + self.failed)
     }
 
-    fn fields(&mut self) -> [&mut u64; 23] {
+    fn fields(&mut self) -> [&mut u64; 24] {
         let Counters {
             due,
             dropped,
@@ -130,6 +132,7 @@ impl Counters {
             lost,
             cut_short,
             cut_short_answers,
+            overdue,
             surplus,
             not_closed_by_peer,
             ports_in_use,
@@ -155,6 +158,7 @@ impl Counters {
             lost,
             cut_short,
             cut_short_answers,
+            overdue,
             surplus,
             not_closed_by_peer,
             ports_in_use,

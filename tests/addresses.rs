@@ -175,7 +175,7 @@ fn when_the_address_in_use_dies_another_one_takes_over() {
             let lives = server_at(([10, 9, 0, 2], first.port()).into());
             let hosts = hosts(&["10.9.0.1", "10.9.0.2"]);
             let url = format!("http://many.test:{}/", first.port());
-            let plan = format!("{url} -t 1 -c 4 -d 60s --timeout 3s --json -");
+            let plan = format!("{url} -t 1 -c 4 -d 60s --timeout 10s --json -");
             let run = Running::start(command_with_hosts(hosts.path(), &plan));
             eventually("the first one is used", || namespace.counter("TcpActiveOpens") > 100);
             assert_eq!(lives.stats().connections, 0);

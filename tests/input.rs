@@ -73,7 +73,7 @@ fn what_the_server_sees_instead_is_said() {
     let sent = format!("http://127.0.0.1:{port}/%C3%A4");
     let shown = typed.replace("s3cret", "***");
     let said = format!("ringshot: URL {shown}: sent as {sent}\n");
-    assert!(ran.stderr.contains(&said), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches(&said).count(), 1, "{}", ran.stderr);
     let [line, host] = heads.recv().expect("a request");
     assert_eq!(line, "GET /%C3%A4 HTTP/1.1");
     assert_eq!(host, format!("Host: 127.0.0.1:{port}"));

@@ -43,6 +43,7 @@ fn good() -> (Vec<Sample>, Outcome) {
             failed: 1_440,
             in_flight: 0,
             resent: 0,
+            overdue: 0,
         },
         errors: vec![
             ("receive/ECONNRESET".into(), 540),

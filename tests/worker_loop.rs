@@ -741,6 +741,25 @@ fn the_end_of_the_time_leaves_requests_in_flight() {
     assert_eq!(outcome.end_ns - outcome.begin_ns, 10 * MS);
 }
 
+/// What hangs at the end has no latency, and is not forgotten for that: it has waited for longer than
+/// any answer took. What is under way as usual has not.
+#[test]
+fn what_hangs_at_the_end_is_overdue() {
+    for hanging in [0, 2] {
+        let limited = Task { quota: None, duration_ns: Some(10 * MS), ..task(3, 1, policy()) };
+        let mut answers = 0;
+        let outcome = run(limited, |slot, verb, replies| match verb {
+            Verb::Receive(_) if slot.index < hanging && answers >= 30 => {}
+            verb => {
+                answers += usize::from(matches!(verb, Verb::Receive(_)));
+                healthy(slot, verb, replies);
+            }
+        });
+        let counters = outcome.tallies.measured.counters;
+        assert_eq!((counters.in_flight(), counters.overdue), (3, u64::from(hanging)));
+    }
+}
+
 /// A server that deals out fates until they are used up, then is healthy.
 fn fateful(fates: Vec<Fate>) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
     let mut fates = fates.into_iter();

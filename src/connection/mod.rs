@@ -248,6 +248,14 @@ impl<S: Session> Connection<S> {
         self.owed + self.carried
     }
 
+    /// Those of the measurement among them that have waited for longer than this.
+    pub fn overdue(&self, now_ns: u64, longest_ns: u64) -> u32 {
+        let opening = self.state == State::Opening && !self.again;
+        let begun_ns = if opening { self.opened_ns } else { self.begun_ns };
+        let waits = self.part == Part::Measured && now_ns.saturating_sub(begun_ns) > longest_ns;
+        if waits { self.in_flight() } else { 0 }
+    }
+
     /// When every source port was still closing: how long to wait before the request that is
     /// carried tries again. Told once.
     pub fn take_pause_ns(&mut self) -> Option<u64> {

@@ -123,7 +123,8 @@ fn ended(report: &Report) -> Verdict {
 
 /// ringshot's own quota.
 fn throttled(report: &Report) -> Verdict {
-    let (generator, cpus) = (&report.generator, report.watch.as_ref()?.cpus.len());
+    let generator = &report.generator;
+    let cpus = report.watch.as_ref().map_or(usize::MAX, |watch| watch.cpus.len());
     let stopped = own::throttled_ratio(generator, report.duration_s, cpus)
         .filter(|&ratio| ratio >= THROTTLED_RATIO)?;
     let text = own::stopped_by(report.host.cpu_quota, generator, stopped);
@@ -307,7 +308,7 @@ fn unseen(report: &Report) -> Verdict {
             "the server is not in this network namespace: another box, or a container (--watch-pid)"
         }
         (true, None, Some(watch)) if !watch.server_search_complete => {
-            "the search for the server's process did not end in time (a longer run, or --watch-pid)"
+            "the search for the server's process did not come to its end (--watch-pid names it)"
         }
         (true, None, Some(_)) => {
             "the server's process was not found (another user's, or in a container: --watch-pid)"

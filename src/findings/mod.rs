@@ -98,7 +98,7 @@ pub struct Facts<'a> {
     pub service: &'a Histogram<u64>,
     /// See `first_byte`.
     pub warm_service: Option<&'a Histogram<u64>>,
-    /// A row a second.
+    /// A row a second, or a longer one in a long run.
     pub series: &'a [Second],
     /// What the generator used, and what it waited for.
     pub generator: Generator,

@@ -121,14 +121,14 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
     let worst_us = means().map(|(_, us)| us).fold(0.0, f64::max);
     let since = match before >= full {
         true => "from the start: an earlier run had filled them".to_owned(),
-        false => format!("seen in the second that ended at {slow_s:.1} s"),
+        false => format!("seen in the row of the series that ends at {slow_s:.1} s"),
     };
     Some(Finding {
         id: "port_search_slow".into(),
         severity: Severity::Warning,
         text: format!(
             "the kernel searched for source ports: opening a connection took {} at best and {} on \
-             average in the worst second, with {} of {} ports in TIME_WAIT towards {} ({since}).",
+             average where it was slowest, with {} of {} ports in TIME_WAIT towards {} ({since}).",
             time_us(best_us),
             time_us(worst_us),
             count(held),

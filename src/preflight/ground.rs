@@ -39,8 +39,7 @@ impl Ground {
     pub fn survey(plan: &Plan) -> Result<Ground, Box<dyn Error>> {
         let cpus = Cpus::detect();
         let bundled = plan.endpoint.is_none();
-        let mut placement = cpus.place(plan.threads, plan.connections, &plan.cpus, bundled)?;
-        placement.notes.extend_from_slice(&plan.notes);
+        let placement = cpus.place(plan.threads, plan.connections, &plan.cpus, bundled)?;
         let descriptors = descriptors::raise_limit();
         let found = plan.engine.find(plan.ring_tier, placement.threads, plan.connections)?;
         let (engine, no_ring) = (found.engine, found.no_ring);

@@ -251,6 +251,7 @@ impl Requests {
             failed: tally.counters.failed,
             in_flight: tally.counters.in_flight(),
             resent: tally.counters.resent,
+            overdue: tally.counters.overdue,
         }
     }
 }

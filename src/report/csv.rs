@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// A column's name, and its cell.
 type Column = (String, Box<dyn Fn(&Second) -> Option<String>>);
 
-/// One row a second, below a row of names.
+/// One row a second, or a longer one in a long run (`t_s` is its end), below a row of names.
 pub fn series(report: &Report) -> String {
     let cpus = report.watch.iter().flat_map(|watch| &watch.cpus).map(|cpu| cpu.cpu);
     let columns = columns(&cpus.collect::<Vec<_>>());

@@ -34,7 +34,8 @@ pub(super) fn numbers<'a>(
         ok: requests.ok,
         failed: requests.failed,
         dropped: schedule.map_or(0, |schedule| schedule.dropped),
-        unanswered: behind.map_or(0, |schedule| {
+        // Of a run that kept up, or has no schedule, those that an answer would have reached by then.
+        unanswered: behind.map_or(requests.overdue, |schedule| {
             schedule.unanswered_after.saturating_sub(schedule.unanswered_before)
         }),
         timed_out: timed_out(errors, answering),
@@ -106,7 +107,8 @@ mod tests {
             total: &empty,
             uncorrected: None,
         };
-        let requests = Requests { started: 50, ok: 30, failed: 18, in_flight: 2, resent: 0 };
+        let requests =
+            Requests { started: 50, ok: 30, failed: 18, in_flight: 2, resent: 0, overdue: 0 };
         let errors = [error("response", "timeout", 18)];
         for (kept_up, unanswered) in [(true, 0), (false, 10)] {
             let numbers = numbers(recorded, &requests, Some(&schedule(kept_up)), &errors);

@@ -330,6 +330,10 @@ pub struct Requests {
     /// the server can have seen. 0 in documents of versions that did not count them.
     #[serde(default)]
     pub resent: u64,
+    /// Of those in flight, the ones that had waited for longer than any answer took: the limits count
+    /// them. 0 in documents of versions that did not count them.
+    #[serde(default)]
+    pub overdue: u64,
 }
 
 /// Counts of connections.

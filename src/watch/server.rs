@@ -8,6 +8,7 @@ use crate::kernel::process::{Depth, Group};
 use crate::kernel::threads::Threads;
 use crate::kernel::{self, holders};
 use crate::plan::UsageError;
+use std::io;
 
 /// How the names of the bundled server's threads begin.
 const BUNDLED_THREAD: &str = "bench-server-";
@@ -65,8 +66,10 @@ impl WatchedServer {
     /// here does, or when it is not shown: another user's process to anybody but root, one outside
     /// of this container.
     pub(super) fn listening(targets: &[Address], goes_on: impl Fn() -> bool) -> Outcome {
-        let inodes = targets.iter().filter_map(|target| kernel::listener_inodes(target).ok());
-        let holders = holders::of_sockets(&inodes.flatten().collect::<Vec<_>>(), goes_on);
+        // A kernel that does not list its sockets has not said that nobody listens.
+        let inodes: io::Result<Vec<_>> = targets.iter().map(kernel::listener_inodes).collect();
+        let Ok(inodes) = inodes else { return Outcome::default() };
+        let holders = holders::of_sockets(&inodes.concat(), goes_on);
         if !holders.complete {
             return Outcome::default();
         }

@@ -186,7 +186,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 self.dispatch(completion);
             }
             self.completions = completions;
-            let starts_max = if brought < COMPLETIONS_MAX { STARTS_MAX } else { STARTS_BEHIND_MAX };
+            let starts_max = if self.driver.has_more() { STARTS_BEHIND_MAX } else { STARTS_MAX };
             let started = self.start_due(starts_max);
             self.sweep();
             if let Some(outlet) = outlet {
@@ -221,6 +221,12 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         let unanswered = self.around.tallies.unanswered();
         self.around.tallies.warmup.finish();
         let last_interval = self.around.tallies.measured.finish();
+        let longest_ns = self.around.tallies.measured.total.max() * 1000;
+        let overdue = |connection: &Connection<S>| {
+            u64::from(connection.overdue(self.around.now_ns, longest_ns))
+        };
+        let overdue = self.connections.iter().map(overdue).sum();
+        self.around.tallies.measured.counters.overdue = overdue;
         let end_ns = if self.is_done() {
             // Without a share of the quota nothing has ended.
             self.around.tallies.measured.last_end_ns.max(self.measure_from_ns)

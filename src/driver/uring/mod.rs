@@ -519,6 +519,7 @@ impl Drop for UringDriver {
             while let Some(slot) = self.unconnected.pop() {
                 self.outstanding -= 1;
                 self.close(slot);
+                self.submit();
             }
             if completions.is_empty() && self.enter(patience).is_err() {
                 break;

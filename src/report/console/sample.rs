@@ -135,7 +135,14 @@ pub fn clean() -> Report {
         duration_s: 10.000_4,
         warmup: None,
         schedule: None,
-        requests: Requests { started: 234_564, ok: 234_500, failed: 0, in_flight: 64, resent: 0 },
+        requests: Requests {
+            started: 234_564,
+            ok: 234_500,
+            failed: 0,
+            in_flight: 64,
+            resent: 0,
+            overdue: 0,
+        },
         connections: Connections { opened: 234_564, failed: 0, time_wait_owner: "server".into() },
         ports: PortsSummary {
             method: "kernel".into(),
@@ -257,7 +264,14 @@ pub fn paced() -> Report {
     report.plan.warmup_s = 2.0;
     report.warmup = Some(Warmup {
         duration_s: 2.0,
-        requests: Requests { started: 2_000, ok: 1_999, failed: 0, in_flight: 1, resent: 0 },
+        requests: Requests {
+            started: 2_000,
+            ok: 1_999,
+            failed: 0,
+            in_flight: 1,
+            resent: 0,
+            overdue: 0,
+        },
         connections_opened: 2_000,
         p50_us: Some(131),
         p99_us: Some(1_204),
@@ -298,8 +312,14 @@ pub fn troubled() -> Report {
     report.target.url = "http://127.0.0.1:8080/\u{1b}[2J\u{202e}".into();
     report.interrupted = true;
     report.duration_s = 3.214;
-    report.requests =
-        Requests { started: 100_000, ok: 87_600, failed: 12_345, in_flight: 55, resent: 0 };
+    report.requests = Requests {
+        started: 100_000,
+        ok: 87_600,
+        failed: 12_345,
+        in_flight: 55,
+        resent: 0,
+        overdue: 0,
+    };
     report.connections =
         Connections { opened: 88_000, failed: 12_000, time_wait_owner: "client".into() };
     report.plan.source_ip = vec!["127.0.0.0/28".into()];

@@ -112,6 +112,7 @@ fn add_requests(all: impl Iterator<Item = Requests>) -> Requests {
         failed: sum.failed.saturating_add(more.failed),
         in_flight: sum.in_flight.saturating_add(more.in_flight),
         resent: sum.resent.saturating_add(more.resent),
+        overdue: sum.overdue.saturating_add(more.overdue),
     })
 }
 
