@@ -12,7 +12,7 @@
 //!
 //! A kept connection that ends while it owes answers is `Asking` before it closes: the kernel says
 //! which of the requests the peer cannot have read, and the next connection carries those (see
-//! [`resend`]).
+//! `resend`).
 //!
 //! An open connection without a request (its next one is not due yet, or the slot thinks) is
 //! `Resting`, with a receive under way: a peer that closes it meanwhile costs no request.
