@@ -1,5 +1,6 @@
 //! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
 
+mod body;
 mod closing;
 mod headers;
 mod outputs;
@@ -133,7 +134,7 @@ impl Plan {
             given => given,
         };
         let pipeline = parse::within_u32("--pipeline", pipeline.unwrap_or(1), 65_536)?;
-        let (body, has_body) = body(cli)?;
+        let (body, has_body) = body::read(cli)?;
         let requests = parse::optional_count("--requests", cli.requests.as_deref())?;
         let given = cli.duration.as_deref().map(|text| parse::duration("--duration", text));
         let duration = match given.transpose()? {
@@ -166,9 +167,11 @@ impl Plan {
         };
         let sent_as = endpoint.as_ref().zip(cli.url.as_deref());
         let sent_as = sent_as.and_then(|(endpoint, typed)| endpoint.sent_as(typed));
+        let length_note = body::length_note(&headers.all, body.len());
+        let notes = sent_as.map(|note| escape(&note));
         let plan = Plan {
             command: redaction::command(command, cli),
-            notes: sent_as.map(|note| escape(&note)).into_iter().chain(close_note).collect(),
+            notes: notes.into_iter().chain(close_note).chain(length_note).collect(),
             endpoint,
             addresses: cli.addresses,
             connections: useful,
@@ -330,21 +333,6 @@ pub fn time_wait_owner(policy: &Policy) -> &'static str {
 
 fn receive_buffer_bytes(pipeline: u32) -> usize {
     (pipeline as usize * RECEIVE_BYTES_PER_ANSWER).clamp(RECEIVE_BYTES_MIN, RECEIVE_BYTES_MAX)
-}
-
-/// The body, and whether one was given at all.
-fn body(cli: &RunArgs) -> Result<(Arc<[u8]>, bool), UsageError> {
-    match (&cli.body, &cli.body_file) {
-        (Some(text), _) => Ok((text.as_bytes().into(), true)),
-        (None, Some(path)) => match std::fs::read(path) {
-            Ok(bytes) => Ok((bytes.into(), true)),
-            Err(error) => Err(UsageError(format!(
-                "--body-file {}: {error}; give the name of a readable file",
-                path.display()
-            ))),
-        },
-        (None, None) => Ok((Arc::new([]), false)),
-    }
 }
 
 #[cfg(test)]

@@ -330,7 +330,10 @@ fn what_is_not_seen_is_not_judged() {
     });
     let limit = limited_by(&cut_short).expect("somebody");
     assert_eq!(limit.who, "unseen");
-    assert!(limit.evidence.contains("search for the server's process did not end"), "{limit:?}");
+    assert!(
+        limit.evidence.contains("search for the server's process did not come to its end"),
+        "{limit:?}"
+    );
     let remote = changed(report, |report| report.target.local = false);
     let limit = limited_by(&remote).expect("somebody");
     assert_eq!(limit.who, "unseen");
