@@ -187,7 +187,11 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             }
             self.completions = completions;
             let starts_max = if self.driver.has_more() { STARTS_BEHIND_MAX } else { STARTS_MAX };
-            let started = self.start_due(starts_max);
+            // In a closed loop nothing starts when the time is over, also where that was noticed late;
+            // in an open one what was due before is started.
+            let may_start =
+                self.around.pace.is_open_loop() || self.around.now_ns < self.part_end_ns;
+            let started = may_start && self.start_due(starts_max);
             self.sweep();
             if let Some(outlet) = outlet {
                 self.report(outlet, brought > 0 || started);

@@ -155,3 +155,16 @@ fn a_request_that_is_sent_once_more_asks_for_its_connection_again() {
     assert_eq!(watch.seen().opens_ns(), [0, 10 * MS]);
     assert_times(&outcome.tallies.measured.total, [110 * US, 9110 * US]);
 }
+
+/// Requests are due just before the end, and the worker wakes behind it.
+#[test]
+fn nothing_starts_behind_an_end_that_is_noticed_late() {
+    let model = Model { think_ns: Some(4 * MS..=4 * MS), ..Model::default() };
+    let task = Task { quota: None, duration_ns: Some(10 * MS), ..closed(2, 1, model, kept()) };
+    let watch = Watch::default();
+    let outcome = served_late(task, &watch, 1500 * US, steady(100 * US));
+    assert!(outcome.end_ns - outcome.begin_ns > 10 * MS, "the end was noticed late");
+    // At 0 ms and at 5.6 ms; at 9.7 ms the next ones are due.
+    assert_eq!(counters(&outcome).started, 4);
+    assert!(watch.seen().asks_ns().iter().all(|&at_ns| at_ns < 10 * MS));
+}
