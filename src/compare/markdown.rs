@@ -13,8 +13,8 @@ use crate::report::plot::{self, BarRow};
 /// The whole of it; all numbers are those of the document. `image` gives the Markdown of a plot,
 /// empty where there is none.
 pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
-    let measured: Vec<&str> =
-        document.tools.iter().filter(|row| ran(row)).map(|row| row.name.as_ref()).collect();
+    let measured: Vec<String> =
+        document.tools.iter().filter(|row| ran(row)).map(|row| plain(&row.name)).collect();
     let mut text = format!("# {}\n\n", measured.join(", "));
     text += &format!("{}\n\n", sentence(&document.verdict.join(" ")));
     text += &block(&shell(&document.command));
@@ -22,7 +22,7 @@ pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
     text += &format!("\n## Result\n\n{}\n{}\n", result_table(document), sentence(ABOUT));
     text += &image("cpu");
     for row in document.tools.iter().filter(|row| ran(row)) {
-        text += &format!("\n[^{}]: {}.\n", row.name, sentence(&row.footnote));
+        text += &format!("\n[^{}]: {}.\n", label(row), sentence(&row.footnote));
     }
     if !document.notes.is_empty() {
         text += "\n## Before you believe it\n\n";
@@ -33,7 +33,7 @@ pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
         text += &block(&shell(&row.command));
     }
     for (row, script) in document.tools.iter().filter_map(|row| Some((row, row.script.as_ref()?))) {
-        text += &format!("\nThe script for {}:\n\n", row.name);
+        text += &format!("\nThe script for {}:\n\n", plain(&row.name));
         text.extend(script.lines().map(block));
     }
     text + &format!("\n## How it was measured\n\n{METHOD}\n")
@@ -67,6 +67,11 @@ fn ran(row: &Row) -> bool {
     row.medians.is_some()
 }
 
+/// What stands for a row's footnote: its name, which in a document from elsewhere may be any text.
+fn label(row: &Row) -> String {
+    row.name.chars().filter(|&c| c.is_ascii_alphanumeric() || "-_".contains(c)).collect()
+}
+
 fn setup_table(document: &Document, tools: usize) -> String {
     let row = |name: &str, text: String| vec![name.to_owned(), text];
     let took = match document.interrupted {
@@ -88,10 +93,12 @@ fn result_table(document: &Document) -> String {
     columns.extend(COLUMNS.map(|(name, _)| (name, Right)));
     let row = |row: &Row| {
         let version = row.version.as_deref().map(|version| format!(" {}", plain(version)));
-        let label = format!("{}{}", name(row), version.unwrap_or_default());
+        let named = format!("{}{}", plain(&name(row)), version.unwrap_or_default());
         match cells(row) {
-            Ok(cells) => std::iter::once(format!("{label}[^{}]", row.name)).chain(cells).collect(),
-            Err(reason) => vec![label, plain(&reason)],
+            Ok(cells) => {
+                std::iter::once(format!("{named}[^{}]", label(row))).chain(cells).collect()
+            }
+            Err(reason) => vec![named, plain(&reason)],
         }
     };
     let rows: Vec<Vec<String>> = document.tools.iter().map(row).collect();
@@ -102,7 +109,7 @@ fn result_table(document: &Document) -> String {
 mod tests {
     use super::*;
     use crate::compare::document::tests::{document, rows};
-    use crate::report::console::format::{bytes, count, rate, time_us};
+    use crate::report::console::format::{bytes, count, rate, steers, time_us};
     use serde_json::Value;
     use std::collections::HashSet;
 
@@ -193,5 +200,15 @@ mod tests {
         rows[1].cannot = Some("a | b".into());
         let text = markdown(&document(rows), &|_| String::new());
         assert!(text.contains(r"| wrk 4\|\<b\> | a \| b |"), "{text}");
+    }
+
+    #[test]
+    fn the_name_of_a_tool_may_be_any_text() {
+        let mut rows = rows();
+        rows[1].name = "\u{202e}a]\u{2028}b".into();
+        rows[1].script = Some("script".into());
+        let text = markdown(&document(rows), &|_| String::new());
+        assert!(!text.contains(|c| c != '\n' && steers(c)), "{text:?}");
+        assert!(text.contains("\n[^ab]: what it is.\n"), "{text}");
     }
 }
