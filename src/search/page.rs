@@ -242,7 +242,7 @@ pub(super) fn nothing_succeeded(
     for error in errors {
         let requests = counted(error.count, "request");
         let detail = error.detail.as_deref().map_or(String::new(), |text| escape(text) + "; ");
-        let name = format!("{}/{}", error.phase, escape(&error.kind));
+        let name = escape(&format!("{}/{}", error.phase, error.kind));
         let text = format!("{name}: {requests}: {detail}{}", error.advice);
         for line in wrapped(&text, style.width.saturating_sub(2)) {
             writeln!(out, "  {line}")?;

@@ -240,14 +240,14 @@ pub(in crate::report) fn source_ports(ports: &PortsSummary, asked: &[String]) ->
         true => String::new(),
         false => format!("; passed over: {}", skipped.join(", ")),
     };
+    let why = escape(&ports.why);
     match ports.method.as_ref() {
         "rotation" => {
             let usable = count(ports.usable.into());
-            let why = &ports.why;
             format!("source ports: {usable} of {range}{from} in rotation{left_out}, {why}{skipped}")
         }
-        "none" => format!("source ports: none, {}", ports.why),
-        _ => format!("source ports: the kernel's choice{from}, {}", ports.why),
+        "none" => format!("source ports: none, {why}"),
+        _ => format!("source ports: the kernel's choice{from}, {why}"),
     }
 }
 

@@ -36,7 +36,7 @@ pub fn errors(errors: &[Error], out: &mut impl Write, style: Style) -> io::Resul
     }
     writeln!(out, "\n{}", style.paint(Role::Heading, "Errors"))?;
     for error in errors {
-        let name = style.paint(Role::Bad, &format!("{}/{}", error.phase, escape(&error.kind)));
+        let name = style.paint(Role::Bad, &escape(&format!("{}/{}", error.phase, error.kind)));
         let requests = counted(error.count, "request");
         writeln!(out, "{:INDENT$}{name}  {requests}, {}", "", when(error))?;
         for text in error.detail.iter().chain([&error.advice]) {
