@@ -117,7 +117,9 @@ fn found(text: &[u8]) -> Result<Saved, String> {
     let bounds = &found.bounds;
     let rates = found.steps.iter().map(|step| step.rate_per_s);
     let mut rates = rates.chain([bounds.first_per_s, bounds.lowest_per_s]);
-    match rates.all(|rate| rate.is_finite() && rate > 0.0) && bounds.precision_ratio > 0.0 {
+    let are_rates = rates.all(|rate| rate.is_finite() && rate > 0.0);
+    let is_a_range = bounds.lowest_per_s <= search::Bounds::default().highest_per_s;
+    match are_rates && is_a_range && bounds.precision_ratio > 0.0 {
         true => Ok(Saved::Search(Box::new(found))),
         false => Err("has a rate that is none".into()),
     }
