@@ -127,7 +127,7 @@ fn steps(steps: &[Step]) -> String {
             page::purpose(step.purpose).into(),
             rate(step.rate_per_s),
             rate(step.answered_per_s),
-            count(step.failed + step.dropped),
+            count(step.failed.saturating_add(step.dropped)),
             latency(step.p50_us, 50.0),
             latency(step.p99_us, 99.0),
             if step.pass { plain(&verdict) } else { format!("**{}**", plain(&verdict)) },
