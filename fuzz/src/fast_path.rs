@@ -7,9 +7,9 @@
 //! ```
 
 use super::transcript::{Play, Transcript, block};
-use ringshot::failure::Kind;
-use ringshot::session::Event;
-use ringshot::session::http1::Shared;
+use ringshot::engine::failure::Kind;
+use ringshot::engine::session::Event;
+use ringshot::engine::session::http1::Shared;
 
 const SEPARATOR: u8 = 0x1e;
 
@@ -34,6 +34,12 @@ pub fn run(data: &[u8]) {
     }
 }
 
+/// The parser takes any three digits for a status; the first one is at least 1 (RFC 9110 §15).
+const STATUS_MIN: u16 = 100;
+
+/// The parser passes over any number of line ends before a status line, where ours has a limit.
+const BLANK_BYTES_MAX: usize = 8;
+
 /// What frames an answer, in which more is refused than the other parser looks for.
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
@@ -49,7 +55,12 @@ fn agrees_with_the_parser(connection: &[u8], events: &Transcript) {
         config.allow_obsolete_multiline_headers_in_responses(true);
         let parsed = config.parse_response(&mut response, head);
         let Ok(httparse::Status::Complete(length)) = parsed else { return };
+        let blank_bytes = head.iter().take_while(|byte| b"\r\n".contains(byte)).count();
         head = &head[length..];
+        let strange = response.code.is_some_and(|status| status < STATUS_MIN);
+        if strange || blank_bytes > BLANK_BYTES_MAX {
+            return;
+        }
         // An answer follows that is none yet.
         if let Some(100 | 102..=199) = response.code {
             continue;
