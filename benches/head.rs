@@ -2,8 +2,8 @@
 //! a pipeline of them.
 
 use divan::{Bencher, black_box, counter::ItemsCount};
-use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
-use ringshot::session::{Event, Session};
+use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::engine::session::{Event, Session};
 use std::sync::Arc;
 
 const PIPELINE: usize = 16;

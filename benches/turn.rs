@@ -2,14 +2,15 @@
 //! over a scripted driver (which costs more than the loop itself: compare, do not quote).
 
 use divan::{Bencher, black_box};
-use ringshot::connection::{CloseMode, Policy, Route};
-use ringshot::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::driver::{Op, Slot, Token};
-use ringshot::pace::{Model, Share};
-use ringshot::ports::Rotation;
-use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
-use ringshot::tally::{Latencies, Tally};
-use ringshot::worker::{Task, Worker};
+use ringshot::engine::connection::Route;
+use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
+use ringshot::engine::driver::{Op, Slot, Token};
+use ringshot::engine::pace::{Model, Share};
+use ringshot::engine::policy::{CloseMode, Policy};
+use ringshot::engine::ports::Rotation;
+use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::engine::tally::{Latencies, Tally};
+use ringshot::engine::worker::{Task, Worker};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

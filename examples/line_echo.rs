@@ -1,7 +1,7 @@
 //! A private protocol, complete: one line goes out, the same line must come back.
 //!
 //! This is the template for a protocol of your own: implement [`Session`], hand it to
-//! [`ringshot::run::run`], and the ring, the pacing, the histograms and the errors are those of
+//! [`ringshot::engine::run::run`], and the ring, the pacing, the histograms and the errors are those of
 //! ringshot. Nothing else has to be touched.
 //!
 //! `cargo run --release --example line_echo` starts a small echo server and measures it;
@@ -9,9 +9,9 @@
 
 #![allow(clippy::print_stdout)]
 
-use ringshot::failure::Kind;
-use ringshot::run::{self, Load};
-use ringshot::session::{Answer, Event, Next, Progress, Session};
+use ringshot::engine::failure::Kind;
+use ringshot::engine::run::{self, Load};
+use ringshot::engine::session::{Answer, Event, Next, Progress, Session};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! `ringshot doctor`: what on this box would limit a plan, without running it. The same rules as
 //! before a run, but all that matters is shown, also what fits.
 
-use crate::driver::uring::Tier;
-use crate::driver::{Address, Engine, EngineChoice};
+use crate::engine::driver::uring::Tier;
+use crate::engine::driver::{Address, Engine, EngineChoice};
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::candidates::AddressChoice;
 use crate::preflight::checks::{Check, Verdict};

@@ -2,9 +2,9 @@
 //! `--help` is in them.
 
 use crate::cli::Cli;
-use crate::connection::CloseMode;
-use crate::driver::EngineChoice;
-use crate::pace::schedule::Arrivals;
+use crate::engine::driver::EngineChoice;
+use crate::engine::pace::schedule::Arrivals;
+use crate::engine::policy::CloseMode;
 use crate::plan::UsageError;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;

@@ -6,7 +6,10 @@
 //!                                                                   └──┘
 //! ```
 
-use crate::driver::Address;
+use crate::engine::driver::Address;
+use crate::engine::run::{self, Event, Load};
+use crate::engine::session::http1::{Http1, RequestBlock, Shared};
+use crate::engine::tally::Part;
 use crate::kernel::Moment;
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::Refusal;
@@ -19,11 +22,8 @@ use crate::report::Report;
 use crate::report::assemble::Circumstances;
 use crate::report::console::format::{cpu_list, wrapped};
 use crate::report::console::{Progress, Style};
-use crate::run::{self, Event, Load};
 use crate::say;
-use crate::session::http1::{Http1, RequestBlock, Shared};
 use crate::signals::Signals;
-use crate::tally::Part;
 use crate::watch::{Search, WatchedServer, Watcher};
 use std::error::Error;
 use std::io;

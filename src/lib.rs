@@ -16,18 +16,7 @@ pub mod signals;
 pub mod preflight;
 pub mod tuning;
 
-pub mod run;
-pub mod worker;
-
-pub mod driver;
-
-pub mod connection;
-pub mod session;
-
-pub mod failure;
-pub mod pace;
-pub mod ports;
-pub mod tally;
+pub mod engine;
 
 pub mod statistics;
 
@@ -48,3 +37,5 @@ pub mod compare;
 pub mod render;
 
 pub mod documentation;
+
+pub mod words;

@@ -4,9 +4,9 @@
 mod example;
 
 use example::{LineEcho, serve};
-use ringshot::driver::EngineChoice;
-use ringshot::driver::uring::Tier;
-use ringshot::run::{self, Load};
+use ringshot::engine::driver::EngineChoice;
+use ringshot::engine::driver::uring::Tier;
+use ringshot::engine::run::{self, Load};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

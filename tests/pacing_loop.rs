@@ -21,14 +21,15 @@ mod warmup;
 
 use hdrhistogram::Histogram;
 use proptest::prelude::*;
-use ringshot::connection::{CloseMode, Policy, Route};
-use ringshot::driver::Op;
-use ringshot::driver::script::Reply;
-use ringshot::failure::{Failure, Kind, Phase};
-use ringshot::pace::curve::{RateCurve, Stage};
-use ringshot::pace::{Arrivals, Model, OpenLoop, Quota, Share};
-use ringshot::tally::{Counters, latency_histogram};
-use ringshot::worker::{Outcome, Task};
+use ringshot::engine::connection::Route;
+use ringshot::engine::driver::Op;
+use ringshot::engine::driver::script::Reply;
+use ringshot::engine::failure::{Failure, Kind, Phase};
+use ringshot::engine::pace::curve::{RateCurve, Stage};
+use ringshot::engine::pace::{Arrivals, Model, OpenLoop, Quota, Share};
+use ringshot::engine::policy::{CloseMode, Policy};
+use ringshot::engine::tally::{Counters, latency_histogram};
+use ringshot::engine::worker::{Outcome, Task};
 use scripted::{
     ANSWER, Fate, MS, S, Turn, US, Watch, answer, assert_all_ended, fate, only_failure, policy,
     served, served_confirming, served_late, served_until, steady, task,

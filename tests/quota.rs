@@ -3,8 +3,8 @@
 
 mod support;
 
-use ringshot::run::{self, Event, Load};
-use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::engine::run::{self, Event, Load};
+use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
 use serde_json::Value;
 use std::fs;
 use std::io::{self, Read, Write};

@@ -10,14 +10,15 @@ mod resent;
 mod scripted;
 
 use proptest::prelude::*;
-use ringshot::connection::{CloseMode, Policy, Route};
-use ringshot::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::driver::{Extent, Op, Slot};
-use ringshot::failure::{Failure, Kind, Phase};
-use ringshot::pace::Quota;
-use ringshot::ports::{Method, Ports, Rotation};
-use ringshot::tally::Counters;
-use ringshot::worker::Task;
+use ringshot::engine::connection::Route;
+use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
+use ringshot::engine::driver::{Extent, Op, Slot};
+use ringshot::engine::failure::{Failure, Kind, Phase};
+use ringshot::engine::pace::Quota;
+use ringshot::engine::policy::{CloseMode, Policy};
+use ringshot::engine::ports::{Method, Ports, Rotation};
+use ringshot::engine::tally::Counters;
+use ringshot::engine::worker::Task;
 use scripted::{
     ANSWER, Fate, LAST, MS, REQUEST_BYTES, S, US, Watch, answer, assert_all_ended, fate, healthy,
     only_failure, policy, run, run_over, served, steady, task,

@@ -6,11 +6,11 @@ use clap::Parser;
 use ringshot::cli::{self, Cli, Command, RunArgs};
 use ringshot::compare::ComparePlan;
 use ringshot::documentation;
+use ringshot::engine::session::Session;
+use ringshot::engine::session::http1::{Http1, RequestBlock, Shared};
 use ringshot::plan::{Endpoint, Outputs, Plan, UsageError};
 use ringshot::report::console::format;
 use ringshot::search::SearchPlan;
-use ringshot::session::Session;
-use ringshot::session::http1::{Http1, RequestBlock, Shared};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 

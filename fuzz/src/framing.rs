@@ -7,7 +7,7 @@
 //! ```
 
 use super::transcript::{Play, block};
-use ringshot::session::http1::Shared;
+use ringshot::engine::session::http1::Shared;
 
 /// Plays the bytes whole and in pieces.
 pub fn run(data: &[u8]) {

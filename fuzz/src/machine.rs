@@ -15,11 +15,11 @@ mod settings;
 
 use super::transcript::request;
 use peer::Peer;
-use ringshot::connection::CloseMode;
-use ringshot::driver::script::ScriptDriver;
-use ringshot::session::http1::{Http1, RequestBlock, Reuse, Shared};
-use ringshot::tally::Tally;
-use ringshot::worker::{Outcome, Worker};
+use ringshot::engine::driver::script::ScriptDriver;
+use ringshot::engine::policy::CloseMode;
+use ringshot::engine::session::http1::{Http1, RequestBlock, Reuse, Shared};
+use ringshot::engine::tally::Tally;
+use ringshot::engine::worker::{Outcome, Worker};
 use settings::{Run, Until};
 use std::cell::Cell;
 use std::rc::Rc;

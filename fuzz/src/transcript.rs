@@ -1,7 +1,7 @@
 //! What a session makes of a connection's bytes.
 
-use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
-use ringshot::session::{Event, Progress, Session};
+use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::engine::session::{Event, Progress, Session};
 use std::sync::Arc;
 
 /// The events of a connection, each with the number of bytes up to there. It ends at the first

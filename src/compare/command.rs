@@ -8,7 +8,7 @@ use super::tools::{self, Invocation, Output, Reading, Tool};
 use super::trial::{self, End, Leash, Trial};
 use super::{judge, markdown, page, plots};
 use crate::cli::CompareArgs;
-use crate::driver::{Engine, Found};
+use crate::engine::driver::{Engine, Found};
 use crate::plan::Endpoint;
 use crate::preflight::cpus::{Cpus, Placement};
 use crate::preflight::descriptors;

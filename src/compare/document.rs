@@ -6,7 +6,7 @@ use super::statistics::Spread;
 use super::tools::{Latencies, Reading};
 use super::trial::Trial;
 use super::verdict;
-use crate::driver::Engine;
+use crate::engine::driver::Engine;
 use crate::report::{Host, Word};
 use crate::statistics::{median, rounded};
 use serde::{Deserialize, Serialize};

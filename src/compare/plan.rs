@@ -2,10 +2,10 @@
 
 use super::tools::{self, Tool};
 use crate::cli::{CompareArgs, RunArgs};
-use crate::connection::CloseMode;
-use crate::driver::UnixSocket;
+use crate::engine::driver::UnixSocket;
+use crate::engine::policy::CloseMode;
+use crate::engine::ports::PortChoice;
 use crate::plan::{Endpoint, Plan, UsageError, parse, redact};
-use crate::ports::PortChoice;
 use crate::preflight::candidates::AddressChoice;
 use std::cmp::Reverse;
 use std::sync::Arc;

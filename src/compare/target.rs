@@ -6,7 +6,7 @@
 //! stays where it is, so there the ports are waited for.
 
 use super::document::Seen;
-use crate::driver::{Address, UnixSocket};
+use crate::engine::driver::{Address, UnixSocket};
 use crate::experiment;
 use crate::kernel::{Counters, Snapshot, sockets, sysctl};
 use crate::plan::{Endpoint, Plan};

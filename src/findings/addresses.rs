@@ -1,7 +1,7 @@
 //! Addresses of the target that did not answer, before the run or in it.
 
 use super::{Facts, Finding, Severity};
-use crate::preflight::candidates::Answer;
+use crate::engine::run::answer::Answer;
 use crate::report::TargetAddress;
 use crate::report::console::format::{count, counted, seconds};
 use std::net::SocketAddr;

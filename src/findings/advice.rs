@@ -1,7 +1,7 @@
 //! What to do about a failure; one line, for the table of errors.
 
-use crate::driver::Address;
-use crate::failure::{Failure, Kind, Phase};
+use crate::engine::driver::Address;
+use crate::engine::failure::{Failure, Kind, Phase};
 
 /// What to do about a failure towards a target; one line, for the table of errors.
 pub fn advice(failure: Failure, target: &Address) -> &'static str {
@@ -108,7 +108,7 @@ fn over_tcp(failure: Failure) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::UnixSocket;
+    use crate::engine::driver::UnixSocket;
 
     #[test]
     fn a_unix_socket_has_words_of_its_own_where_it_means_something_else() {

@@ -1,7 +1,7 @@
 //! When ringshot itself was the limit, or counts something else than the kernel does.
 
 use super::{Facts, Finding, Severity};
-use crate::failure::{Kind, Phase};
+use crate::engine::failure::{Kind, Phase};
 use crate::report::console::format::{count, latency_us, share};
 use crate::report::{Generator, Latency};
 use crate::statistics::enough_samples;

@@ -12,8 +12,8 @@
 //! once (`TCP_MAX_QUICKACKS`): with Nagle's algorithm exactly these answers are fast.
 
 use super::{Facts, Finding, Severity};
+use crate::engine::tally::percentile_us;
 use crate::report::console::format::{count, latency_us};
-use crate::tally::percentile_us;
 use std::ops::RangeInclusive;
 
 /// What may lie between first and last byte: the kernel delays for 40 ms (`TCP_DELACK_MIN`) and up

@@ -4,7 +4,7 @@
 //! is in it.
 
 use super::{Facts, Finding, Severity};
-use crate::failure::{Kind, Phase};
+use crate::engine::failure::{Kind, Phase};
 use crate::report::console::format::count;
 use crate::tuning::cure;
 

@@ -1,9 +1,9 @@
 //! The port wall, and the slow-down before it.
 
 use super::{Facts, Finding, Severity};
-use crate::connection::CloseMode;
-use crate::failure::{Kind, Phase};
-use crate::ports::Method;
+use crate::engine::failure::{Kind, Phase};
+use crate::engine::policy::CloseMode;
+use crate::engine::ports::Method;
 use crate::report::console::format::{count, time_us};
 use crate::tuning::cure;
 use std::net::SocketAddr;

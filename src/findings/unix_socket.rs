@@ -1,7 +1,7 @@
 //! What a unix socket does otherwise than TCP.
 
 use super::{Facts, Finding, Severity};
-use crate::failure::{Kind, Phase};
+use crate::engine::failure::{Kind, Phase};
 use crate::report::console::format::count;
 use crate::tuning::cure;
 

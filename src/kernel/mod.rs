@@ -30,7 +30,7 @@ pub mod sysctl;
 pub mod threads;
 pub mod unix_sockets;
 
-use crate::driver::Address;
+use crate::engine::driver::Address;
 use std::io;
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
 //! A `Connection` header of the user's own takes the place of the one by which ringshot asks the
 //! server to close. Pasted from a browser it is `keep-alive`, and then nobody has asked.
 
-use crate::connection::CloseMode;
+use crate::engine::policy::CloseMode;
 
 /// Who closes under these headers, and what has to be said about it before the run.
 pub(super) fn resolve(

@@ -11,14 +11,15 @@ mod unix_socket;
 mod url;
 
 use crate::cli::RunArgs;
-use crate::connection::{CloseMode, Policy};
-use crate::driver::uring::Tier;
-use crate::driver::{EngineChoice, SocketOption, UnixSocket};
-use crate::ports::{PortChoice, SourceList};
+use crate::engine::driver::uring::Tier;
+use crate::engine::driver::{EngineChoice, SocketOption, UnixSocket};
+use crate::engine::policy::{CloseMode, Policy};
+use crate::engine::ports::{PortChoice, SourceList};
+use crate::engine::session::http1;
 use crate::preflight::candidates::AddressChoice;
 use crate::report::console::format::escape;
-use crate::session::http1;
 use crate::slo::Limit;
+pub use crate::words::UsageError;
 use headers::Headers;
 pub use outputs::{JsonOutput, Outputs};
 pub use pacing::Pacing;
@@ -43,18 +44,6 @@ const CONNECTIONS_MAX: u32 = 16_777_216;
 
 /// The kernel gives no higher number to a process (`PID_MAX_LIMIT`).
 const PID_MAX: u32 = 4_194_304;
-
-/// A flag whose value cannot be used: the flag, and what it accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageError(pub String);
-
-impl std::fmt::Display for UsageError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
 
 /// What a run is to be.
 #[derive(Clone, Debug)]

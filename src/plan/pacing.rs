@@ -2,8 +2,8 @@
 
 use super::{UsageError, parse};
 use crate::cli::PacingArgs;
-use crate::pace::curve::{RateCurve, Stage};
-use crate::pace::{Arrivals, Model, OpenLoop};
+use crate::engine::pace::curve::{RateCurve, Stage};
+use crate::engine::pace::{Arrivals, Model, OpenLoop};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! The forms that flag values have. Every error names the flag, the value and the accepted form.
 
 use super::{CpuChoice, UsageError};
-use crate::connection::CloseMode;
-use crate::driver::EngineChoice;
-use crate::driver::uring::Tier;
-use crate::pace::Arrivals;
-use crate::pace::curve::Stage;
-use crate::ports::PortChoice;
+use crate::engine::driver::EngineChoice;
+use crate::engine::driver::uring::Tier;
+use crate::engine::pace::Arrivals;
+use crate::engine::pace::curve::Stage;
+use crate::engine::policy::CloseMode;
+use crate::engine::ports::PortChoice;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 

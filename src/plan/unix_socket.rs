@@ -2,9 +2,9 @@
 
 use super::{Plan, UsageError};
 use crate::cli::RunArgs;
-use crate::connection::CloseMode;
-use crate::driver::UnixSocket;
-use crate::ports::PortChoice;
+use crate::engine::driver::UnixSocket;
+use crate::engine::policy::CloseMode;
+use crate::engine::ports::PortChoice;
 use crate::preflight::candidates::AddressChoice;
 use percent_encoding::percent_decode_str;
 
@@ -118,7 +118,7 @@ fn file(rest: &str) -> (String, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::uring::Tier;
+    use crate::engine::driver::uring::Tier;
     use crate::plan::tests::plan;
 
     #[test]

@@ -13,7 +13,7 @@
 //! [`Endpoint::sent_as`] says so.
 
 use super::{UsageError, redaction, unix_socket};
-use crate::driver::UnixSocket;
+use crate::engine::driver::UnixSocket;
 use base64::Engine;
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::net::Ipv6Addr;

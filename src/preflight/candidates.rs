@@ -16,11 +16,11 @@ mod knock;
 #[cfg(test)]
 mod tests;
 
-use crate::connection::Route;
-use crate::driver::Address;
-use crate::failure::Kind;
+use crate::engine::connection::Route;
+use crate::engine::driver::Address;
+use crate::engine::run::Load;
+use crate::engine::run::answer::Answer;
 use crate::report::console::format::seconds;
-use crate::run::Load;
 use knock::Knocks;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -49,36 +49,6 @@ impl AddressChoice {
             AddressChoice::First => "first",
             AddressChoice::All => "all",
         }
-    }
-}
-
-/// What an address came to before the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It was not asked, or another one was faster.
-    Unasked,
-    /// It accepts.
-    Accepts,
-    /// It gave no answer in this time.
-    Silent(Duration),
-    /// The kernel's errno: it refuses, or there is no way to it.
-    Fails(i32),
-}
-
-impl Answer {
-    /// The word of the document; `None` where there was no answer to wait for.
-    pub fn word(self) -> Option<String> {
-        match self {
-            Answer::Unasked => None,
-            Answer::Accepts => Some("accepts".into()),
-            Answer::Silent(_) => Some(Kind::Timeout.to_string()),
-            Answer::Fails(errno) => Some(Kind::Errno(errno).to_string()),
-        }
-    }
-
-    /// Whether it did not accept.
-    pub fn is_no(self) -> bool {
-        matches!(self, Answer::Silent(_) | Answer::Fails(_))
     }
 }
 

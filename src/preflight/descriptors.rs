@@ -4,8 +4,8 @@
 //! than the limit; plain ones count, all rings together.
 
 use super::Refusal;
-use crate::driver::Engine;
-use crate::driver::uring::Tier;
+use crate::engine::driver::Engine;
+use crate::engine::driver::uring::Tier;
 use crate::report::console::format::{count, counted};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -98,7 +98,7 @@ pub fn check(needed: Needed, allowed: u64) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::uring::Features;
+    use crate::engine::driver::uring::Features;
 
     fn ring(tier: Tier) -> Engine {
         Engine::IoUring(Features { tier, ..Features::best() })

@@ -1,17 +1,17 @@
 //! What a plan becomes on this box: CPUs, descriptors, addresses, ports.
 
-use super::candidates::Answer;
 use super::checks::{Check, Need, examine};
 use super::cpus::{Cpus, Placement};
 use super::host::HostFacts;
 use super::{addresses, descriptors, resolve};
-use crate::connection::Route;
-use crate::driver::uring::Unavailable;
-use crate::driver::{Address, Engine};
+use crate::engine::connection::Route;
+use crate::engine::driver::uring::Unavailable;
+use crate::engine::driver::{Address, Engine};
+use crate::engine::ports::{self, PortSpace, Ports};
+use crate::engine::run::Load;
+use crate::engine::run::answer::Answer;
 use crate::kernel;
 use crate::plan::{Endpoint, Plan};
-use crate::ports::{self, PortSpace, Ports};
-use crate::run::Load;
 use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;

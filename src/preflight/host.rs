@@ -1,9 +1,9 @@
 //! What the rules want to know of this box.
 
-use crate::driver::Address;
+use crate::engine::driver::Address;
+use crate::engine::ports::{Method, Ports};
 use crate::kernel::cgroup::{CpuQuota, Groups, MemoryLimit};
 use crate::kernel::{self, Listener, Snapshot, machine, sysctl};
-use crate::ports::{Method, Ports};
 use socket2::{Domain, Socket, Type};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};

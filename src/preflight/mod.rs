@@ -9,7 +9,7 @@ pub mod host;
 pub mod unix_socket;
 mod zone;
 
-use crate::driver::Address;
+use crate::engine::driver::Address;
 use crate::plan::Endpoint;
 use std::net::{SocketAddr, ToSocketAddrs};
 

@@ -2,7 +2,7 @@
 //! server would count one.
 
 use super::Refusal;
-use crate::driver::UnixSocket;
+use crate::engine::driver::UnixSocket;
 use crate::kernel::unix_sockets;
 use crate::report::console::format::escape;
 use nix::unistd::{AccessFlags, eaccess};

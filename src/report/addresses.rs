@@ -2,11 +2,11 @@
 
 use super::Word;
 use super::console::format::{count, counted, escape};
-use crate::driver::Address;
-use crate::preflight::candidates::Answer;
-use crate::run::{Load, Measured};
+use crate::engine::driver::Address;
+use crate::engine::run::answer::Answer;
+use crate::engine::run::{Load, Measured};
+use crate::engine::tally::{Loss, Tally};
 use crate::statistics::rounded;
-use crate::tally::{Loss, Tally};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 

@@ -2,21 +2,21 @@
 
 use super::limits::{self, Recorded};
 use super::*;
-use crate::driver::Address;
-use crate::driver::uring::Unavailable;
-use crate::failure::Phase;
+use crate::engine::driver::Address;
+use crate::engine::driver::uring::Unavailable;
+use crate::engine::failure::Phase;
+use crate::engine::pace::curve::Stage;
+use crate::engine::ports::PortChoice;
+use crate::engine::run::{Load, Measured, ThreadTime};
+use crate::engine::tally::{Tally, longest_us, percentile_us};
 use crate::findings::{self, Facts};
 use crate::kernel::TimeWait;
 use crate::kernel::cgroup::Throttled;
 use crate::kernel::{self, Counters, Moment};
-use crate::pace::curve::Stage;
 use crate::plan::{self, Pacing, Plan};
-use crate::ports::PortChoice;
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
-use crate::run::{Load, Measured, ThreadTime};
 use crate::statistics::{self, rounded};
-use crate::tally::{Tally, longest_us, percentile_us};
 use crate::watch::Pressure;
 use hdrhistogram::Histogram;
 
@@ -464,7 +464,7 @@ impl Latency {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::tally::latency_histogram;
+    use crate::engine::tally::latency_histogram;
 
     /// Failures of one kind.
     pub(in crate::report) fn error(phase: &'static str, kind: &str, count: u64) -> Error {

@@ -19,20 +19,20 @@ pub mod markdown;
 pub mod merge;
 pub mod plot;
 pub mod plots;
-pub mod series;
 pub mod side_by_side;
 pub mod watch;
 
 use crate::kernel;
 use crate::slo;
 
+pub use crate::engine::run::second::{HostSecond, Second, ServerSecond};
 use crate::statistics::{Confidence, Steadiness, rounded};
 pub use addresses::TargetAddress;
 pub(crate) use earlier::forget_zeros;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-pub use watch::{HostSecond, LimitedBy, ServerSecond, Watch};
+pub use watch::{LimitedBy, Watch};
 
 /// The name and version of the document's shape.
 pub const SCHEMA: &str = "ringshot.run/1";
@@ -80,7 +80,7 @@ pub struct Report {
     pub ports: PortsSummary,
     /// Bytes on the connections, heads included.
     pub bytes: Bytes,
-    /// Rates over the times that the threads worked: see [`crate::run::Rates`].
+    /// Rates over the times that the threads worked: see [`crate::engine::run::Rates`].
     pub rate: Rate,
     /// The limits that the run had to keep.
     pub slo: Vec<slo::Outcome>,
@@ -110,7 +110,7 @@ pub struct Report {
     #[serde(default)]
     pub merged: Option<merge::Merged>,
     /// The length of a row of `series` in seconds: 1, or in a run of more than an hour 2, 4, 8 and so
-    /// on, so that there are never more than [`series::ROWS_MAX`].
+    /// on, so that there are never more than [`crate::engine::run::series::ROWS_MAX`].
     #[serde(default = "one_second")]
     pub series_interval_s: f64,
     /// One row a second, or an interval.
@@ -526,49 +526,4 @@ pub struct TimeWaitSockets {
     pub before: Option<kernel::TimeWait>,
     /// After the run.
     pub after: Option<kernel::TimeWait>,
-}
-
-/// One second of the run, or what was left of one at its end; of a long run several of them. A
-/// percentile is then the highest of a second.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Second {
-    /// The end of the second, after the start.
-    pub t_s: f64,
-    /// Requests that ended in it.
-    pub requests: u64,
-    /// Requests that ended well in it.
-    pub ok: u64,
-    /// Requests that failed in it.
-    pub failed: u64,
-    /// Connections established in it.
-    pub connections: u64,
-    /// The median of `total`; null, as the other two, when there was no answer.
-    pub p50_us: Option<u64>,
-    /// The 99th percentile of `total`.
-    pub p99_us: Option<u64>,
-    /// The longest `total`.
-    pub max_us: Option<u64>,
-    /// Requests under way at its end.
-    pub in_flight: u64,
-    /// How long opening a connection took on average; null when none was opened.
-    pub connect_mean_us: Option<f64>,
-    /// Sockets in TIME_WAIT at its end, in the whole network namespace; null when the kernel does
-    /// not tell.
-    pub time_wait: Option<u64>,
-    /// CPU time of the worker threads over wall time: 1 is one CPU.
-    #[serde(default)]
-    pub generator_cpu_ratio: Option<f64>,
-    /// Time for which a worker thread could have run and had no CPU, over wall time: of the one that
-    /// waited the longest; null, as below, where the kernel does not tell.
-    #[serde(default)]
-    pub generator_cpu_wait_ratio: Option<f64>,
-    /// How long a quota stopped ringshot's control group, summed over the CPUs that it ran on.
-    #[serde(default)]
-    pub generator_throttled_s: Option<f64>,
-    /// What the whole box did.
-    #[serde(default)]
-    pub host: Option<HostSecond>,
-    /// What the server's process did, where it is on this box and could be found.
-    #[serde(default)]
-    pub server: Option<ServerSecond>,
 }

@@ -3,40 +3,6 @@
 use super::Word;
 use serde::{Deserialize, Serialize};
 
-/// What the whole box did in one second, in this network namespace.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HostSecond {
-    /// The part of the time for which each CPU was busy, in the order of [`Watch::cpus`]: those that
-    /// were online at the begin.
-    pub cpu_busy_ratio: Vec<f64>,
-    /// The part of all CPUs' time that went into delivering packets (softirq).
-    pub cpu_softirq_ratio: f64,
-    /// The part of all CPUs' time that the hypervisor gave to somebody else.
-    pub cpu_steal_ratio: f64,
-    /// What was left of the memory at its end; null, as below, where the kernel does not tell.
-    pub memory_available_bytes: Option<u64>,
-    /// Bytes received, on all interfaces, the loopback included, bonds and bridges left out.
-    pub receive_bytes: Option<u64>,
-    /// Bytes sent; likewise.
-    pub send_bytes: Option<u64>,
-    /// Packets received; likewise.
-    pub receive_packets: Option<u64>,
-    /// Packets sent; likewise.
-    pub send_packets: Option<u64>,
-}
-
-/// What the server's process did in one second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ServerSecond {
-    /// CPU time over wall time: 1 is one CPU.
-    pub cpu_ratio: f64,
-    /// Resident memory at its end.
-    pub memory_bytes: u64,
-    /// Open descriptors at its end; null when this process may not look, or when looking took too
-    /// long a few seconds before.
-    pub descriptors: Option<u64>,
-}
-
 /// What the box and the server did during the measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watch {

@@ -3,7 +3,7 @@
 use super::Bounds;
 use super::document::Earlier;
 use crate::cli::SearchArgs;
-use crate::pace::curve::Stage;
+use crate::engine::pace::curve::Stage;
 use crate::plan::{Plan, UsageError, parse};
 use crate::report::console::format::seconds;
 use std::error::Error;

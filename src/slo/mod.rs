@@ -25,8 +25,8 @@
 
 mod text;
 
+use crate::engine::tally::percentile_us;
 use crate::report::console::format::count;
-use crate::tally::percentile_us;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 
 use super::text;
 use super::*;
-use crate::tally::latency_histogram;
+use crate::engine::tally::latency_histogram;
 use proptest::prelude::*;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Cures that other parts of the program name: commands in backticks, ready to be pasted.
 
 use super::catalogue::{Change, KnobKind, catalogue, numbers};
-use crate::ports::Ports;
+use crate::engine::ports::Ports;
 use std::net::SocketAddr;
 
 /// How to raise a sysctl to what is needed, or to the catalogue's value where that is more; `None`

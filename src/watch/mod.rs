@@ -22,21 +22,18 @@ mod search;
 mod server;
 mod sums;
 
+use crate::engine::run::{ThreadTime, WORKER_THREAD};
 use crate::kernel::cgroup::Groups;
 use crate::kernel::machine::Machine;
 use crate::kernel::process::{Depth, Usage};
 use crate::kernel::threads::{self, Threads};
 use crate::report::{Second, Watch};
-use crate::run::ThreadTime;
 pub use own::{OwnReading, OwnSecond, Pressure, WorkerTime};
 use pace::Pace;
 pub use search::Search;
 pub use server::WatchedServer;
 use std::time::{Duration, Instant};
 pub use sums::{Reading, Row, Sums};
-
-/// How the names of the worker threads begin.
-pub const WORKER_THREAD: &str = "worker-";
 
 /// Looks, and keeps what it saw.
 #[derive(Debug)]

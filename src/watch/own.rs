@@ -4,8 +4,8 @@
 //! A thread that could run and does not is late, and all of that is in the latencies. The mean over
 //! a run hides it, above all where the load rises to its end: so the worst second is kept too.
 
+use crate::engine::run::ThreadTime;
 use crate::kernel::cgroup::{Throttled, Throttling};
-use crate::run::ThreadTime;
 use std::time::Duration;
 
 /// A row that is shorter is no second that could be the worst: a single time slice of somebody else

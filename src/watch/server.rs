@@ -3,11 +3,11 @@
 
 use super::search::Outcome;
 use super::{Description, Usage};
-use crate::driver::Address;
+use crate::engine::driver::Address;
 use crate::kernel::process::{Depth, Group};
 use crate::kernel::threads::Threads;
 use crate::kernel::{self, holders};
-use crate::plan::UsageError;
+use crate::words::UsageError;
 use std::io;
 
 /// How the names of the bundled server's threads begin.

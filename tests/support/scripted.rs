@@ -3,15 +3,16 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 use proptest::prelude::*;
-use ringshot::connection::{CloseMode, Policy, Route};
-use ringshot::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::driver::{Driver, Op, Slot};
-use ringshot::failure::Failure;
-use ringshot::pace::{Model, Share};
-use ringshot::ports::Rotation;
-use ringshot::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
-use ringshot::tally::Tally;
-use ringshot::worker::{Outcome, Task, Worker};
+use ringshot::engine::connection::Route;
+use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
+use ringshot::engine::driver::{Driver, Op, Slot};
+use ringshot::engine::failure::Failure;
+use ringshot::engine::pace::{Model, Share};
+use ringshot::engine::policy::{CloseMode, Policy};
+use ringshot::engine::ports::Rotation;
+use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::engine::tally::Tally;
+use ringshot::engine::worker::{Outcome, Task, Worker};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;

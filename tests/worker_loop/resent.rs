@@ -1,13 +1,13 @@
 //! Which requests of a connection that has ended go to the next one, and which are lost.
 
 use super::scripted::*;
-use ringshot::connection::{CloseMode, Policy};
-use ringshot::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::driver::{Extent, Op, Slot};
-use ringshot::failure::{Failure, Kind, Phase};
-use ringshot::pace::Model;
-use ringshot::tally::Counters;
-use ringshot::worker::{Outcome, Task};
+use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
+use ringshot::engine::driver::{Extent, Op, Slot};
+use ringshot::engine::failure::{Failure, Kind, Phase};
+use ringshot::engine::pace::Model;
+use ringshot::engine::policy::{CloseMode, Policy};
+use ringshot::engine::tally::Counters;
+use ringshot::engine::worker::{Outcome, Task};
 use std::sync::Arc;
 
 fn kept(pipeline: u32) -> Policy {

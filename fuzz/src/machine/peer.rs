@@ -2,8 +2,8 @@
 
 use super::settings::{Run, Until};
 use super::{Common, Fates, MS, S, US};
-use ringshot::driver::script::{Reply, Verb};
-use ringshot::driver::{Demand, Op, Slot};
+use ringshot::engine::driver::script::{Reply, Verb};
+use ringshot::engine::driver::{Demand, Op, Slot};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

@@ -1,11 +1,12 @@
 //! What a run is to be: the first bytes of an input.
 
 use super::{Fates, MS, S};
-use ringshot::connection::{CloseMode, Policy, Route};
-use ringshot::pace::curve::{RateCurve, Stage};
-use ringshot::pace::{Arrivals, Model, OpenLoop, Share};
-use ringshot::ports::{Method, Ports, Rotation};
-use ringshot::worker::Task;
+use ringshot::engine::connection::Route;
+use ringshot::engine::pace::curve::{RateCurve, Stage};
+use ringshot::engine::pace::{Arrivals, Model, OpenLoop, Share};
+use ringshot::engine::policy::{CloseMode, Policy};
+use ringshot::engine::ports::{Method, Ports, Rotation};
+use ringshot::engine::worker::Task;
 use std::sync::Arc;
 
 /// When a run ends.

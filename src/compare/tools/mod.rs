@@ -18,8 +18,8 @@ mod text;
 mod wrk;
 
 use super::plan::{Mode, Stop};
-use crate::connection::CloseMode;
-use crate::driver::UnixSocket;
+use crate::engine::driver::UnixSocket;
+use crate::engine::policy::CloseMode;
 pub use ringshot::invocation as invoke_ringshot;
 pub use ringshot::{FOOTNOTE as RINGSHOT_FOOTNOTE, read as read_ringshot};
 use serde::{Deserialize, Serialize};

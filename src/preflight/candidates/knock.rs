@@ -1,8 +1,8 @@
 //! Connections that are closed as soon as they are established.
 
 use super::Attempts;
-use crate::driver::scoped;
-use crate::ports::{Ports, Rotation};
+use crate::engine::driver::scoped;
+use crate::engine::ports::{Ports, Rotation};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io;

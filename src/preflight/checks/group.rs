@@ -72,9 +72,9 @@ pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 mod tests {
     use super::super::tests::{host, need, policy, ports};
     use super::*;
-    use crate::connection::CloseMode;
+    use crate::engine::policy::CloseMode;
+    use crate::engine::ports::Method;
     use crate::kernel::cgroup::{Groups, MemoryLimit};
-    use crate::ports::Method;
 
     /// A box whose root group has this quota, in microseconds of each 100,000.
     fn under_quota(quota: &str) -> HostFacts {

@@ -360,7 +360,7 @@ mod tests {
         );
         let over_unix = PortsSummary {
             method: "none".into(),
-            why: crate::ports::Ports::none().why.into(),
+            why: crate::engine::ports::Ports::none().why.into(),
             ..ports.clone()
         };
         assert_eq!(source_ports(&over_unix, &[]), "source ports: none, as a unix socket has none");

@@ -6,8 +6,8 @@
 
 use super::format::{count, latency_us, rate, seconds};
 use super::style;
+use crate::engine::tally::{Counters, Part};
 use crate::report::Second;
-use crate::tally::{Counters, Part};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
 

@@ -1,8 +1,8 @@
 //! The keys that others rely on.
 
 use super::*;
+use crate::engine::run::series::{ROWS_MAX, Series};
 use crate::report::console::sample;
-use crate::report::series::{ROWS_MAX, Series};
 use crate::report::{Report, Second};
 use serde_json::Value;
 use std::collections::BTreeSet;

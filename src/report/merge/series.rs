@@ -11,7 +11,7 @@
 //! of more than an hour, all get rows of that length.
 
 use super::boxes;
-use crate::report::series::{Series, row_of};
+use crate::engine::run::series::{Series, row_of};
 use crate::report::{Report, Second};
 use crate::statistics::rounded;
 use std::collections::BTreeMap;

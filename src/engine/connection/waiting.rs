@@ -1,0 +1,89 @@
+//! How a slot waits, and how it comes to its next request.
+//!
+//! ```text
+//!   the last request has ended ──► rest, think ──► take ──► permit ──► open, or the next batch
+//!                                                   │ none is due
+//!                                                   └──► wait, with or without a connection
+//! ```
+
+use super::{Connection, State, Step, Surroundings};
+use crate::engine::pace::Pace;
+use crate::engine::session::Session;
+use crate::engine::tally::Part;
+
+impl<S: Session> Connection<S> {
+    /// How long the slot has to rest after a failed attempt, and to think before its next request.
+    /// Told once.
+    pub fn take_rest_ns(&mut self, pace: &mut Pace) -> Option<u64> {
+        if std::mem::replace(&mut self.rested, true) {
+            return None;
+        }
+        let failure = self.latest_failure.filter(|_| self.failures > 0);
+        let rest_ns = failure.map(|failure| pace.rest_ns(self.failures, failure));
+        rest_ns.max(pace.think_ns())
+    }
+
+    /// The slot waits from now on, for a request to be due (`free`) or for its rest to be over. What
+    /// happens to its connection meanwhile does not wake it.
+    pub fn wait(&mut self, free: bool, now_ns: u64) {
+        self.waits = true;
+        self.free_ns = free.then_some(now_ns);
+    }
+
+    /// Whether the slot waits.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// The slot waits no more: what to do with its connection, `None` when it has none.
+    pub fn wake(&mut self, around: &mut Surroundings<S>) -> Option<Step> {
+        self.waits = false;
+        (self.state == State::Resting).then(|| self.next_batch(false, around))
+    }
+
+    /// A free slot takes its next request, if there is one, for its next connection.
+    pub fn take_request(&mut self, around: &mut Surroundings<S>) -> bool {
+        self.carried = self.take(1, None, around);
+        self.carried > 0
+    }
+
+    /// Takes up to `wanted` requests, and counts them as started. Those that are not the first of
+    /// a batch belong to the same part of the run.
+    pub(super) fn take(
+        &mut self,
+        wanted: u32,
+        only: Option<Part>,
+        around: &mut Surroundings<S>,
+    ) -> u32 {
+        if only.is_none() {
+            self.intended_ns.clear();
+            // Whoever is idle the longest comes first, and that is not who became free just now.
+            if self.free_ns.is_none() && around.pace.has_idle() {
+                return 0;
+            }
+        }
+        let known = self.intended_ns.len();
+        let now_ns = around.now_ns;
+        let grant = around.pace.take(wanted, only, now_ns, &mut self.intended_ns);
+        if grant.requests > 0 {
+            self.part = grant.part;
+            let free_ns = self.free_ns.take().unwrap_or(now_ns);
+            let tally = around.tallies.of(grant.part);
+            tally.start(grant.requests);
+            for &intended_ns in &self.intended_ns[known..] {
+                tally.begin(intended_ns, free_ns, now_ns);
+            }
+        }
+        grant.requests
+    }
+
+    /// When the connection of the request that was taken may be opened, if not now. Asked once for
+    /// each connection: it keeps the answer.
+    pub fn permit_ns(&mut self, pace: &mut Pace, now_ns: u64) -> Option<u64> {
+        if self.permitted || !self.retry.is_first() {
+            return None;
+        }
+        self.permitted = true;
+        pace.permit_ns(now_ns)
+    }
+}

@@ -1,0 +1,433 @@
+//! One thread's loop over its slots: submit, wait, dispatch, start what is due.
+//!
+//! After the start nothing is allocated, locked or shared here: the worker owns its driver, its
+//! connections and its tally, and what leaves during the run is an [`Interval`] every so often
+//! through a bounded channel, in counts that come back to be used again. The one exception is
+//! `-n`: see [`crate::engine::pace::quota`].
+//!
+//! **Where the clock is read.** Once per turn, when the kernel comes back with completions. All
+//! completions of a turn carry this time, and so does what is handed to the kernel in answer to
+//! them. A turn is short, however much there is to do: it brings a portion of the completions
+//! ([`COMPLETIONS_MAX`]), starts a portion of the slots that are
+//! due, and looks at a portion of the deadlines. The next turn, without a wait, has a clock of its
+//! own. A latency thus includes the time that a completion waited for the others of its turn, and
+//! that a request waited for the end of the turn: the generator makes a latency longer, never
+//! shorter. In an open loop nothing waits for others: the kernel comes back with the first
+//! completion, and the clock is read once more before requests that are due begin.
+
+mod deadlines;
+mod task;
+mod timing;
+
+use crate::engine::connection::{Connection, Step, Surroundings};
+use crate::engine::driver::{COMPLETIONS_MAX, Completion, Demand, Driver, Op, Token, prefetch};
+use crate::engine::pace::{Lead, Pace};
+use crate::engine::session::Session;
+use crate::engine::tally::{Part, Tallies};
+use deadlines::Deadlines;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+pub use task::{Interval, Outcome, Outlet, Task};
+
+/// How many slots start in one turn, of those whose time has come. To connect takes the kernel some
+/// 20 us: with more of them the last of a turn would be late by what the others took, and so would
+/// the answers that arrive meanwhile.
+const STARTS_MAX: usize = 32;
+
+/// The same while completions wait for the next turn: what has been started comes first.
+const STARTS_BEHIND_MAX: usize = 4;
+
+/// What of a connection a completion touches, in cache lines.
+const HOT_LINES: usize = 5;
+
+/// One thread's loop.
+pub struct Worker<'a, D: Driver, S: Session> {
+    driver: D,
+    connections: Vec<Connection<S>>,
+    around: Surroundings<S>,
+    task: Task,
+    stop: &'a AtomicBool,
+    completions: Vec<Completion>,
+    /// Slots that neither wait nor have nothing left to do.
+    busy: u32,
+    begin_ns: u64,
+    measure_from_ns: u64,
+    /// When the part that is under way began, and when it is over.
+    part_from_ns: u64,
+    part_end_ns: u64,
+    deadlines: Deadlines,
+    next_interval_ns: u64,
+    lead: Lead,
+    looked_ns: u64,
+    /// See [`Outcome`].
+    looked_before_ns: u64,
+    unanswered_before: u64,
+    unanswered_after: Option<u64>,
+    overflows_before: u64,
+}
+
+impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
+    /// Allocates everything that the run needs.
+    pub fn new(driver: D, shared: S::Shared, task: Task, stop: &'a AtomicBool) -> Self {
+        let Task { slots, connections, share, ref quota, ref model, .. } = task;
+        let task_timeout_ns = task.policy.timeout_ns;
+        // Only an open loop has to remember when each request was due.
+        let intended = if model.open_loop.is_some() { task.policy.pipeline as usize } else { 0 };
+        Worker {
+            driver,
+            connections: (0..slots).map(|at| Connection::new(at, intended, &shared)).collect(),
+            around: Surroundings {
+                policy: task.policy,
+                shared,
+                pace: Pace::new(model, share, slots, connections, quota.clone()),
+                route: task.route.clone(),
+                ports: task.ports.clone(),
+                tallies: Tallies::new(task.route.addresses()),
+                now_ns: 0,
+            },
+            completions: Vec::with_capacity(COMPLETIONS_MAX),
+            task,
+            stop,
+            busy: 0,
+            begin_ns: 0,
+            measure_from_ns: 0,
+            part_from_ns: 0,
+            part_end_ns: 0,
+            deadlines: Deadlines::new(slots, task_timeout_ns),
+            next_interval_ns: 0,
+            lead: Lead::default(),
+            looked_ns: 0,
+            looked_before_ns: 0,
+            unanswered_before: 0,
+            unanswered_after: None,
+            overflows_before: 0,
+        }
+    }
+
+    /// Begins the load and lets it go on for the time of the warm-up, if there is one.
+    ///
+    /// # Errors
+    /// When the driver itself is broken.
+    pub fn warm_up(&mut self, outlet: Option<&Outlet>) -> io::Result<()> {
+        self.around.now_ns = self.driver.now_ns();
+        self.begin_ns = self.around.now_ns;
+        self.measure_from_ns = self.begin_ns + self.task.warmup_ns;
+        self.around.pace.begin(self.begin_ns, self.task.warmup_ns);
+        self.enter(Part::Warmup, self.measure_from_ns);
+        self.busy = self.task.slots;
+        for slot in 0..self.task.slots {
+            self.rest(slot, self.around.pace.first_ns(slot));
+        }
+        self.start_due(STARTS_MAX);
+        self.go_on(outlet)
+    }
+
+    /// Measures until the time is over, the quota is used up and answered, or `stop` is set.
+    ///
+    /// # Errors
+    /// When the driver itself is broken.
+    pub fn measure(self, outlet: Option<&Outlet>) -> io::Result<Outcome> {
+        self.measure_with_driver(outlet).map(|(outcome, _)| outcome)
+    }
+
+    /// The same, and leaves the end of the driver, which is no part of the measurement and takes its
+    /// time, to the caller.
+    ///
+    /// # Errors
+    /// As [`Worker::measure`].
+    pub fn measure_with_driver(mut self, outlet: Option<&Outlet>) -> io::Result<(Outcome, D)> {
+        self.unanswered_before = self.around.tallies.unanswered();
+        self.looked_before_ns = self.looked_ns;
+        self.overflows_before = self.driver.overflows();
+        let end_ns = self.task.duration_ns.map(|ns| self.measure_from_ns + ns);
+        self.enter(Part::Measured, end_ns.unwrap_or(u64::MAX));
+        self.go_on(outlet)?;
+        Ok(self.finish())
+    }
+
+    /// A part of the run begins.
+    fn enter(&mut self, part: Part, end_ns: u64) {
+        self.around.tallies.now = part;
+        (self.part_from_ns, self.part_end_ns) = match part {
+            Part::Warmup => (self.begin_ns, end_ns),
+            Part::Measured => (self.measure_from_ns, end_ns),
+        };
+        self.next_interval_ns = self.part_from_ns + self.task.interval_ns;
+    }
+
+    /// The loop, until the part that is under way is over.
+    fn go_on(&mut self, outlet: Option<&Outlet>) -> io::Result<()> {
+        while !self.is_over() {
+            let mut completions = std::mem::take(&mut self.completions);
+            let is_behind = self.around.pace.is_behind(self.around.now_ns);
+            let patience = self.patience(is_behind);
+            self.driver.turn(patience, &mut completions)?;
+            let before_ns = std::mem::replace(&mut self.around.now_ns, self.driver.now_ns());
+            let late_ns = self.around.now_ns.checked_sub(before_ns + patience.timeout_ns);
+            // A turn that brought something took its time for that, and so did one that submitted a
+            // portion of starts with others behind it.
+            match (patience.timeout_ns, late_ns) {
+                _ if !completions.is_empty() || is_behind => {}
+                (0, _) => self.looked_ns += self.around.now_ns - before_ns,
+                (1.., Some(late_ns)) => self.lead.learn(late_ns),
+                (1.., None) => {}
+            }
+            self.around.tallies.current().counters.turns += 1;
+            // What came due while the slots were busy stands in line before one of them is free.
+            self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
+            let brought = completions.len();
+            for completion in &completions {
+                if let Some(connection) = self.connections.get(completion.token.slot.index as usize)
+                {
+                    prefetch(connection, HOT_LINES);
+                }
+            }
+            for completion in completions.drain(..) {
+                self.dispatch(completion);
+            }
+            self.completions = completions;
+            let starts_max = if self.driver.has_more() { STARTS_BEHIND_MAX } else { STARTS_MAX };
+            // In a closed loop nothing starts when the time is over, also where that was noticed late;
+            // in an open one what was due before is started.
+            let may_start =
+                self.around.pace.is_open_loop() || self.around.now_ns < self.part_end_ns;
+            let started = may_start && self.start_due(starts_max);
+            self.sweep();
+            if let Some(outlet) = outlet {
+                self.report(outlet, brought > 0 || started);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.around.now_ns >= self.part_end_ns
+            || self.is_done()
+            || self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Whether the quota is used up and answered.
+    fn is_done(&self) -> bool {
+        self.busy == 0
+            && self.around.pace.is_over(self.around.now_ns)
+            && self.around.tallies.in_flight() == 0
+    }
+
+    fn finish(mut self) -> (Outcome, D) {
+        let overflows = self.driver.overflows() - self.overflows_before;
+        self.around.tallies.measured.counters.overflows = overflows;
+        let in_flight: u32 = self.connections.iter().map(Connection::in_flight).sum();
+        debug_assert_eq!(
+            self.around.tallies.in_flight(),
+            u64::from(in_flight),
+            "a request is lost"
+        );
+        let unanswered = self.around.tallies.unanswered();
+        self.around.tallies.warmup.finish();
+        let last_interval = self.around.tallies.measured.finish();
+        let longest_ns = self.around.tallies.measured.total.max() * 1000;
+        let overdue = |connection: &Connection<S>| {
+            u64::from(connection.overdue(self.around.now_ns, longest_ns))
+        };
+        let overdue = self.connections.iter().map(overdue).sum();
+        self.around.tallies.measured.counters.overdue = overdue;
+        let end_ns = if self.is_done() {
+            // Without a share of the quota nothing has ended.
+            self.around.tallies.measured.last_end_ns.max(self.measure_from_ns)
+        } else {
+            self.around.now_ns
+        };
+        let outcome = Outcome {
+            remarks: S::remarks(&self.around.shared),
+            tallies: self.around.tallies,
+            last_interval,
+            begin_ns: self.begin_ns,
+            measure_from_ns: self.measure_from_ns.min(end_ns),
+            end_ns,
+            unanswered_before: self.unanswered_before,
+            unanswered_after: self.unanswered_after.unwrap_or(unanswered),
+            looked_ns: self.looked_ns - self.looked_before_ns,
+        };
+        (outcome, self.driver)
+    }
+
+    fn dispatch(&mut self, completion: Completion) {
+        let Token { op, slot } = completion.token;
+        let Some(connection) = self.connections.get_mut(slot.index as usize) else {
+            self.around.tallies.current().counters.stale += 1;
+            return;
+        };
+        if connection.slot() != slot {
+            self.around.tallies.current().counters.stale += 1;
+            return;
+        }
+        let bytes = match (op, &completion.result) {
+            (Op::Receive, &Ok(count)) => self.driver.received(slot, count),
+            _ => &[],
+        };
+        let step =
+            connection.complete(op, completion.result, bytes, completion.more, &mut self.around);
+        match step {
+            Some(step) => self.take(step, slot.index),
+            None => self.around.tallies.current().counters.stale += 1,
+        }
+    }
+
+    /// The deadline of a slot may have changed.
+    fn note_deadline(&mut self, index: u32) {
+        self.deadlines.set(index, self.connections[index as usize].deadline_ns());
+    }
+
+    /// Does what a connection asks for.
+    fn take(&mut self, step: Step, index: u32) {
+        match step {
+            Step::Wait => {}
+            Step::Exchange => {
+                self.send(index);
+                self.receive(index);
+            }
+            Step::Send => self.send(index),
+            Step::Receive => self.receive(index),
+            Step::Ask(extent) => {
+                self.driver.extent(self.connections[index as usize].slot(), extent);
+            }
+            Step::Cancel => {
+                let connection = &self.connections[index as usize];
+                for op in connection.outstanding().iter() {
+                    self.driver.cancel(connection.slot(), op);
+                }
+            }
+            Step::Rest => {
+                if !self.connections[index as usize].outstanding().contains(Op::Receive) {
+                    self.receive(index);
+                }
+                match self.connections[index as usize].take_rest_ns(&mut self.around.pace) {
+                    Some(rest_ns) => self.rest(index, self.around.now_ns + rest_ns),
+                    None => self.idle(index),
+                }
+            }
+            Step::Close => {
+                let connection = &self.connections[index as usize];
+                self.driver.close(connection.slot());
+                if !connection.waits() {
+                    return self.start(index);
+                }
+            }
+        }
+        self.note_deadline(index);
+    }
+
+    /// Hands over what there is to send, up to the first piece whose end will be told.
+    fn send(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        let slot = connection.slot();
+        loop {
+            let bytes = connection.outgoing(&self.around.shared);
+            if bytes.is_empty() {
+                return;
+            }
+            let handover = self.driver.send(slot, bytes);
+            self.around.tallies.current().counters.bytes_written += handover.taken as u64;
+            connection.handed_over(handover.taken, handover.confirmed);
+            if handover.confirmed {
+                return;
+            }
+        }
+    }
+
+    fn receive(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        let demand: Demand = connection.demand(&self.around.policy);
+        self.driver.receive(connection.slot(), demand);
+    }
+
+    /// Opens a connection on a free slot, now or when its waiting is over, unless there is nothing
+    /// left to do.
+    fn start(&mut self, index: u32) {
+        let connection = &mut self.connections[index as usize];
+        if !connection.carries_request() {
+            if self.around.pace.is_over(self.around.now_ns) {
+                self.busy -= 1;
+                return;
+            }
+            if let Some(rest_ns) = connection.take_rest_ns(&mut self.around.pace) {
+                return self.rest(index, self.around.now_ns + rest_ns);
+            }
+            // In a closed loop a request begins when its connection may be opened.
+            if !self.around.pace.is_open_loop()
+                && let Some(due_ns) =
+                    connection.permit_ns(&mut self.around.pace, self.around.now_ns)
+            {
+                return self.rest(index, due_ns);
+            }
+            if !connection.take_request(&mut self.around) {
+                return self.idle(index);
+            }
+        }
+        let now_ns = self.around.now_ns;
+        let pause = connection.take_pause_ns().map(|pause_ns| now_ns + pause_ns);
+        let wait = pause.or_else(|| connection.permit_ns(&mut self.around.pace, now_ns));
+        if let Some(due_ns) = wait {
+            return self.rest(index, due_ns);
+        }
+        let (address, source) = connection.open(
+            &self.around.policy,
+            &mut self.around.route,
+            &mut self.around.ports,
+            self.around.now_ns,
+        );
+        self.driver.open(connection.slot(), address, source);
+        self.note_deadline(index);
+    }
+
+    /// Lets a slot wait until `due_ns`.
+    fn rest(&mut self, index: u32, due_ns: u64) {
+        self.busy -= 1;
+        self.connections[index as usize].wait(false, self.around.now_ns);
+        self.around.pace.rest(index, due_ns);
+    }
+
+    /// Lets a slot wait for a request to be due.
+    fn idle(&mut self, index: u32) {
+        self.busy -= 1;
+        self.connections[index as usize].wait(true, self.around.now_ns);
+        self.around.pace.idle(index);
+    }
+
+    /// The waiting of a slot is over.
+    fn resume(&mut self, index: u32) {
+        self.busy += 1;
+        match self.connections[index as usize].wake(&mut self.around) {
+            Some(step) => self.take(step, index),
+            None => self.start(index),
+        }
+    }
+
+    /// Wakes slots whose rest is over, and slots for which a request is due, at most so many; whether
+    /// there were any.
+    fn start_due(&mut self, starts_max: usize) -> bool {
+        let mut left = starts_max;
+        if self.around.pace.is_open_loop() {
+            self.around.now_ns = self.driver.now_ns();
+        }
+        while left > 0
+            && !self.driver.is_full()
+            && let Some(slot) = self.around.pace.rested(self.around.now_ns)
+        {
+            self.resume(slot);
+            left -= 1;
+        }
+        self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
+        if self.unanswered_after.is_none() && self.around.pace.has_given_all(self.around.now_ns) {
+            self.unanswered_after = Some(self.around.tallies.unanswered());
+        }
+        while left > 0
+            && !self.driver.is_full()
+            && let Some(slot) = self.around.pace.next_idle()
+        {
+            self.resume(slot);
+            left -= 1;
+        }
+        left < starts_max
+    }
+}
