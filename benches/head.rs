@@ -2,8 +2,8 @@
 //! a pipeline of them.
 
 use divan::{Bencher, black_box, counter::ItemsCount};
-use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
-use ringshot::engine::session::{Event, Session};
+use ringshot::engine::session::Session;
+use ringshot::engine::session::http1::{Event, Http1, Request, RequestBlock, Reuse, Shared};
 use std::sync::Arc;
 
 const PIPELINE: usize = 16;
@@ -41,9 +41,9 @@ fn worker() -> (Shared, Http1) {
 fn take_all(shared: &mut Shared, session: &mut Http1, mut bytes: &[u8]) -> usize {
     let mut answers = 0;
     while !bytes.is_empty() {
-        let progress = session.received(shared, bytes);
+        let progress = session.answer(shared, bytes);
         bytes = &bytes[progress.consumed..];
-        answers += usize::from(matches!(progress.event, Event::Done(_)));
+        answers += usize::from(matches!(progress.event, Event::Done(..)));
     }
     answers
 }

@@ -9,11 +9,12 @@
 
 #![allow(clippy::print_stdout)]
 
-use ringshot::engine::failure::Kind;
+use ringshot::engine::failure::{Failure, Kind};
 use ringshot::engine::run::{self, Load};
-use ringshot::engine::session::{Answer, Event, Next, Progress, Session};
+use ringshot::engine::session::{Answer, Events, Lane, Room, Session};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -22,7 +23,9 @@ use std::sync::atomic::AtomicBool;
 pub struct LineEcho {
     /// Bytes that are still to be sent: so many lines, the first of which may be half gone.
     unsent: usize,
-    line_len: usize,
+    /// Lines of this batch, and how many of them have come back.
+    asked: Lane,
+    echoed: Lane,
     /// How much of the echo has come, and whether it has been the line so far.
     read: usize,
     differs: bool,
@@ -32,47 +35,59 @@ impl Session for LineEcho {
     /// The line, with its end.
     type Shared = Arc<[u8]>;
 
-    fn new(line: &Arc<[u8]>) -> LineEcho {
-        LineEcho { line_len: line.len(), ..LineEcho::default() }
+    fn new(_: &Arc<[u8]>) -> LineEcho {
+        LineEcho::default()
     }
 
     fn constant(line: &Arc<[u8]>) -> Arc<[u8]> {
         line.clone()
     }
 
-    fn reset(&mut self) {
-        *self = LineEcho { line_len: self.line_len, ..LineEcho::default() };
+    fn open(&mut self, _: &mut Arc<[u8]>) {
+        *self = LineEcho::default();
     }
 
-    fn begin(&mut self, exchanges: u32, _last: bool) {
-        self.unsent += exchanges as usize * self.line_len;
+    /// As many as there may be, once all lines are back.
+    fn room(&self) -> Room {
+        if self.echoed == self.asked { Room::For(Lane::MAX) } else { Room::Full }
     }
 
-    fn outgoing<'a>(&'a self, line: &'a Arc<[u8]>) -> &'a [u8] {
+    fn begin(&mut self, line: &mut Arc<[u8]>, lanes: Range<Lane>, _last: bool) {
+        (self.asked, self.echoed) = (lanes.end, 0);
+        self.unsent = lanes.len() * line.len();
+    }
+
+    fn outgoing<'a>(&'a mut self, line: &'a mut Arc<[u8]>) -> &'a [u8] {
         let rest = self.unsent % line.len();
         if self.unsent > 0 && rest == 0 { line } else { &line[line.len() - rest..] }
     }
 
-    fn sent(&mut self, count: usize) {
+    fn sent(&mut self, _: &mut Arc<[u8]>, count: usize) {
         self.unsent -= count;
     }
 
-    fn received(&mut self, line: &mut Arc<[u8]>, bytes: &[u8]) -> Progress {
-        for (index, byte) in bytes.iter().enumerate() {
+    fn received<E: Events>(
+        &mut self,
+        line: &mut Arc<[u8]>,
+        bytes: &[u8],
+        events: &mut E,
+    ) -> Result<(), Failure> {
+        for byte in bytes {
+            if self.echoed == self.asked {
+                events.surplus();
+                return Err(Failure::response(Kind::Malformed));
+            }
+            events.begun(self.echoed);
             self.differs |= line.get(self.read) != Some(byte);
             self.read += 1;
             if *byte == b'\n' {
                 let verdict = if self.differs { Err(Kind::Body) } else { Ok(()) };
+                events.done(self.echoed, Answer { status: 0, verdict });
                 (self.read, self.differs) = (0, false);
-                let answer = Answer { status: 0, verdict, next: Next::Reuse };
-                return Progress { consumed: index + 1, event: Event::Done(answer) };
+                self.echoed += 1;
             }
         }
-        Progress { consumed: bytes.len(), event: Event::More }
-    }
-
-    fn ended(&mut self) -> Event {
-        Event::Broken(Kind::Eof)
+        Ok(())
     }
 }
 

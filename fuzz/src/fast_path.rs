@@ -8,8 +8,7 @@
 
 use super::transcript::{Play, Transcript, block};
 use ringshot::engine::failure::Kind;
-use ringshot::engine::session::Event;
-use ringshot::engine::session::http1::Shared;
+use ringshot::engine::session::http1::{Event, Shared};
 
 const SEPARATOR: u8 = 0x1e;
 
@@ -68,7 +67,7 @@ fn agrees_with_the_parser(connection: &[u8], events: &Transcript) {
         let head_bytes = (connection.len() - head.len()) as u64;
         let frames = |name: &str| FRAMING.iter().any(|known| name.eq_ignore_ascii_case(known));
         match event {
-            Event::Done(answer) => {
+            Event::Done(answer, _) => {
                 assert_eq!(response.code, Some(answer.status));
                 assert!(head_bytes <= end, "the answer ends at {end}, its head at {head_bytes}");
             }

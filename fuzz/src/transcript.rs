@@ -1,7 +1,9 @@
 //! What a session makes of a connection's bytes.
 
-use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
-use ringshot::engine::session::{Event, Progress, Session};
+use ringshot::engine::session::Session;
+use ringshot::engine::session::http1::{
+    Event, Http1, Progress, Request, RequestBlock, Reuse, Shared,
+};
 use std::sync::Arc;
 
 /// The events of a connection, each with the number of bytes up to there. It ends at the first
@@ -57,7 +59,7 @@ impl Play {
                 under_way = event == Event::More;
                 match event {
                     Event::More => assert!(piece.is_empty() || self.skips, "bytes are left over"),
-                    Event::Done(_) => events.push((at, event)),
+                    Event::Done(..) => events.push((at, event)),
                     Event::Broken(_) => {
                         events.push((at, event));
                         return events;
@@ -66,7 +68,7 @@ impl Play {
             }
         }
         if self.closes {
-            events.push((at, session.ended()));
+            events.push((at, session.end()));
         } else if under_way {
             events.push((at, Event::More));
         }
@@ -76,9 +78,9 @@ impl Play {
     fn step(self, session: &mut Http1, shared: &mut Shared, piece: &[u8]) -> Progress {
         let opaque = if self.skips { session.opaque() } else { 0 };
         if opaque == 0 {
-            return session.received(shared, piece);
+            return session.answer(shared, piece);
         }
         let consumed = piece.len().min(usize::try_from(opaque).unwrap_or(usize::MAX));
-        Progress { consumed, event: session.skipped(consumed as u64) }
+        Progress { consumed, event: session.skip(consumed as u64) }
     }
 }

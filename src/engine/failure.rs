@@ -1,7 +1,7 @@
 //! The closed vocabulary of what can go wrong: a phase and a kind, nothing else.
 //!
 //! Every failed request has exactly one [`Failure`]. The phase says how far the request had come,
-//! the kind says what stopped it: the kernel's errno, never swallowed, or one of six words for
+//! the kind says what stopped it: the kernel's errno, never swallowed, or one of a few words for
 //! what no errno can say.
 
 use std::fmt;
@@ -19,6 +19,8 @@ pub enum Phase {
     Connect,
     /// The TLS handshake.
     Tls,
+    /// What the protocol agrees on before its first request: a greeting, an upgrade, a login.
+    Setup,
     /// Handing the request to the kernel.
     Send,
     /// The socket broke while bytes of the response were awaited.
@@ -38,6 +40,7 @@ impl Phase {
             Phase::Bind => "bind",
             Phase::Connect => "connect",
             Phase::Tls => "tls",
+            Phase::Setup => "setup",
             Phase::Send => "send",
             Phase::Receive => "receive",
             Phase::Response => "response",
@@ -63,6 +66,8 @@ pub enum Kind {
     Status,
     /// A whole response with a body that was not wanted.
     Body,
+    /// The session has broken its contract with the loop: a fault of the protocol's own code.
+    Contract,
 }
 
 impl fmt::Display for Kind {
@@ -76,6 +81,7 @@ impl fmt::Display for Kind {
             Kind::TooLarge => "too_large",
             Kind::Status => "status",
             Kind::Body => "body",
+            Kind::Contract => "contract",
         })
     }
 }

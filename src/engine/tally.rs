@@ -12,6 +12,7 @@ mod counts;
 mod pending;
 
 use crate::engine::failure::Failure;
+use crate::engine::session::Stage;
 pub use counts::LatencyCounts;
 use hdrhistogram::Histogram;
 use pending::Pending;
@@ -88,6 +89,10 @@ pub struct Counters {
     pub overdue: u64,
     /// Connections ended because bytes came that no request had asked for.
     pub surplus: u64,
+    /// Answers to requests that had failed by then.
+    pub late: u64,
+    /// What peers have sent without being asked, where the protocol allows that.
+    pub messages: u64,
     /// Connections that the peer was asked to close and did not.
     pub not_closed_by_peer: u64,
     /// Times that a source port was passed over because somebody listens or is bound there.
@@ -115,7 +120,7 @@ impl Counters {
         (self.due - self.dropped).saturating_sub(self.ok + self.failed)
     }
 
-    fn fields(&mut self) -> [&mut u64; 24] {
+    fn fields(&mut self) -> [&mut u64; 26] {
         let Counters {
             due,
             dropped,
@@ -134,6 +139,8 @@ impl Counters {
             cut_short_answers,
             overdue,
             surplus,
+            late,
+            messages,
             not_closed_by_peer,
             ports_in_use,
             ports_closing,
@@ -160,6 +167,8 @@ impl Counters {
             cut_short_answers,
             overdue,
             surplus,
+            late,
+            messages,
             not_closed_by_peer,
             ports_in_use,
             ports_closing,
@@ -301,6 +310,9 @@ pub struct Tally {
     pub lost_by_address: Vec<Option<Loss>>,
     /// Open to established.
     pub connect: Histogram<u64>,
+    /// Established, or the end of the stage before, to the end of a stage ([`Stage`], in its order);
+    /// `None` for those that no connection has been through.
+    pub stages: [Option<Box<Histogram<u64>>>; 2],
     /// Request handed over to first response byte; also of answers that ran out of time behind it,
     /// by which it has more samples than `service`.
     pub first_byte: Histogram<u64>,
@@ -332,6 +344,7 @@ impl Tally {
             failed_by_address: vec![0; addresses],
             lost_by_address: vec![None; addresses],
             connect: latency_histogram(),
+            stages: [None, None],
             first_byte: latency_histogram(),
             service: latency_histogram(),
             total: latency_histogram(),
@@ -364,6 +377,13 @@ impl Tally {
         if self.pending.connected(connect_ns) {
             self.record_pending();
         }
+    }
+
+    /// A connection has been through a stage.
+    pub fn passed(&mut self, stage: Stage, took_ns: u64) {
+        let histogram =
+            self.stages[stage as usize].get_or_insert_with(|| Box::new(latency_histogram()));
+        record(histogram, to_us(took_ns), 1);
     }
 
     /// A connection to the target's address number `address` was not established.
@@ -480,6 +500,11 @@ impl Tally {
         for (first, other) in self.lost_by_address.iter_mut().zip(&other.lost_by_address) {
             let both = [*first, *other].into_iter().flatten();
             *first = both.min_by_key(|loss| loss.at_ns);
+        }
+        for (sum, more) in self.stages.iter_mut().zip(&other.stages) {
+            let Some(more) = more else { continue };
+            let sum = sum.get_or_insert_with(|| Box::new(latency_histogram()));
+            sum.add(&**more).expect("all histograms have the same bounds");
         }
         for (sum, more) in [
             (&mut self.connect, &other.connect),

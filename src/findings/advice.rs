@@ -45,7 +45,7 @@ fn over_unix(failure: Failure) -> Option<&'static str> {
 const OTHER_ERRNO: &str = "see `man 2 connect`, `man 7 tcp` for this errno";
 
 fn over_tcp(failure: Failure) -> &'static str {
-    use Kind::{Body, Eof, Errno, Malformed, Status, Timeout, TooLarge};
+    use Kind::{Body, Contract, Eof, Errno, Malformed, Status, Timeout, TooLarge};
     match (failure.phase, failure.kind) {
         (Phase::Connect, Errno(libc::ECONNREFUSED)) => {
             "nobody listens there: is the server running, on this address and port?"
@@ -93,12 +93,14 @@ fn over_tcp(failure: Failure) -> &'static str {
             "the server closed before the response was whole, or without one: its log (a crash, an \
              abort), its own time limits"
         }
+        (Phase::Setup, Timeout) => "the server took too long over its greeting: --timeout",
         (_, Timeout) => "no whole response in time: the server is overloaded or stuck; --timeout",
         (_, Malformed) => "ringshot cannot tell where such a response ends; `curl -v` shows one",
         (_, TooLarge) => {
             "ringshot takes heads of 256 KiB, trailers of 64 KiB and chunk-size lines of 4 KiB"
         }
         (_, Status) => "status outside 200-399: check the URL, the method and the headers",
+        (_, Contract) => "the session's own code is at fault: run a debug build, which says where",
         (_, Body) => "the body is not the one that was expected",
         (_, Eof) => "the server closed the connection",
         (_, Errno(_)) => OTHER_ERRNO,

@@ -1,30 +1,34 @@
 //! One slot's state machine: a completion goes in, a step comes out. No system calls, no clock.
 //!
 //! ```text
-//!            open                    answers whole, more to ask
-//!   Idle ──────────► Opening ──────► Exchanging ◄──────────► Settling, Resting
-//!    ▲                  │                │ │                    │
-//!    │                  │ failed         │ │ the last answer    │ the peer has closed,
-//!    │                  ▼                │ ▼                    │ or sent too much
-//!    └────────────── Closing ◄───────────┴─ Lingering ◄─────────┘
-//!      nothing outstanding                 (waits for the peer's FIN)
+//!            open             connected                 the last answer
+//!   Idle ──────────► Opening ──────────► Open ───────────► Lingering
+//!    ▲                  │                 │ ▲ ╲               │ (waits for the peer's FIN)
+//!    │                  │ failed          │ ╰──╯ exchanges    │
+//!    │                  ▼                 ▼                   │
+//!    └────────────── Closing ◄───────── Asking ◄──────────────┘
+//!      nothing outstanding
 //! ```
+//!
+//! While it is `Open` a receive is always under way, and all that comes goes to the session. After
+//! everything that happens the connection sends what the session has to say, and begins exchanges
+//! where the session has room and the pace has requests. One that has neither an exchange nor a
+//! request rests: a peer that closes it meanwhile costs no request.
 //!
 //! A kept connection that ends while it owes answers is `Asking` before it closes: the kernel says
 //! which of the requests the peer cannot have read, and the next connection carries those (see
 //! `resend`).
 //!
-//! An open connection without a request (its next one is not due yet, or the slot thinks) is
-//! `Resting`, with a receive under way: a peer that closes it meanwhile costs no request.
-//!
 //! Whatever happens, a slot comes back to `Idle`: a failed operation and a peer that went away lead
 //! there by completions, silence leads there by the deadline. A slot leaves `Closing` only when the
 //! kernel has answered every operation, because until then it may still write to the buffer.
 
+mod exchanges;
 mod outstanding;
 mod resend;
 mod retry;
 mod route;
+mod told;
 mod waiting;
 
 use crate::engine::driver::{Demand, Extent, Op, Slot};
@@ -32,13 +36,16 @@ use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::pace::Pace;
 use crate::engine::policy::{CloseMode, Policy};
 use crate::engine::ports::Rotation;
-use crate::engine::session::{Answer, Event, Next, Session};
-use crate::engine::tally::{Latencies, Part, Tallies};
+use crate::engine::session::{Lane, Room, Session, Stage};
+use crate::engine::tally::{Part, Tallies};
+pub use exchanges::Exchanges;
+use exchanges::{Exchange, Flight, NEVER, Stand, close_ranks};
 pub use outstanding::Outstanding;
 use retry::PortRetry;
 pub use route::Route;
 use std::io;
 use std::net::SocketAddr;
+use told::Told;
 
 /// How long a peer that was asked to close may take for it once its answer is whole.
 const LINGER_NS: u64 = 200_000_000;
@@ -55,6 +62,10 @@ pub struct Surroundings<S: Session> {
     pub route: Route,
     /// Where to connect from.
     pub ports: Rotation,
+    /// The exchanges of all slots.
+    pub exchanges: Exchanges,
+    /// When each of the requests was due that were taken last; empty between two turns.
+    pub intended_ns: Vec<u64>,
     /// Where it is all counted.
     pub tallies: Tallies,
     /// The time of this turn.
@@ -66,13 +77,9 @@ pub struct Surroundings<S: Session> {
 pub enum Step {
     /// Nothing, until the next completion or the deadline.
     Wait,
-    /// Send [`Connection::outgoing`] and receive the answer.
-    Exchange,
-    /// Send what is left of [`Connection::outgoing`].
-    Send,
-    /// Receive ([`Connection::demand`]).
-    Receive,
-    /// Receive unless that is under way, and wait for the slot's next turn to ask for a request.
+    /// At the end of the turn, send what there is to send, and receive unless that is under way.
+    Go,
+    /// The same, and wait for the slot's next turn to ask for a request.
     Rest,
     /// Ask how far the bytes of the connection have come.
     Ask(Extent),
@@ -86,13 +93,9 @@ pub enum Step {
 enum State {
     Idle,
     Opening,
-    Exchanging,
-    /// The socket has more although nothing is asked for: see what it is before asking again.
-    Settling,
+    Open,
     /// The peer has ended it, and owes answers: how far have the requests come?
     Asking,
-    /// All is answered, and the next request is not there yet.
-    Resting,
     /// All is answered; the peer is to close.
     Lingering,
     /// Waiting for the kernel to answer what is outstanding.
@@ -106,12 +109,14 @@ pub struct Connection<S> {
     slot: Slot,
     state: State,
     outstanding: Outstanding,
+    /// Bytes of the session whose sending will be told.
+    sending: usize,
     /// The latest receive was one whose bytes nobody sees.
     discarding: bool,
-    /// Bytes of the answer that is awaited have come.
-    answer_begun: bool,
-    /// The peer will not answer another request here.
-    exhausted: bool,
+    /// The socket has more although nothing is asked for: see what it is before asking again.
+    settling: bool,
+    /// It is on the worker's list of those that may have something to send.
+    listed: bool,
     /// The slot has rested, and thought, since its last request.
     rested: bool,
     /// The slot waits until the worker wakes it.
@@ -120,78 +125,65 @@ pub struct Connection<S> {
     free_ns: Option<u64>,
     /// The next connection may be opened.
     permitted: bool,
-    /// Requests that were started and have to be sent on a new connection.
-    carried: u32,
-    /// They have been sent on another one before, and began then.
-    again: bool,
     /// Source ports that were taken when this connection tried them.
     retry: PortRetry,
     /// The number of the address that this connection goes to.
     address: u32,
     /// Other addresses that did not accept it before.
     tried: u32,
-    /// Requests handed over at once, and how many of them the peer has not answered.
-    batch: u32,
-    owed: u32,
-    /// What they belong to.
+    flight: Flight,
+    /// What the latest requests belong to.
     part: Part,
-    /// In an open loop, when each of them was due.
-    intended_ns: Vec<u64>,
     /// Failed attempts in a row.
     failures: u32,
     /// The latest of them.
     latest_failure: Option<Failure>,
-    /// Answers that have come on this connection.
-    answered: u64,
-    /// Requests begun on this connection.
-    begun: u64,
     opened_ns: u64,
-    /// When the current batch began, or the one that is carried: the first one of a connection has
-    /// waited for it, and one that is sent again began when it was sent first.
-    begun_ns: u64,
-    /// When the current batch was handed over.
-    handed_ns: u64,
-    /// When the first byte of the awaited answer came.
-    first_byte_ns: u64,
     deadline_ns: u64,
     /// What went wrong first. An answer, if one comes all the same, has the last word, and so has the
     /// kernel where it knows that the requests were not read.
     fault: Option<Failure>,
 }
 
+/// Calls the session with a place for what it tells.
+macro_rules! listener {
+    ($connection:ident, $around:ident) => {
+        Told {
+            flight: &mut $connection.flight,
+            lanes: $around.exchanges.of_mut($connection.slot.index),
+            tallies: &mut $around.tallies,
+            now_ns: $around.now_ns,
+            failures: &mut $connection.failures,
+            latest_failure: &mut $connection.latest_failure,
+        }
+    };
+}
+use listener;
+
 impl<S: Session> Connection<S> {
-    /// A free slot, which has nothing to rest from. In an open loop up to `intended` requests are
-    /// handed over at once.
-    pub fn new(index: u32, intended: usize, shared: &S::Shared) -> Connection<S> {
+    /// A free slot, which has nothing to rest from.
+    pub fn new(index: u32, shared: &S::Shared) -> Connection<S> {
         Connection {
             session: S::new(shared),
             slot: Slot { index, generation: 0 },
             state: State::Idle,
             outstanding: Outstanding::default(),
+            sending: 0,
             discarding: false,
-            answer_begun: false,
-            exhausted: false,
+            settling: false,
+            listed: false,
             rested: true,
             waits: false,
             free_ns: None,
             permitted: false,
-            carried: 0,
-            again: false,
             retry: PortRetry::default(),
             address: 0,
             tried: 0,
-            batch: 0,
-            owed: 0,
+            flight: Flight::default(),
             part: Part::Measured,
-            intended_ns: Vec::with_capacity(intended),
             failures: 0,
             latest_failure: None,
-            answered: 0,
-            begun: 0,
             opened_ns: 0,
-            begun_ns: 0,
-            handed_ns: 0,
-            first_byte_ns: 0,
             deadline_ns: u64::MAX,
             fault: None,
         }
@@ -209,15 +201,22 @@ impl<S: Session> Connection<S> {
 
     /// Requests started on this slot and not ended.
     pub fn in_flight(&self) -> u32 {
-        self.owed + self.carried
+        self.flight.waiting + self.flight.under_way
     }
 
     /// Those of the measurement among them that have waited for longer than this.
-    pub fn overdue(&self, now_ns: u64, longest_ns: u64) -> u32 {
-        let opening = self.state == State::Opening && !self.again;
-        let begun_ns = if opening { self.opened_ns } else { self.begun_ns };
-        let waits = self.part == Part::Measured && now_ns.saturating_sub(begun_ns) > longest_ns;
-        if waits { self.in_flight() } else { 0 }
+    pub fn overdue(&self, exchanges: &Exchanges, now_ns: u64, longest_ns: u64) -> u32 {
+        let waits = |exchange: &&Exchange| {
+            let begun_ns = match exchange.begun_ns {
+                NEVER if self.state == State::Idle => return false,
+                NEVER => self.opened_ns,
+                begun_ns => begun_ns,
+            };
+            exchange.stand != Stand::Free
+                && exchange.part == Part::Measured
+                && now_ns.saturating_sub(begun_ns) > longest_ns
+        };
+        exchanges.of(self.slot.index).iter().filter(waits).count() as u32
     }
 
     /// When every source port was still closing: how long to wait before the request that is
@@ -228,66 +227,81 @@ impl<S: Session> Connection<S> {
 
     /// Whether the next connection carries a request that has been started already.
     pub fn carries_request(&self) -> bool {
-        self.carried > 0
+        self.flight.waiting > 0
     }
 
     /// When [`Connection::expire`] is due; `u64::MAX` for never.
     pub fn deadline_ns(&self) -> u64 {
-        self.deadline_ns
+        match self.state {
+            State::Open => self.deadline_ns.min(self.session.wake_ns()),
+            _ => self.deadline_ns,
+        }
     }
 
-    /// The bytes to send now.
-    pub fn outgoing<'a>(&'a self, shared: &'a S::Shared) -> &'a [u8] {
-        self.session.outgoing(shared)
+    /// Puts it on the list of those that may have something to send; whether it was not there yet.
+    pub fn list(&mut self) -> bool {
+        !std::mem::replace(&mut self.listed, true)
     }
 
-    /// What to receive next.
-    pub fn demand(&mut self, policy: &Policy) -> Demand {
-        let opaque = if self.state == State::Exchanging { self.session.opaque() } else { 0 };
+    /// Takes it off that list; whether it can still send and receive.
+    pub fn unlist(&mut self) -> bool {
+        self.listed = false;
+        matches!(self.state, State::Open | State::Lingering)
+    }
+
+    /// The bytes to send now; none while a send is under way: the kernel may exchange two of them.
+    pub fn outgoing<'a>(&'a mut self, shared: &'a mut S::Shared) -> &'a [u8] {
+        match self.outstanding.contains(Op::Send) || self.fault.is_some() {
+            true => &[],
+            false => self.session.outgoing(shared),
+        }
+    }
+
+    /// The driver took `taken` bytes over; `confirmed` when a completion will follow.
+    pub fn handed_over(&mut self, taken: usize, confirmed: bool, shared: &mut S::Shared) {
+        if confirmed {
+            self.sending = taken;
+            self.outstanding.insert(Op::Send);
+        } else {
+            self.session.sent(shared, taken);
+        }
+    }
+
+    /// What to receive next, unless a receive is under way.
+    pub fn demand(&mut self, policy: &Policy) -> Option<Demand> {
+        if self.outstanding.contains(Op::Receive) {
+            return None;
+        }
+        let opaque = if self.state == State::Open { self.session.opaque() } else { 0 };
         self.discarding = opaque >= policy.discard_from_bytes;
         self.outstanding.insert(Op::Receive);
-        if self.discarding { Demand::Discard(opaque) } else { Demand::Read }
+        Some(if self.discarding { Demand::Discard(opaque) } else { Demand::Read })
     }
 
     /// Begins a connection for the requests that are carried; returns the number of the address to
     /// open, and where to open it from.
-    pub fn open(
-        &mut self,
-        policy: &Policy,
-        route: &mut Route,
-        ports: &mut Rotation,
-        now_ns: u64,
-    ) -> (usize, Option<SocketAddr>) {
+    pub fn open(&mut self, around: &mut Surroundings<S>) -> (usize, Option<SocketAddr>) {
         debug_assert_eq!(self.state, State::Idle);
         debug_assert!(self.outstanding.is_empty());
-        self.session.reset();
+        let now_ns = around.now_ns;
         self.slot = self.slot.next();
         self.state = State::Opening;
         self.outstanding.insert(Op::Connect);
         self.permitted = false;
         self.rested = false;
-        self.exhausted = false;
-        self.answer_begun = false;
-        (self.answered, self.begun) = (0, 0);
+        self.flight.open();
+        close_ranks(around.exchanges.of_mut(self.slot.index));
         // Trying another port or address goes on with the same connection: its time has begun
         // already.
         if self.retry.is_first() && self.tried == 0 {
             self.opened_ns = now_ns;
-            self.address = route.next(now_ns) as u32;
+            self.address = around.route.next(now_ns) as u32;
         }
         let address = self.address as usize;
-        let attempt_ns = now_ns.saturating_add(route.attempt_ns(policy.timeout_ns));
-        self.deadline_ns = attempt_ns.min(self.carried_end_ns(policy));
+        let attempt_ns = now_ns.saturating_add(around.route.attempt_ns(around.policy.timeout_ns));
+        self.deadline_ns = attempt_ns.min(self.carried_end_ns(around));
         self.fault = None;
-        (address, ports.next(address))
-    }
-
-    /// The driver took `taken` bytes over; `confirmed` when a completion will follow.
-    pub fn handed_over(&mut self, taken: usize, confirmed: bool) {
-        self.session.sent(taken);
-        if confirmed {
-            self.outstanding.insert(Op::Send);
-        }
+        (address, around.ports.next(address))
     }
 
     /// Takes a completion of this connection. `bytes` are those of a [`Demand::Read`]; `more`
@@ -311,31 +325,16 @@ impl<S: Session> Connection<S> {
         Some(match (self.state, op) {
             (State::Closing, _) => self.settle_closing(),
             (State::Opening, op) => self.opened(op, result, around),
-            (_, Op::Send) => self.sent(result),
-            (State::Exchanging, Op::Receive) => match result {
+            (_, Op::Send) => self.sent(result, around),
+            (State::Open | State::Lingering, Op::Receive) => match result {
                 Ok(0) => self.ended(around),
-                Ok(count) if self.discarding => {
+                Ok(count) => {
                     around.tallies.current().counters.bytes_read += count as u64;
-                    let event = self.session.skipped(count as u64);
-                    self.advance(event, &[], more, around)
+                    self.received(count, bytes, more, around)
                 }
-                Ok(_) => self.received(bytes, more, around),
                 Err(error) => self.broken(errno(&error), around),
             },
             (State::Asking, Op::Extent) => self.told(result, around),
-            // Nothing is owed any more: bytes are too many, anything else is the end.
-            (State::Settling | State::Resting | State::Lingering, Op::Receive) => {
-                let counters = &mut around.tallies.current().counters;
-                match result {
-                    Ok(count @ 1..) => {
-                        counters.bytes_read += count as u64;
-                        counters.surplus += 1;
-                    }
-                    _ if self.state != State::Lingering => counters.closed_idle += 1,
-                    _ => {}
-                }
-                self.close()
-            }
             (_, _) => return None,
         })
     }
@@ -343,32 +342,91 @@ impl<S: Session> Connection<S> {
     /// The deadline has passed.
     pub fn expire(&mut self, around: &mut Surroundings<S>) -> Step {
         match self.state {
-            State::Idle | State::Resting => Step::Wait,
+            State::Idle => Step::Wait,
             State::Opening => {
-                let end_ns = self.carried_end_ns(&around.policy);
+                let end_ns = self.carried_end_ns(around);
                 if around.now_ns < end_ns && !self.is_in_vain(around) {
                     self.deadline_ns = end_ns;
                     return Step::Wait;
                 }
                 self.not_opened(Failure { phase: Phase::Connect, kind: Kind::Timeout }, around)
             }
-            State::Exchanging | State::Asking => {
-                let sending = self.outstanding.contains(Op::Send);
-                let phase = if sending { Phase::Send } else { Phase::Response };
-                let timeout = Failure { phase, kind: Kind::Timeout };
-                if self.answer_begun && self.fault.is_none() {
-                    around.tallies.of(self.part).stall(self.first_byte_ns - self.handed_ns);
-                }
-                self.fail(self.fault.unwrap_or(timeout), around)
-            }
+            State::Open => self.look_at_times(around),
+            State::Asking => self.time_out(around),
             State::Lingering => {
                 around.tallies.current().counters.not_closed_by_peer += 1;
                 self.close()
             }
-            State::Settling => self.close(),
             // The kernel has not answered the cancellation: ask again.
             State::Closing => self.close(),
         }
+    }
+
+    /// An open connection has something to do by the clock.
+    fn look_at_times(&mut self, around: &mut Surroundings<S>) -> Step {
+        let now_ns = around.now_ns;
+        if self.session.wake_ns() <= now_ns {
+            let mut told = listener!(self, around);
+            if let Err(failure) = self.session.wake(&mut around.shared, &mut told) {
+                return self.fail(failure, around);
+            }
+            if self.deadline_ns > now_ns {
+                return self.proceed(false, around);
+            }
+        }
+        if self.in_flight() == 0 {
+            return if self.settling { self.close() } else { Step::Wait };
+        }
+        let timeout_ns = around.policy.timeout_ns;
+        if self.flight.under_way == 0 {
+            // Nothing could be handed over in all that time.
+            return self.set_up_failed(Kind::Timeout, around);
+        }
+        let lanes = around.exchanges.of(self.slot.index).len();
+        let is_late = |exchange: &Exchange| {
+            exchange.stand == Stand::UnderWay && exchange.end_ns(timeout_ns) <= now_ns
+        };
+        for lane in 0..lanes {
+            if !is_late(&around.exchanges.of(self.slot.index)[lane]) {
+                continue;
+            }
+            if !self.session.abandon(&mut around.shared, lane as Lane) {
+                return self.time_out(around);
+            }
+            self.lose_lane(lane, self.timeout(), around);
+        }
+        self.note_times(around);
+        self.proceed(false, around)
+    }
+
+    /// The connection has not come so far that it could carry an exchange.
+    fn set_up_failed(&mut self, kind: Kind, around: &mut Surroundings<S>) -> Step {
+        let phase = match self.session.stage() {
+            Stage::Tls => Phase::Tls,
+            Stage::Setup => Phase::Setup,
+        };
+        self.fail(Failure { phase, kind }, around)
+    }
+
+    /// What has taken too long.
+    fn timeout(&self) -> Failure {
+        let sending = self.outstanding.contains(Op::Send);
+        let phase = if sending { Phase::Send } else { Phase::Response };
+        Failure { phase, kind: Kind::Timeout }
+    }
+
+    /// All that is under way has failed, as its time is over.
+    fn time_out(&mut self, around: &mut Surroundings<S>) -> Step {
+        self.fail(self.fault.unwrap_or(self.timeout()), around)
+    }
+
+    /// The deadline is that of the exchange that began first.
+    fn note_times(&mut self, around: &Surroundings<S>) {
+        let timeout_ns = around.policy.timeout_ns;
+        let lanes = around.exchanges.of(self.slot.index).iter();
+        let under_way = lanes.filter(|exchange| exchange.stand == Stand::UnderWay);
+        self.deadline_ns =
+            under_way.map(|exchange| exchange.end_ns(timeout_ns)).min().unwrap_or(u64::MAX);
     }
 
     fn opened(&mut self, op: Op, result: io::Result<usize>, around: &mut Surroundings<S>) -> Step {
@@ -380,20 +438,21 @@ impl<S: Session> Connection<S> {
             };
             return self.not_opened(Failure::errno(phase, errno(&error)), around);
         }
-        let address = self.address as usize;
+        let (address, now_ns) = (self.address as usize, around.now_ns);
         self.retry = PortRetry::default();
         self.tried = 0;
-        around.route.accepted(address, around.now_ns);
-        around.tallies.of(self.part).connected(address, around.now_ns - self.opened_ns);
-        // What is sent again has begun at one time, and nothing new is sent with it.
-        let extra = match self.again {
-            true => 0,
-            false => self.batch_size(&around.policy).saturating_sub(self.carried),
+        around.route.accepted(address, now_ns);
+        around.tallies.of(self.part).connected(address, now_ns - self.opened_ns);
+        self.state = State::Open;
+        self.settling = false;
+        self.flight.stage_from_ns = now_ns;
+        // The time for a request includes connecting, and all addresses that were tried.
+        self.deadline_ns = match self.flight.waiting {
+            0 => u64::MAX,
+            _ => self.carried_end_ns(around),
         };
-        let extra = if extra > 0 { self.take(extra, Some(self.part), around) } else { 0 };
-        let requests = std::mem::take(&mut self.carried) + extra;
-        self.begin_batch(requests, around);
-        Step::Exchange
+        self.session.open(&mut around.shared);
+        self.proceed(false, around)
     }
 
     /// Whether the address that is tried is silent, and there is another one to try instead.
@@ -406,7 +465,7 @@ impl<S: Session> Connection<S> {
     fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
         let (address, now_ns) = (self.address as usize, around.now_ns);
         let lap = around.ports.tries(address);
-        let left_ns = self.carried_end_ns(&around.policy).saturating_sub(now_ns);
+        let left_ns = self.carried_end_ns(around).saturating_sub(now_ns);
         let tally = around.tallies.of(self.part);
         if self.retry.goes_on(failure, lap, left_ns, &mut tally.counters) {
             return self.close();
@@ -423,15 +482,15 @@ impl<S: Session> Connection<S> {
             return self.close();
         }
         self.tried = 0;
-        self.again = false;
-        self.owed = std::mem::take(&mut self.carried);
         self.fail(failure, around)
     }
 
-    fn sent(&mut self, result: io::Result<usize>) -> Step {
+    fn sent(&mut self, result: io::Result<usize>, around: &mut Surroundings<S>) -> Step {
         match result {
-            Ok(_) if self.state == State::Exchanging => Step::Send,
-            Ok(_) => Step::Wait,
+            Ok(_) => {
+                self.session.sent(&mut around.shared, std::mem::take(&mut self.sending));
+                Step::Go
+            }
             Err(error) => {
                 let failure = Failure::errno(Phase::Send, errno(&error));
                 self.fault.get_or_insert(failure);
@@ -441,161 +500,198 @@ impl<S: Session> Connection<S> {
         }
     }
 
-    fn received(&mut self, bytes: &[u8], more: bool, around: &mut Surroundings<S>) -> Step {
-        around.tallies.current().counters.bytes_read += bytes.len() as u64;
-        let mut bytes = bytes;
-        loop {
-            if !self.answer_begun {
-                self.answer_begun = true;
-                self.first_byte_ns = around.now_ns;
-            }
-            let progress = self.session.received(&mut around.shared, bytes);
-            bytes = &bytes[progress.consumed..];
-            let goes_on = |answer: Answer| matches!(answer.next, Next::Reuse | Next::Finish);
-            let between_answers = matches!(progress.event, Event::Done(answer) if goes_on(answer))
-                && self.owed > 1
-                && !bytes.is_empty();
-            if !between_answers {
-                return self.advance(progress.event, bytes, more, around);
-            }
-            if let Event::Done(answer) = progress.event {
-                self.count(answer, around);
-            }
-        }
-    }
-
-    /// Goes on after the bytes at hand are used up, except `rest`, which nobody has asked for.
-    fn advance(
+    fn received(
         &mut self,
-        event: Event,
-        rest: &[u8],
+        count: usize,
+        bytes: &[u8],
         more: bool,
         around: &mut Surroundings<S>,
     ) -> Step {
-        let answer = match event {
-            Event::More => return Step::Receive,
-            Event::Broken(kind) => return self.fail(Failure::response(kind), around),
-            Event::Done(answer) => answer,
-        };
-        self.count(answer, around);
-        match answer.next {
-            Next::Finish if self.owed == 0 && rest.is_empty() => return self.close(),
-            Next::Reuse | Next::Finish => {}
-            // Whoever says so and goes on all the same has processed what it was not to.
-            Next::Close if self.owed > 0 && rest.is_empty() => return self.cut_short(around),
-            Next::Close if self.owed == 0 => self.exhausted = true,
-            Next::Close | Next::Leave => return self.fail(Failure::response(Kind::Eof), around),
-        }
-        if !rest.is_empty() && self.owed == 0 {
-            around.tallies.current().counters.surplus += 1;
-            return self.close();
-        }
-        if self.owed > 0 {
-            return Step::Receive;
-        }
-        self.next_batch(more, around)
-    }
-
-    /// All that was asked for is answered.
-    fn next_batch(&mut self, more: bool, around: &mut Surroundings<S>) -> Step {
-        let half_sent = self.outstanding.contains(Op::Send)
-            || self.fault.is_some()
-            || !self.session.outgoing(&around.shared).is_empty();
-        if half_sent {
-            return self.close();
-        }
-        let wanted = self.batch_size(&around.policy);
-        if self.exhausted || wanted == 0 || around.pace.is_over(around.now_ns) {
-            let peer_closes = self.exhausted || wanted == 0;
-            if around.policy.close != CloseMode::Server || !peer_closes {
-                return self.close();
+        self.settling = false;
+        let mut told = listener!(self, around);
+        let taken = match self.discarding {
+            true => {
+                self.session.skipped(&mut around.shared, count as u64, &mut told);
+                Ok(())
             }
-            self.state = State::Lingering;
-            self.deadline_ns = around.now_ns + LINGER_NS;
-            return Step::Receive;
+            false => self.session.received(&mut around.shared, bytes, &mut told),
+        };
+        if let Err(failure) = taken {
+            return self.fail(failure, around);
         }
-        if more {
-            self.state = State::Settling;
-            self.deadline_ns = around.now_ns + LINGER_NS;
-            return Step::Receive;
+        match self.state {
+            State::Lingering if self.flight.surplus => self.close(),
+            State::Lingering => Step::Go,
+            _ => self.proceed(more, around),
         }
-        // Between two requests the slot thinks, if it is to.
-        let granted =
-            if self.rested || !around.pace.thinks() { self.take(wanted, None, around) } else { 0 };
-        if granted == 0 {
-            (self.state, self.deadline_ns) = (State::Resting, u64::MAX);
-            return Step::Rest;
-        }
-        self.begin_batch(granted, around);
-        if self.outstanding.contains(Op::Receive) { Step::Send } else { Step::Exchange }
     }
 
-    /// How many requests the connection takes at once now; 0 when it has had its share.
-    fn batch_size(&self, policy: &Policy) -> u32 {
+    /// Goes on with an open connection after something has happened; the socket may have `more`.
+    fn proceed(&mut self, more: bool, around: &mut Surroundings<S>) -> Step {
+        self.look_at_returned(around);
+        if self.flight.contract_broken {
+            return self.fail(Failure::response(Kind::Contract), around);
+        }
+        let room = self.session.room();
+        if self.flight.under_way == 0 {
+            let is_fresh = self.flight.begun == 0 && self.flight.waiting > 0;
+            // Broken on the way out, whatever has come in.
+            if let Some(fault) = self.fault {
+                return if is_fresh { self.fail(fault, around) } else { self.close() };
+            }
+            match room {
+                // Another connection would come no further.
+                Room::Ends | Room::PeerEnds if is_fresh => {
+                    return self.set_up_failed(Kind::Eof, around);
+                }
+                Room::Ends => return self.close(),
+                Room::PeerEnds => return self.leave(around),
+                Room::Full => return Step::Go,
+                Room::For(_) if self.flight.waiting > 0 => {}
+                Room::For(_) => {
+                    self.deadline_ns = u64::MAX;
+                    if self.has_had_its_share(&around.policy) {
+                        return self.leave(around);
+                    }
+                    if around.pace.is_over(around.now_ns) {
+                        return self.close();
+                    }
+                    if more {
+                        self.settling = true;
+                        self.deadline_ns = around.now_ns + LINGER_NS;
+                        return Step::Go;
+                    }
+                }
+            }
+        }
+        let Room::For(room) = room else { return Step::Go };
+        self.take_and_begin(room, around)
+    }
+
+    /// Begins what waits, and what there is to begin beside it.
+    fn take_and_begin(&mut self, room: Lane, around: &mut Surroundings<S>) -> Step {
+        let wanted = room.min(self.batch_size(&around.policy));
+        if self.flight.waiting > 0 {
+            // What is sent again has begun at one time, and nothing new is sent with it.
+            let lanes = around.exchanges.of(self.slot.index).iter();
+            let again = lanes.clone().any(|one| one.stand == Stand::Waiting && one.again);
+            let extra = wanted.saturating_sub(self.flight.waiting);
+            if extra > 0 && !again {
+                self.take(extra, Some(self.part), around);
+            }
+        } else if wanted > 0 && (self.rested || !around.pace.thinks()) {
+            // Between two requests the slot thinks, if it is to.
+            self.take(wanted, None, around);
+        }
+        if self.flight.waiting == 0 {
+            return match wanted > 0 && !self.waits {
+                true => Step::Rest,
+                false => Step::Go,
+            };
+        }
+        self.begin(room, around);
+        Step::Go
+    }
+
+    /// How many requests the connection takes at once now.
+    fn batch_size(&self, policy: &Policy) -> Lane {
+        let free = policy.pipeline - self.flight.under_way;
         match policy.requests_per_connection {
-            None => policy.pipeline,
-            Some(limit) => (limit - self.begun).min(u64::from(policy.pipeline)) as u32,
+            None => free,
+            Some(limit) => (limit - self.flight.begun).min(u64::from(free)) as Lane,
         }
     }
 
-    fn begin_batch(&mut self, requests: u32, around: &mut Surroundings<S>) {
-        self.state = State::Exchanging;
+    /// Whether it carries no further request by the plan.
+    fn has_had_its_share(&self, policy: &Policy) -> bool {
+        policy.requests_per_connection.is_some_and(|limit| self.flight.begun >= limit)
+    }
+
+    /// Hands the exchanges that wait to the session, as many as there is room for.
+    fn begin(&mut self, room: Lane, around: &mut Surroundings<S>) {
         self.rested = false;
-        (self.batch, self.owed) = (requests, requests);
-        self.begun += u64::from(requests);
-        self.answer_begun = false;
-        self.handed_ns = around.now_ns;
-        // The time for a request includes connecting, and all addresses that were tried.
-        if std::mem::take(&mut self.again) {
-            around.tallies.of(self.part).counters.resent += u64::from(requests);
-        } else {
-            self.begun_ns = if self.answered == 0 { self.opened_ns } else { around.now_ns };
+        let (now_ns, timeout_ns) = (around.now_ns, around.policy.timeout_ns);
+        // The first ones of a connection have waited for it.
+        let begins_ns = if self.flight.begun == 0 { self.opened_ns } else { now_ns };
+        if self.flight.under_way == 0 {
+            self.deadline_ns = u64::MAX;
         }
-        self.deadline_ns = self.begun_ns.saturating_add(around.policy.timeout_ns);
-        self.session.begin(requests, self.batch_size(&around.policy) == 0);
+        let mut left = room.min(self.flight.waiting);
+        let mut lane = 0;
+        while left > 0 {
+            let lanes = around.exchanges.of_mut(self.slot.index);
+            let begin = lane;
+            while left > 0 && lanes.get(lane).is_some_and(|one| one.stand == Stand::Waiting) {
+                let exchange = &mut lanes[lane];
+                exchange.stand = Stand::UnderWay;
+                exchange.handed_ns = now_ns;
+                if std::mem::take(&mut exchange.again) {
+                    around.tallies.of(exchange.part).counters.resent += 1;
+                } else {
+                    exchange.begun_ns = begins_ns;
+                }
+                self.deadline_ns = self.deadline_ns.min(exchange.end_ns(timeout_ns));
+                lane += 1;
+                left -= 1;
+            }
+            let count = (lane - begin) as Lane;
+            if count > 0 {
+                self.flight.waiting -= count;
+                self.flight.under_way += count;
+                self.flight.begun += u64::from(count);
+                let last = left == 0 && self.has_had_its_share(&around.policy);
+                self.session.begin(&mut around.shared, begin as Lane..lane as Lane, last);
+            }
+            lane += 1;
+        }
     }
 
-    /// One answer is whole.
-    fn count(&mut self, answer: Answer, around: &mut Surroundings<S>) {
-        let now_ns = around.now_ns;
-        let since_begun_ns = now_ns - self.begun_ns;
-        let intended_ns = self.intended_ns.get((self.batch - self.owed) as usize);
-        let tally = around.tallies.of(self.part);
-        tally.respond(
-            answer.status,
-            Latencies {
-                first_byte_ns: self.first_byte_ns - self.handed_ns,
-                service_ns: now_ns - self.handed_ns,
-                total_ns: intended_ns.map_or(since_begun_ns, |intended_ns| now_ns - intended_ns),
-                // Those of a batch that were not due yet when it began did begin later.
-                uncorrected_ns: intended_ns.map(|&due_ns| since_begun_ns.min(now_ns - due_ns)),
-            },
-        );
-        match answer.verdict {
-            Ok(()) => tally.succeed(now_ns),
-            Err(kind) => tally.fail(Failure { phase: Phase::Verify, kind }, 1, now_ns),
+    /// All is answered that the connection was to carry.
+    fn leave(&mut self, around: &Surroundings<S>) -> Step {
+        if around.policy.close != CloseMode::Server {
+            return self.close();
         }
-        self.owed -= 1;
-        self.answered += 1;
-        self.failures = 0;
-        // A further answer at hand has come at the same moment.
-        self.answer_begun = false;
+        self.state = State::Lingering;
+        self.deadline_ns = around.now_ns + LINGER_NS;
+        Step::Go
     }
 
-    /// What is owed has failed (nothing may be), and the connection ends.
+    /// What is under way has failed (nothing may be), or what waits where nothing could be handed
+    /// over; and the connection ends.
     fn fail(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
-        self.lose(self.owed, failure, around);
+        let stand = if self.flight.begun > 0 { Stand::UnderWay } else { Stand::Waiting };
+        self.lose(Lane::MAX, stand, failure, around);
         self.close()
     }
 
-    /// The first `requests` of those that are owed have failed.
-    fn lose(&mut self, requests: u32, failure: Failure, around: &mut Surroundings<S>) {
-        if requests > 0 {
-            around.tallies.of(self.part).fail(failure, requests, around.now_ns);
-            self.owed -= requests;
+    /// The first `most` of those that stand so have failed.
+    fn lose(&mut self, most: Lane, stand: Stand, failure: Failure, around: &mut Surroundings<S>) {
+        let mut left = most.min(self.in_flight());
+        if left > 0 {
             self.failures = self.failures.saturating_add(1);
-            self.latest_failure = Some(failure);
         }
+        for lane in 0..around.exchanges.of(self.slot.index).len() {
+            if left == 0 {
+                return;
+            }
+            if around.exchanges.of(self.slot.index)[lane].stand == stand {
+                self.lose_lane(lane, failure, around);
+                left -= 1;
+            }
+        }
+    }
+
+    /// An exchange has failed.
+    fn lose_lane(&mut self, lane: usize, failure: Failure, around: &mut Surroundings<S>) {
+        let exchange = &mut around.exchanges.of_mut(self.slot.index)[lane];
+        let tally = around.tallies.of(exchange.part);
+        let timed_out = failure.kind == Kind::Timeout && exchange.stand == Stand::UnderWay;
+        if timed_out && exchange.first_byte_ns != NEVER {
+            tally.stall(exchange.first_byte_ns - exchange.handed_ns);
+        }
+        tally.fail(failure, 1, around.now_ns);
+        self.flight.end(exchange);
+        self.latest_failure = Some(failure);
     }
 
     fn close(&mut self) -> Step {

@@ -19,52 +19,71 @@
 //! One case looks like a loss and is none: a peer that closes only its own side (`shutdown`) and
 //! acknowledges what comes afterwards, before this side has looked. It counts as a failure.
 
-use super::{Connection, Policy, State, Step, Surroundings};
+use super::exchanges::{NEVER, Stand};
+use super::{Connection, State, Step, Surroundings, Told, listener};
 use crate::engine::driver::{Extent, Op};
 use crate::engine::failure::{Failure, Kind, Phase};
-use crate::engine::session::{Event, Next, Session};
+use crate::engine::session::{Lane, Session};
 use std::io;
 
 impl<S: Session> Connection<S> {
     /// When the time is over for the requests that are carried to the next connection.
-    pub(super) fn carried_end_ns(&self, policy: &Policy) -> u64 {
-        let begun_ns = if self.again { self.begun_ns } else { self.opened_ns };
-        begun_ns.saturating_add(policy.timeout_ns)
+    pub(super) fn carried_end_ns(&self, around: &Surroundings<S>) -> u64 {
+        let mut lanes = around.exchanges.of(self.slot.index).iter();
+        let carried = lanes.find(|exchange| exchange.stand == Stand::Waiting);
+        let begun_ns = carried.map(|exchange| exchange.begun_ns).filter(|&ns| ns != NEVER);
+        begun_ns.unwrap_or(self.opened_ns).saturating_add(around.policy.timeout_ns)
     }
 
-    /// The peer has closed its side while an answer was awaited.
+    /// The peer has closed its side.
     pub(super) fn ended(&mut self, around: &mut Surroundings<S>) -> Step {
-        let kind = match self.session.ended() {
-            Event::Done(answer) => {
-                self.count(answer, around);
-                return match answer.next {
-                    Next::Close if self.owed > 0 => self.cut_short(around),
-                    _ => self.fail(Failure::response(Kind::Eof), around),
-                };
-            }
-            Event::Broken(kind) => kind,
-            Event::More => Kind::Eof,
-        };
+        if self.in_flight() == 0 {
+            return self.ended_idle(around);
+        }
+        let mut told = listener!(self, around);
+        self.session.ended(&mut around.shared, &mut told);
+        self.look_at_returned(around);
+        if self.flight.begun == 0 {
+            return self.set_up_failed(Kind::Eof, around);
+        }
+        if self.flight.under_way == 0 {
+            return self.close();
+        }
         // A send that meets a reset takes the error away, and leaves what looks like an end without
         // one. After a FIN it meets EPIPE.
         let extent = match self.fault.map(|fault| fault.kind) {
             None | Some(Kind::Errno(libc::EPIPE)) => Extent::Acknowledged,
             Some(_) => Extent::Sent,
         };
-        self.cut_off(Failure::response(kind), extent, around)
+        self.cut_off(Failure::response(Kind::Eof), extent, around)
     }
 
-    /// The peer has said that it answers no more, and owes answers.
-    pub(super) fn cut_short(&mut self, around: &mut Surroundings<S>) -> Step {
-        let counters = &mut around.tallies.of(self.part).counters;
-        counters.cut_short += 1;
-        counters.cut_short_answers += self.answered;
-        self.carry_owed()
+    /// The connection is gone, and nothing was asked on it.
+    fn ended_idle(&mut self, around: &mut Surroundings<S>) -> Step {
+        if self.state != State::Lingering {
+            around.tallies.current().counters.closed_idle += 1;
+        }
+        self.close()
     }
 
-    /// The socket broke while an answer was awaited.
+    /// Counts what the peer has said that it did not process.
+    pub(super) fn look_at_returned(&mut self, around: &mut Surroundings<S>) {
+        if std::mem::take(&mut self.flight.returned) > 0 {
+            let counters = &mut around.tallies.of(self.part).counters;
+            counters.cut_short += 1;
+            counters.cut_short_answers += self.flight.answered;
+        }
+    }
+
+    /// The socket broke.
     pub(super) fn broken(&mut self, errno: i32, around: &mut Surroundings<S>) -> Step {
-        self.cut_off(Failure::errno(Phase::Receive, errno), Extent::Sent, around)
+        let failure = Failure::errno(Phase::Receive, errno);
+        match self.in_flight() {
+            0 => self.ended_idle(around),
+            _ if self.flight.begun == 0 => self.fail(self.fault.unwrap_or(failure), around),
+            _ if self.flight.under_way == 0 => self.close(),
+            _ => self.cut_off(failure, Extent::Sent, around),
+        }
     }
 
     /// The connection has ended without a word, and answers are owed. The peer can have read what
@@ -72,7 +91,7 @@ impl<S: Session> Connection<S> {
     fn cut_off(&mut self, failure: Failure, extent: Extent, around: &mut Surroundings<S>) -> Step {
         let failure = *self.fault.get_or_insert(failure);
         // A fresh connection was not closed for being idle.
-        if self.answered == 0 {
+        if self.flight.answered == 0 {
             return self.fail(failure, around);
         }
         self.state = State::Asking;
@@ -84,9 +103,14 @@ impl<S: Session> Connection<S> {
     pub(super) fn told(&mut self, bytes: io::Result<usize>, around: &mut Surroundings<S>) -> Step {
         // Where the kernel does not say, nothing shows that they were not read.
         let known = bytes.is_ok();
-        let reached = bytes.map_or(u64::MAX, |bytes| self.session.reached(bytes as u64));
-        let begun = u64::from(self.answer_begun);
-        let lost = reached.saturating_sub(self.answered).max(begun).min(self.owed.into());
+        let reached =
+            bytes.map_or(u64::MAX, |bytes| self.session.reached(&around.shared, bytes as u64));
+        let lanes = around.exchanges.of(self.slot.index).iter();
+        let begun = lanes
+            .filter(|one| one.stand == Stand::UnderWay && one.first_byte_ns != NEVER)
+            .count() as u64;
+        let owed = u64::from(self.flight.under_way);
+        let lost = reached.saturating_sub(self.flight.answered).max(begun).min(owed);
         let failure = self.fault.unwrap_or(Failure::response(Kind::Eof));
         let counters = &mut around.tallies.of(self.part).counters;
         match failure.phase {
@@ -94,16 +118,13 @@ impl<S: Session> Connection<S> {
             Phase::Response if known => counters.lost += lost - begun,
             _ => {}
         }
-        self.lose(lost as u32, failure, around);
-        self.carry_owed()
-    }
-
-    /// What is owed goes to the next connection, and keeps its times; this one ends.
-    fn carry_owed(&mut self) -> Step {
-        let answered = (self.batch - self.owed) as usize;
-        self.intended_ns.drain(..answered.min(self.intended_ns.len()));
-        self.carried = std::mem::take(&mut self.owed);
-        self.again = self.carried > 0;
+        self.lose(lost as Lane, Stand::UnderWay, failure, around);
+        // The others go to the next connection, and keep their times; this one ends.
+        for exchange in around.exchanges.of_mut(self.slot.index) {
+            if exchange.stand == Stand::UnderWay {
+                self.flight.carry(exchange);
+            }
+        }
         self.close()
     }
 }

@@ -6,9 +6,10 @@
 //!                                                   └──► wait, with or without a connection
 //! ```
 
+use super::exchanges::{Exchange, Stand};
 use super::{Connection, State, Step, Surroundings};
 use crate::engine::pace::Pace;
-use crate::engine::session::Session;
+use crate::engine::session::{Lane, Session};
 use crate::engine::tally::Part;
 
 impl<S: Session> Connection<S> {
@@ -38,43 +39,53 @@ impl<S: Session> Connection<S> {
     /// The slot waits no more: what to do with its connection, `None` when it has none.
     pub fn wake(&mut self, around: &mut Surroundings<S>) -> Option<Step> {
         self.waits = false;
-        (self.state == State::Resting).then(|| self.next_batch(false, around))
+        match self.state {
+            State::Open => Some(self.proceed(false, around)),
+            State::Idle => None,
+            // It is about to end, and is asked again then.
+            _ => Some(Step::Wait),
+        }
     }
 
     /// A free slot takes its next request, if there is one, for its next connection.
     pub fn take_request(&mut self, around: &mut Surroundings<S>) -> bool {
-        self.carried = self.take(1, None, around);
-        self.carried > 0
+        self.take(1, None, around);
+        self.flight.waiting > 0
     }
 
     /// Takes up to `wanted` requests, and counts them as started. Those that are not the first of
     /// a batch belong to the same part of the run.
-    pub(super) fn take(
-        &mut self,
-        wanted: u32,
-        only: Option<Part>,
-        around: &mut Surroundings<S>,
-    ) -> u32 {
-        if only.is_none() {
-            self.intended_ns.clear();
-            // Whoever is idle the longest comes first, and that is not who became free just now.
-            if self.free_ns.is_none() && around.pace.has_idle() {
-                return 0;
-            }
+    pub(super) fn take(&mut self, wanted: Lane, only: Option<Part>, around: &mut Surroundings<S>) {
+        // Whoever is idle the longest comes first, and that is not who became free just now.
+        if only.is_none() && self.free_ns.is_none() && around.pace.has_idle() {
+            return;
         }
-        let known = self.intended_ns.len();
         let now_ns = around.now_ns;
-        let grant = around.pace.take(wanted, only, now_ns, &mut self.intended_ns);
-        if grant.requests > 0 {
-            self.part = grant.part;
-            let free_ns = self.free_ns.take().unwrap_or(now_ns);
-            let tally = around.tallies.of(grant.part);
-            tally.start(grant.requests);
-            for &intended_ns in &self.intended_ns[known..] {
-                tally.begin(intended_ns, free_ns, now_ns);
-            }
+        let intended_ns = &mut around.intended_ns;
+        let grant = around.pace.take(wanted, only, now_ns, intended_ns);
+        if grant.requests == 0 {
+            return;
         }
-        grant.requests
+        self.part = grant.part;
+        let free_ns = self.free_ns.take().unwrap_or(now_ns);
+        let tally = around.tallies.of(grant.part);
+        tally.start(grant.requests);
+        let mut intended_ns = intended_ns.drain(..);
+        let mut left = grant.requests;
+        let lanes = around.exchanges.of_mut(self.slot.index).iter_mut();
+        for exchange in lanes.filter(|exchange| exchange.stand == Stand::Free) {
+            if left == 0 {
+                break;
+            }
+            let due_ns = intended_ns.next();
+            if let Some(due_ns) = due_ns {
+                tally.begin(due_ns, free_ns, now_ns);
+            }
+            *exchange = Exchange::taken(grant.part, due_ns);
+            left -= 1;
+        }
+        debug_assert_eq!(left, 0, "there is a lane for each");
+        self.flight.waiting += grant.requests;
     }
 
     /// When the connection of the request that was taken may be opened, if not now. Asked once for

@@ -1,23 +1,87 @@
-//! A protocol, without any I/O: which bytes to send, what the received bytes mean, and when one
-//! exchange is done.
+//! A protocol, without any I/O and without a clock: which bytes to send, what the received bytes
+//! mean, and which exchanges have ended.
 //!
 //! ```text
-//!            begin(n) ──► outgoing() ──► the socket ──► received(bytes) ──► Done | Broken | More
-//!                             ▲                               │
-//!                             └───────── sent(count) ◄────────┘
+//!   open ──► room? ──► begin(lanes) ──► outgoing ──► the socket
+//!              ▲                           ▲             │
+//!              └──────── received(bytes) ──┴─────────────┘
+//!                             └──► Events: passed, begun, done, failed, returned, surplus ...
 //! ```
 //!
+//! After every call the connection sends what [`outgoing`](Session::outgoing) holds, begins
+//! exchanges while there is [`room`](Session::room), and waits until
+//! [`wake_ns`](Session::wake_ns). So a session may speak first, answer what nobody asked, carry
+//! several exchanges that end in any order, and take its time before the first one.
+//!
 //! A session never sees a socket and a driver never sees a protocol, so a private protocol is one
-//! type that implements [`Session`] (`examples/line_echo.rs` is a complete one). There is one
-//! session per slot; it is used for all the connections of that slot, one after the other.
+//! type that implements [`Session`] (`examples/line_echo.rs` is a complete one, and
+//! `examples/greeting.rs` one that makes use of everything). There is one session per slot; it is
+//! used for all the connections of that slot, one after the other.
 
 pub mod http1;
 
-use crate::engine::failure::Kind;
+use crate::engine::failure::{Failure, Kind};
+use std::ops::Range;
 use std::sync::Arc;
 
+/// One of a connection's places for an exchange under way, counted from 0.
+pub type Lane = u32;
+
+/// How far a connection has come before it carries exchanges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The TLS handshake is over.
+    Tls,
+    /// What the protocol itself agrees on beforehand is: a greeting, an upgrade, a login.
+    Setup,
+}
+
+/// Whether exchanges may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So many, at least one.
+    For(u32),
+    /// None now.
+    Full,
+    /// None any more on this connection, which ends when those under way have ended.
+    Ends,
+    /// The same, and the peer closes it, as it has said.
+    PeerEnds,
+}
+
+/// A whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code, 0 in a protocol that has none.
+    pub status: u16,
+    /// Whether it is the answer that was wanted, or what is wrong with it.
+    pub verdict: Result<(), Kind>,
+}
+
+/// What a session tells while it takes bytes. All of it happens at the time of the turn.
+pub trait Events {
+    /// The time of the turn: monotonic nanoseconds since the start of the run.
+    fn now_ns(&self) -> u64;
+    /// The connection has come so far.
+    fn passed(&mut self, stage: Stage);
+    /// The first bytes of an answer have come. Telling it again changes nothing.
+    fn begun(&mut self, lane: Lane);
+    /// An answer is whole; its lane is free.
+    fn done(&mut self, lane: Lane, answer: Answer);
+    /// An exchange has failed, and the connection goes on; its lane is free.
+    fn failed(&mut self, lane: Lane, failure: Failure);
+    /// The peer has not processed this one: it goes to another connection.
+    fn returned(&mut self, lane: Lane);
+    /// An answer to an exchange that is no more ([`Session::abandon`]).
+    fn late(&mut self);
+    /// Something that no exchange has asked for, and that the protocol allows.
+    fn message(&mut self, bytes: usize);
+    /// Bytes that no exchange has asked for, and that the protocol does not allow.
+    fn surplus(&mut self);
+}
+
 /// One slot's side of a protocol.
-pub trait Session {
+pub trait Session: Sized {
     /// What all the sessions of one worker have in common: prebuilt requests, caches. It never
     /// leaves the worker's thread.
     type Shared;
@@ -31,23 +95,45 @@ pub trait Session {
         Arc::new([])
     }
 
-    /// A new connection begins: forget the one before.
-    fn reset(&mut self);
+    /// The socket is connected: forget the connection before, and queue what opens the talk.
+    fn open(&mut self, shared: &mut Self::Shared);
 
-    /// Queues `exchanges` requests (one, unless pipelined) behind those already begun. With
-    /// `last`, the connection carries no further request after these.
-    fn begin(&mut self, exchanges: u32, last: bool);
+    /// Whether exchanges may begin.
+    fn room(&self) -> Room;
 
-    /// The bytes to send now; empty when there is nothing to say.
-    fn outgoing<'a>(&'a self, shared: &'a Self::Shared) -> &'a [u8];
+    /// What it is at while there is no room for a first exchange: what goes wrong is called so.
+    fn stage(&self) -> Stage {
+        Stage::Setup
+    }
 
-    /// The first `count` bytes of [`outgoing`](Session::outgoing) are on their way.
-    fn sent(&mut self, count: usize);
+    /// Queues an exchange for each of these lanes, which were free; there was room for them. With
+    /// `last`, the connection carries no further one after these.
+    fn begin(&mut self, shared: &mut Self::Shared, lanes: Range<Lane>, last: bool);
 
-    /// Takes bytes from the peer up to the end of one exchange. All of `bytes` is consumed unless
-    /// the event is [`Event::Done`] or [`Event::Broken`]; what is left then belongs to the next
-    /// exchange.
-    fn received(&mut self, shared: &mut Self::Shared, bytes: &[u8]) -> Progress;
+    /// The time of an exchange is over. Whether the connection can go on without it: then its lane
+    /// is free, and what comes for it is [`Events::late`].
+    fn abandon(&mut self, _shared: &mut Self::Shared, _lane: Lane) -> bool {
+        false
+    }
+
+    /// The bytes to send now; empty when there is nothing to say. Asked in every state, at most once
+    /// between two calls of [`sent`](Session::sent), and at the end of a turn: what is queued
+    /// meanwhile goes out together.
+    fn outgoing<'a>(&'a mut self, shared: &'a mut Self::Shared) -> &'a [u8];
+
+    /// The first `count` bytes of [`outgoing`](Session::outgoing) have been sent.
+    fn sent(&mut self, shared: &mut Self::Shared, count: usize);
+
+    /// Takes bytes from the peer, all of them, in every state.
+    ///
+    /// # Errors
+    /// What is wrong with them. All exchanges under way fail with that, and the connection ends.
+    fn received<E: Events>(
+        &mut self,
+        shared: &mut Self::Shared,
+        bytes: &[u8],
+        events: &mut E,
+    ) -> Result<(), Failure>;
 
     /// How many of the bytes to come are only counted, whatever they are: the rest of a body of
     /// known length. The driver may throw that many away unseen. 0 when every byte matters.
@@ -56,20 +142,36 @@ pub trait Session {
     }
 
     /// `count` bytes, at most [`opaque`](Session::opaque), have gone by unseen.
-    fn skipped(&mut self, _count: u64) -> Event {
-        Event::More
-    }
+    fn skipped<E: Events>(&mut self, _shared: &mut Self::Shared, _count: u64, _events: &mut E) {}
 
-    /// How many of the connection's requests a peer can have understood that has at most the first
+    /// The peer has closed its side while exchanges are under way, or before there could be any.
+    /// Those that are under way afterwards have failed, or go to another connection where the
+    /// kernel knows that the peer cannot have read them.
+    fn ended<E: Events>(&mut self, _shared: &mut Self::Shared, _events: &mut E) {}
+
+    /// How many of the connection's exchanges a peer can have understood that has at most the first
     /// `bytes` of what was sent on it. The others are sent again on another connection. All of them
     /// where a protocol cannot tell.
-    fn reached(&self, _bytes: u64) -> u64 {
+    fn reached(&self, _shared: &Self::Shared, _bytes: u64) -> u64 {
         u64::MAX
     }
 
-    /// The peer closed its side while an answer was awaited: [`Event::Done`] where that ends an
-    /// answer properly, else [`Event::Broken`] (as a rule with [`Kind::Eof`]).
-    fn ended(&mut self) -> Event;
+    /// When [`wake`](Session::wake) is due, `u64::MAX` for never: heartbeats, the peer's liveness.
+    fn wake_ns(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// The time is there.
+    ///
+    /// # Errors
+    /// As [`received`](Session::received).
+    fn wake<E: Events>(
+        &mut self,
+        _shared: &mut Self::Shared,
+        _events: &mut E,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// What the sessions of one worker have to say for people when the run is over.
     fn remarks(_shared: &Self::Shared) -> Remarks {
@@ -98,49 +200,4 @@ impl Remarks {
             _ => None,
         }
     }
-}
-
-/// What [`Session::received`] made of the bytes it was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// How many of the bytes were taken.
-    pub consumed: usize,
-    /// What they came to.
-    pub event: Event,
-}
-
-/// Where an exchange stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The answer is not whole yet.
-    More,
-    /// The answer is whole.
-    Done(Answer),
-    /// What came is no answer. The connection is of no further use.
-    Broken(Kind),
-}
-
-/// A whole answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status code, 0 in a protocol that has none.
-    pub status: u16,
-    /// Whether it is the answer that was wanted, or what is wrong with it.
-    pub verdict: Result<(), Kind>,
-    /// What becomes of the connection.
-    pub next: Next,
-}
-
-/// What becomes of a connection after an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// It may carry another request.
-    Reuse,
-    /// The peer closes it, as it has said, and has not processed what was asked behind this.
-    Close,
-    /// It carries no further request than those that are under way: what the peer says of its
-    /// answers cannot be relied on.
-    Finish,
-    /// It carries no further request, and nobody has said that it ends: it speaks another protocol.
-    Leave,
 }

@@ -19,8 +19,8 @@ mod deadlines;
 mod task;
 mod timing;
 
-use crate::engine::connection::{Connection, Step, Surroundings};
-use crate::engine::driver::{COMPLETIONS_MAX, Completion, Demand, Driver, Op, Token, prefetch};
+use crate::engine::connection::{Connection, Exchanges, Step, Surroundings};
+use crate::engine::driver::{COMPLETIONS_MAX, Completion, Driver, Op, Token, prefetch};
 use crate::engine::pace::{Lead, Pace};
 use crate::engine::session::Session;
 use crate::engine::tally::{Part, Tallies};
@@ -48,6 +48,8 @@ pub struct Worker<'a, D: Driver, S: Session> {
     task: Task,
     stop: &'a AtomicBool,
     completions: Vec<Completion>,
+    /// Slots that may have something to send.
+    listed: Vec<u32>,
     /// Slots that neither wait nor have nothing left to do.
     busy: u32,
     begin_ns: u64,
@@ -71,21 +73,22 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     pub fn new(driver: D, shared: S::Shared, task: Task, stop: &'a AtomicBool) -> Self {
         let Task { slots, connections, share, ref quota, ref model, .. } = task;
         let task_timeout_ns = task.policy.timeout_ns;
-        // Only an open loop has to remember when each request was due.
-        let intended = if model.open_loop.is_some() { task.policy.pipeline as usize } else { 0 };
         Worker {
             driver,
-            connections: (0..slots).map(|at| Connection::new(at, intended, &shared)).collect(),
+            connections: (0..slots).map(|at| Connection::new(at, &shared)).collect(),
             around: Surroundings {
                 policy: task.policy,
                 shared,
                 pace: Pace::new(model, share, slots, connections, quota.clone()),
                 route: task.route.clone(),
                 ports: task.ports.clone(),
+                exchanges: Exchanges::new(slots, task.policy.pipeline),
+                intended_ns: Vec::with_capacity(task.policy.pipeline as usize),
                 tallies: Tallies::new(task.route.addresses()),
                 now_ns: 0,
             },
             completions: Vec::with_capacity(COMPLETIONS_MAX),
+            listed: Vec::with_capacity(COMPLETIONS_MAX),
             task,
             stop,
             busy: 0,
@@ -119,6 +122,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             self.rest(slot, self.around.pace.first_ns(slot));
         }
         self.start_due(STARTS_MAX);
+        self.flush();
         self.go_on(outlet)
     }
 
@@ -186,6 +190,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 self.dispatch(completion);
             }
             self.completions = completions;
+            self.flush();
             let starts_max = if self.driver.has_more() { STARTS_BEHIND_MAX } else { STARTS_MAX };
             // In a closed loop nothing starts when the time is over, also where that was noticed late;
             // in an open one what was due before is started.
@@ -193,6 +198,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 self.around.pace.is_open_loop() || self.around.now_ns < self.part_end_ns;
             let started = may_start && self.start_due(starts_max);
             self.sweep();
+            self.flush();
             if let Some(outlet) = outlet {
                 self.report(outlet, brought > 0 || started);
             }
@@ -227,7 +233,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         let last_interval = self.around.tallies.measured.finish();
         let longest_ns = self.around.tallies.measured.total.max() * 1000;
         let overdue = |connection: &Connection<S>| {
-            u64::from(connection.overdue(self.around.now_ns, longest_ns))
+            let exchanges = &self.around.exchanges;
+            u64::from(connection.overdue(exchanges, self.around.now_ns, longest_ns))
         };
         let overdue = self.connections.iter().map(overdue).sum();
         self.around.tallies.measured.counters.overdue = overdue;
@@ -282,12 +289,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     fn take(&mut self, step: Step, index: u32) {
         match step {
             Step::Wait => {}
-            Step::Exchange => {
-                self.send(index);
-                self.receive(index);
-            }
-            Step::Send => self.send(index),
-            Step::Receive => self.receive(index),
+            Step::Go => self.list(index),
             Step::Ask(extent) => {
                 self.driver.extent(self.connections[index as usize].slot(), extent);
             }
@@ -298,9 +300,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 }
             }
             Step::Rest => {
-                if !self.connections[index as usize].outstanding().contains(Op::Receive) {
-                    self.receive(index);
-                }
+                self.list(index);
                 match self.connections[index as usize].take_rest_ns(&mut self.around.pace) {
                     Some(rest_ns) => self.rest(index, self.around.now_ns + rest_ns),
                     None => self.idle(index),
@@ -317,18 +317,38 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         self.note_deadline(index);
     }
 
+    /// A slot may have something to send or to receive.
+    fn list(&mut self, index: u32) {
+        if self.connections[index as usize].list() {
+            self.listed.push(index);
+        }
+    }
+
+    /// Sends what the slots have gathered since the last time, in one piece each, and lets them
+    /// receive.
+    fn flush(&mut self) {
+        let mut listed = std::mem::take(&mut self.listed);
+        for index in listed.drain(..) {
+            if self.connections[index as usize].unlist() {
+                self.send(index);
+                self.receive(index);
+            }
+        }
+        self.listed = listed;
+    }
+
     /// Hands over what there is to send, up to the first piece whose end will be told.
     fn send(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
         let slot = connection.slot();
         loop {
-            let bytes = connection.outgoing(&self.around.shared);
+            let bytes = connection.outgoing(&mut self.around.shared);
             if bytes.is_empty() {
                 return;
             }
             let handover = self.driver.send(slot, bytes);
             self.around.tallies.current().counters.bytes_written += handover.taken as u64;
-            connection.handed_over(handover.taken, handover.confirmed);
+            connection.handed_over(handover.taken, handover.confirmed, &mut self.around.shared);
             if handover.confirmed {
                 return;
             }
@@ -337,8 +357,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
 
     fn receive(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
-        let demand: Demand = connection.demand(&self.around.policy);
-        self.driver.receive(connection.slot(), demand);
+        if let Some(demand) = connection.demand(&self.around.policy) {
+            self.driver.receive(connection.slot(), demand);
+        }
     }
 
     /// Opens a connection on a free slot, now or when its waiting is over, unless there is nothing
@@ -370,12 +391,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         if let Some(due_ns) = wait {
             return self.rest(index, due_ns);
         }
-        let (address, source) = connection.open(
-            &self.around.policy,
-            &mut self.around.route,
-            &mut self.around.ports,
-            self.around.now_ns,
-        );
+        let (address, source) = connection.open(&mut self.around);
         self.driver.open(connection.slot(), address, source);
         self.note_deadline(index);
     }

@@ -14,11 +14,11 @@
 //! The order in which the rules are asked is that of RFC 9112 §6.3, and it is of consequence: what
 //! has no body by its status is not examined for lengths that contradict each other.
 
+use super::Next;
 use super::body::is_token;
 use super::fault::{Fault, Place};
 use super::request::Asked;
 use crate::engine::failure::Kind;
-use crate::engine::session::Next;
 
 /// A whole head, understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,8 +26,8 @@ mod tests;
 
 pub use request::{Request, RequestBlock, Reuse};
 
-use super::{Answer, Event, Next, Progress, Remarks, Session};
-use crate::engine::failure::Kind;
+use super::{Answer, Events, Lane, Remarks, Room, Session};
+use crate::engine::failure::{Failure, Kind};
 use body::{Body, Chunked, Stand};
 use fault::{Fault, Place};
 use framing::{Framing, Meaning};
@@ -67,9 +67,13 @@ impl Shared {
 
 /// One slot's side of HTTP/1.1.
 pub struct Http1 {
-    layout: request::Layout,
     /// The part of the block that is still to be sent.
     unsent: Range<usize>,
+    /// Requests of the batch under way, and how many of them are answered.
+    batch: Lane,
+    answered: Lane,
+    /// What becomes of the connection once they all are.
+    after: Room,
     stage: Stage,
     /// The head so far, where it came in pieces; else empty.
     split: Vec<u8>,
@@ -91,13 +95,49 @@ enum Stage {
 /// No byte of an answer is there.
 const AT_START: Stage = Stage::Start { blank_bytes: 0, after_cr: false };
 
+/// What [`Http1::answer`] made of the bytes it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many of the bytes were taken.
+    pub consumed: usize,
+    /// What they came to.
+    pub event: Event,
+}
+
+/// Where an answer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is not whole yet.
+    More,
+    /// It is whole.
+    Done(Answer, Next),
+    /// What came is no answer. The connection is of no further use.
+    Broken(Kind),
+}
+
+/// What becomes of a connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It may carry another request.
+    Reuse,
+    /// The peer closes it, as it has said, and has not processed what was asked behind this.
+    Close,
+    /// It carries no further request than those that are under way: what the peer says of its
+    /// answers cannot be relied on.
+    Finish,
+    /// It carries no further request, and nobody has said that it ends: it speaks another protocol.
+    Leave,
+}
+
 impl Session for Http1 {
     type Shared = Shared;
 
     fn new(shared: &Shared) -> Http1 {
         Http1 {
-            layout: shared.block.layout,
             unsent: 0..0,
+            batch: 0,
+            answered: 0,
+            after: Room::For(shared.block.layout.batch_max()),
             stage: AT_START,
             split: Vec::new(),
             status: 0,
@@ -109,32 +149,137 @@ impl Session for Http1 {
         Arc::clone(&shared.block.bytes)
     }
 
-    fn reset(&mut self) {
+    fn open(&mut self, shared: &mut Shared) {
         self.unsent = 0..0;
+        (self.batch, self.answered) = (0, 0);
+        self.after = Room::For(shared.block.layout.batch_max());
         self.stage = AT_START;
         self.forget_split();
     }
 
-    /// One batch at a time: the one before is sent and answered.
-    fn begin(&mut self, exchanges: u32, last: bool) {
+    /// One batch at a time. Whoever answers before it has read all of a request is not asked again:
+    /// where the next one would begin, it would read the rest of this one.
+    #[inline]
+    fn room(&self) -> Room {
+        match self.answered == self.batch {
+            false => Room::Full,
+            true if self.unsent.is_empty() => self.after,
+            true => Room::Ends,
+        }
+    }
+
+    fn begin(&mut self, shared: &mut Shared, lanes: Range<Lane>, last: bool) {
         debug_assert!(self.unsent.is_empty(), "the batch before is still being sent");
         debug_assert!(matches!(self.stage, Stage::Start { .. }), "an answer is under way");
-        self.unsent = self.layout.batch(exchanges, last);
+        debug_assert_eq!(lanes.start, 0, "nothing is under way");
+        (self.batch, self.answered) = (lanes.end, 0);
+        self.unsent = shared.block.layout.batch(lanes.end, last);
     }
 
     #[inline]
-    fn outgoing<'a>(&'a self, shared: &'a Shared) -> &'a [u8] {
+    fn outgoing<'a>(&'a mut self, shared: &'a mut Shared) -> &'a [u8] {
         &shared.block.bytes[self.unsent.clone()]
     }
 
     #[inline]
-    fn sent(&mut self, count: usize) {
+    fn sent(&mut self, _shared: &mut Shared, count: usize) {
         debug_assert!(count <= self.unsent.len());
         self.unsent.start += count;
     }
 
     #[inline]
-    fn received(&mut self, shared: &mut Shared, bytes: &[u8]) -> Progress {
+    fn received<E: Events>(
+        &mut self,
+        shared: &mut Shared,
+        bytes: &[u8],
+        events: &mut E,
+    ) -> Result<(), Failure> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.answered == self.batch {
+                // Nothing is asked, so this answers nothing (RFC 9112 §6.3, last paragraph but one:
+                // such data must not be taken for a separate response).
+                self.after = Room::Ends;
+                events.surplus();
+                return Ok(());
+            }
+            let progress = self.answer(shared, rest);
+            rest = &rest[progress.consumed..];
+            self.tell(progress.event, !rest.is_empty(), events)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn opaque(&self) -> u64 {
+        match &self.stage {
+            Stage::Body(body) => body.opaque(),
+            _ => 0,
+        }
+    }
+
+    fn skipped<E: Events>(&mut self, _shared: &mut Shared, count: u64, events: &mut E) {
+        let event = self.skip(count);
+        let fault = self.tell(event, false, events);
+        debug_assert!(
+            fault.is_ok(),
+            "nothing is looked at, so there is nothing to find fault with"
+        );
+    }
+
+    fn ended<E: Events>(&mut self, _shared: &mut Shared, events: &mut E) {
+        let event = self.end();
+        if let Event::Done(..) = event {
+            let fault = self.tell(event, false, events);
+            debug_assert!(fault.is_ok(), "an answer that ends with its connection announces that");
+        }
+    }
+
+    fn reached(&self, shared: &Shared, bytes: u64) -> u64 {
+        shared.block.layout.reached(bytes)
+    }
+
+    fn remarks(shared: &Shared) -> Remarks {
+        shared.remarks.clone()
+    }
+}
+
+impl Http1 {
+    /// Passes on what an answer has come to; whether there is `more` behind it.
+    #[inline]
+    fn tell<E: Events>(&mut self, event: Event, more: bool, events: &mut E) -> Result<(), Failure> {
+        let lane = self.answered;
+        let (answer, next) = match event {
+            Event::Done(answer, next) => (answer, next),
+            Event::More => {
+                events.begun(lane);
+                return Ok(());
+            }
+            Event::Broken(kind) => return Err(Failure::response(kind)),
+        };
+        events.done(lane, answer);
+        self.answered += 1;
+        let is_last = self.answered == self.batch;
+        match next {
+            Next::Reuse => return Ok(()),
+            Next::Finish => self.after = Room::Ends,
+            Next::Close if is_last => self.after = Room::PeerEnds,
+            // Whoever says so and goes on all the same has processed what it was not to.
+            Next::Close if !more => {
+                (self.answered..self.batch).for_each(|lane| events.returned(lane));
+                self.answered = self.batch;
+                self.after = Room::Ends;
+            }
+            Next::Leave if is_last => self.after = Room::Ends,
+            Next::Close | Next::Leave => return Err(Failure::response(Kind::Eof)),
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of one answer. All of `bytes` is consumed unless the event is [`Event::Done`] or
+    /// [`Event::Broken`]; what is left then belongs to the next one.
+    #[inline]
+    pub fn answer(&mut self, shared: &mut Shared, bytes: &[u8]) -> Progress {
         let mut at = 0;
         if let Stage::Start { blank_bytes: 0, .. } = self.stage
             && let Some((head_bytes, meaning)) = shared.heads.known(bytes)
@@ -157,37 +302,20 @@ impl Session for Http1 {
         self.advance(shared, bytes, at)
     }
 
-    #[inline]
-    fn opaque(&self) -> u64 {
-        match &self.stage {
-            Stage::Body(body) => body.opaque(),
-            _ => 0,
-        }
-    }
-
-    fn skipped(&mut self, count: u64) -> Event {
+    /// So many bytes of a body have gone by unseen ([`Session::opaque`]).
+    pub fn skip(&mut self, count: u64) -> Event {
         let Stage::Body(body) = &mut self.stage else { return Event::More };
-        // Nothing is looked at, so there is nothing to find fault with.
         if body.skipped(count) == Stand::Whole { self.whole() } else { Event::More }
     }
 
-    fn reached(&self, bytes: u64) -> u64 {
-        self.layout.reached(bytes)
-    }
-
-    fn ended(&mut self) -> Event {
+    /// The peer has closed its side while an answer was awaited.
+    pub fn end(&mut self) -> Event {
         match self.stage {
             Stage::Body(Body::UntilEof) => self.whole(),
             _ => Event::Broken(Kind::Eof),
         }
     }
 
-    fn remarks(shared: &Shared) -> Remarks {
-        shared.remarks.clone()
-    }
-}
-
-impl Http1 {
     /// Takes `bytes` from `at` on, up to the end of an exchange.
     #[inline(never)]
     fn advance(&mut self, shared: &mut Shared, bytes: &[u8], mut at: usize) -> Progress {
@@ -299,5 +427,5 @@ impl Http1 {
 #[inline]
 fn done(status: u16, next: Next) -> Event {
     let verdict = if (200..=399).contains(&status) { Ok(()) } else { Err(Kind::Status) };
-    Event::Done(Answer { status, verdict, next })
+    Event::Done(Answer { status, verdict }, next)
 }

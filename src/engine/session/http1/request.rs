@@ -131,6 +131,11 @@ impl Layout {
         bytes.saturating_add(self.body_bytes as u64) / self.plain_bytes.max(1) as u64
     }
 
+    /// The most requests of a batch.
+    pub(super) fn batch_max(&self) -> u32 {
+        self.plain_count.max(1)
+    }
+
     fn plains_end(&self) -> usize {
         self.plain_bytes * self.plain_count as usize
     }

@@ -100,7 +100,7 @@ fn the_memory_of_a_large_split_head_is_given_back() {
     let mut session = Http1::new(&shared);
     let head = head_of(head::HEAD_BYTES_MAX);
     for piece in head.chunks(1_400) {
-        session.received(&mut shared, piece);
+        session.answer(&mut shared, piece);
     }
     assert!(session.split.is_empty() && session.split.capacity() <= SPLIT_BYTES_KEPT);
     assert_eq!(session.opaque(), 1);

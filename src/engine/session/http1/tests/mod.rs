@@ -51,9 +51,9 @@ fn play<'a>(
             let opaque = if skips { session.opaque() } else { 0 };
             let progress = if opaque > 0 {
                 let consumed = piece.len().min(usize::try_from(opaque).unwrap_or(usize::MAX));
-                Progress { consumed, event: session.skipped(consumed as u64) }
+                Progress { consumed, event: session.skip(consumed as u64) }
             } else {
-                session.received(shared, piece)
+                session.answer(shared, piece)
             };
             assert!(progress.consumed <= piece.len());
             at += progress.consumed as u64;
@@ -61,7 +61,7 @@ fn play<'a>(
             under_way = progress.event == Event::More;
             match progress.event {
                 Event::More => assert!(piece.is_empty() || skips),
-                Event::Done(_) => events.push((at, progress.event)),
+                Event::Done(..) => events.push((at, progress.event)),
                 Event::Broken(_) => {
                     events.push((at, progress.event));
                     return events;
@@ -70,7 +70,7 @@ fn play<'a>(
         }
     }
     if closes {
-        events.push((at, session.ended()));
+        events.push((at, session.end()));
     } else if under_way {
         events.push((at, Event::More));
     }
@@ -81,7 +81,7 @@ fn word(event: Event) -> String {
     match event {
         Event::More => "more".into(),
         Event::Broken(kind) => kind.to_string(),
-        Event::Done(Answer { status, verdict, next }) => {
+        Event::Done(Answer { status, verdict }, next) => {
             let verdict = verdict.map_or_else(|kind| format!(" {kind}"), |()| String::new());
             format!(
                 "{status}{verdict}{}",
@@ -137,24 +137,24 @@ fn a_batch_goes_out_piece_by_piece() {
         body: Arc::new([]),
     };
     let reuse = Reuse { pipeline: 3, keeps: true, announces_close: true };
-    let shared = Shared::new(RequestBlock::new(&request, reuse));
+    let mut shared = Shared::new(RequestBlock::new(&request, reuse));
     let constant = Http1::constant(&shared);
     let mut session = Http1::new(&shared);
-    assert!(session.outgoing(&shared).is_empty());
-    session.begin(2, true);
-    let batch = session.outgoing(&shared).to_vec();
-    assert!(constant.as_ptr_range().contains(&session.outgoing(&shared).as_ptr()));
+    assert!(session.outgoing(&mut shared).is_empty());
+    session.begin(&mut shared, 0..2, true);
+    let batch = session.outgoing(&mut shared).to_vec();
+    assert!(constant.as_ptr_range().contains(&session.outgoing(&mut shared).as_ptr()));
     assert!(batch.ends_with(b"Connection: close\r\n\r\n"));
-    session.sent(10);
-    assert_eq!(session.outgoing(&shared), &batch[10..]);
-    session.sent(batch.len() - 10);
-    assert!(session.outgoing(&shared).is_empty());
-    session.begin(3, false);
-    session.sent(1);
-    session.reset();
-    assert!(session.outgoing(&shared).is_empty(), "what was half sent is forgotten");
-    session.begin(1, true);
-    assert!(batch.ends_with(session.outgoing(&shared)));
+    session.sent(&mut shared, 10);
+    assert_eq!(session.outgoing(&mut shared), &batch[10..]);
+    session.sent(&mut shared, batch.len() - 10);
+    assert!(session.outgoing(&mut shared).is_empty());
+    session.begin(&mut shared, 0..3, false);
+    session.sent(&mut shared, 1);
+    session.open(&mut shared);
+    assert!(session.outgoing(&mut shared).is_empty(), "what was half sent is forgotten");
+    session.begin(&mut shared, 0..1, true);
+    assert!(batch.ends_with(session.outgoing(&mut shared)));
 }
 
 #[test]
@@ -162,12 +162,12 @@ fn a_new_connection_forgets_what_was_half_received() {
     let mut shared = shared("GET");
     for half in ["HTTP/1.1 2", "HTTP/1.1 200 OK\r\n\r\nabc", "\r", "HTTP/1.1 100 C\r\n\r\n"] {
         let mut session = Http1::new(&shared);
-        session.begin(1, false);
-        assert_eq!(session.received(&mut shared, half.as_bytes()).event, Event::More);
-        session.reset();
-        session.begin(1, false);
+        session.begin(&mut shared, 0..1, false);
+        assert_eq!(session.answer(&mut shared, half.as_bytes()).event, Event::More);
+        session.open(&mut shared);
+        session.begin(&mut shared, 0..1, false);
         let whole = b"HTTP/1.1 204 N\r\n\r\n";
-        let progress = session.received(&mut shared, whole);
+        let progress = session.answer(&mut shared, whole);
         assert_eq!((progress.consumed, word(progress.event)), (whole.len(), "204".into()));
     }
 }
