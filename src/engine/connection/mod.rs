@@ -50,6 +50,9 @@ use told::Told;
 /// How long a peer that was asked to close may take for it once its answer is whole.
 const LINGER_NS: u64 = 200_000_000;
 
+/// How soon the kernel is asked again to end an operation.
+const CANCEL_AGAIN_NS: u64 = 50_000_000;
+
 /// What a connection needs of its worker.
 pub struct Surroundings<S: Session> {
     /// The rules.
@@ -121,6 +124,8 @@ pub struct Connection<S> {
     rested: bool,
     /// The slot waits until the worker wakes it.
     waits: bool,
+    /// Until when, where that is known.
+    rest_until_ns: u64,
     /// Since when it waits for nothing but a request.
     free_ns: Option<u64>,
     /// The next connection may be opened.
@@ -174,6 +179,7 @@ impl<S: Session> Connection<S> {
             listed: false,
             rested: true,
             waits: false,
+            rest_until_ns: u64::MAX,
             free_ns: None,
             permitted: false,
             retry: PortRetry::default(),
@@ -236,6 +242,11 @@ impl<S: Session> Connection<S> {
             State::Open => self.deadline_ns.min(self.session.wake_ns()),
             _ => self.deadline_ns,
         }
+    }
+
+    /// When the slot is to be looked at.
+    pub fn due_ns(&self) -> u64 {
+        self.deadline_ns().min(self.rest_until_ns)
     }
 
     /// Puts it on the list of those that may have something to send; whether it was not there yet.
@@ -355,10 +366,10 @@ impl<S: Session> Connection<S> {
             State::Asking => self.time_out(around),
             State::Lingering => {
                 around.tallies.current().counters.not_closed_by_peer += 1;
-                self.close()
+                self.close(around.now_ns)
             }
             // The kernel has not answered the cancellation: ask again.
-            State::Closing => self.close(),
+            State::Closing => self.close(around.now_ns),
         }
     }
 
@@ -375,7 +386,7 @@ impl<S: Session> Connection<S> {
             }
         }
         if self.in_flight() == 0 {
-            return if self.settling { self.close() } else { Step::Wait };
+            return if self.settling { self.close(around.now_ns) } else { Step::Wait };
         }
         let timeout_ns = around.policy.timeout_ns;
         if self.flight.under_way == 0 {
@@ -468,7 +479,7 @@ impl<S: Session> Connection<S> {
         let left_ns = self.carried_end_ns(around).saturating_sub(now_ns);
         let tally = around.tallies.of(self.part);
         if self.retry.goes_on(failure, lap, left_ns, &mut tally.counters) {
-            return self.close();
+            return self.close(around.now_ns);
         }
         self.retry = PortRetry::default();
         tally.not_connected(address);
@@ -479,7 +490,7 @@ impl<S: Session> Connection<S> {
         if let Some(other) = other.filter(|_| left_ns > 0 && route::is_of_the_address(failure)) {
             self.address = other as u32;
             self.tried += 1;
-            return self.close();
+            return self.close(around.now_ns);
         }
         self.tried = 0;
         self.fail(failure, around)
@@ -520,7 +531,7 @@ impl<S: Session> Connection<S> {
             return self.fail(failure, around);
         }
         match self.state {
-            State::Lingering if self.flight.surplus => self.close(),
+            State::Lingering if self.flight.surplus => self.close(around.now_ns),
             State::Lingering => Step::Go,
             _ => self.proceed(more, around),
         }
@@ -537,14 +548,14 @@ impl<S: Session> Connection<S> {
             let is_fresh = self.flight.begun == 0 && self.flight.waiting > 0;
             // Broken on the way out, whatever has come in.
             if let Some(fault) = self.fault {
-                return if is_fresh { self.fail(fault, around) } else { self.close() };
+                return if is_fresh { self.fail(fault, around) } else { self.close(around.now_ns) };
             }
             match room {
                 // Another connection would come no further.
                 Room::Ends | Room::PeerEnds if is_fresh => {
                     return self.set_up_failed(Kind::Eof, around);
                 }
-                Room::Ends => return self.close(),
+                Room::Ends => return self.close(around.now_ns),
                 Room::PeerEnds => return self.leave(around),
                 Room::Full => return Step::Go,
                 Room::For(_) if self.flight.waiting > 0 => {}
@@ -554,7 +565,7 @@ impl<S: Session> Connection<S> {
                         return self.leave(around);
                     }
                     if around.pace.is_over(around.now_ns) {
-                        return self.close();
+                        return self.close(around.now_ns);
                     }
                     if more {
                         self.settling = true;
@@ -649,7 +660,7 @@ impl<S: Session> Connection<S> {
     /// All is answered that the connection was to carry.
     fn leave(&mut self, around: &Surroundings<S>) -> Step {
         if around.policy.close != CloseMode::Server {
-            return self.close();
+            return self.close(around.now_ns);
         }
         self.state = State::Lingering;
         self.deadline_ns = around.now_ns + LINGER_NS;
@@ -661,7 +672,7 @@ impl<S: Session> Connection<S> {
     fn fail(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
         let stand = if self.flight.begun > 0 { Stand::UnderWay } else { Stand::Waiting };
         self.lose(Lane::MAX, stand, failure, around);
-        self.close()
+        self.close(around.now_ns)
     }
 
     /// The first `most` of those that stand so have failed.
@@ -694,11 +705,14 @@ impl<S: Session> Connection<S> {
         self.latest_failure = Some(failure);
     }
 
-    fn close(&mut self) -> Step {
+    fn close(&mut self, now_ns: u64) -> Step {
         self.state = State::Closing;
-        // `expire` cancels once more at the next sweep should the kernel not answer.
-        self.deadline_ns = 0;
-        if self.outstanding.is_empty() { self.settle_closing() } else { Step::Cancel }
+        if self.outstanding.is_empty() {
+            return self.settle_closing();
+        }
+        // `expire` cancels once more should the kernel not answer.
+        self.deadline_ns = now_ns + CANCEL_AGAIN_NS;
+        Step::Cancel
     }
 
     fn settle_closing(&mut self) -> Step {

@@ -47,7 +47,7 @@ impl<S: Session> Connection<S> {
             return self.set_up_failed(Kind::Eof, around);
         }
         if self.flight.under_way == 0 {
-            return self.close();
+            return self.close(around.now_ns);
         }
         // A send that meets a reset takes the error away, and leaves what looks like an end without
         // one. After a FIN it meets EPIPE.
@@ -63,7 +63,7 @@ impl<S: Session> Connection<S> {
         if self.state != State::Lingering {
             around.tallies.current().counters.closed_idle += 1;
         }
-        self.close()
+        self.close(around.now_ns)
     }
 
     /// Counts what the peer has said that it did not process.
@@ -81,7 +81,7 @@ impl<S: Session> Connection<S> {
         match self.in_flight() {
             0 => self.ended_idle(around),
             _ if self.flight.begun == 0 => self.fail(self.fault.unwrap_or(failure), around),
-            _ if self.flight.under_way == 0 => self.close(),
+            _ if self.flight.under_way == 0 => self.close(around.now_ns),
             _ => self.cut_off(failure, Extent::Sent, around),
         }
     }
@@ -125,6 +125,6 @@ impl<S: Session> Connection<S> {
                 self.flight.carry(exchange);
             }
         }
-        self.close()
+        self.close(around.now_ns)
     }
 }

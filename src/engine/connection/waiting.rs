@@ -24,11 +24,20 @@ impl<S: Session> Connection<S> {
         rest_ns.max(pace.think_ns())
     }
 
-    /// The slot waits from now on, for a request to be due (`free`) or for its rest to be over. What
-    /// happens to its connection meanwhile does not wake it.
-    pub fn wait(&mut self, free: bool, now_ns: u64) {
-        self.waits = true;
-        self.free_ns = free.then_some(now_ns);
+    /// The slot waits from now on until its rest is over. What happens to its connection meanwhile
+    /// does not wake it.
+    pub fn wait_until(&mut self, due_ns: u64) {
+        (self.waits, self.rest_until_ns, self.free_ns) = (true, due_ns, None);
+    }
+
+    /// The slot waits from now on for a request to be due.
+    pub fn wait_in_line(&mut self, now_ns: u64) {
+        (self.waits, self.free_ns) = (true, Some(now_ns));
+    }
+
+    /// Whether it has waited until now.
+    pub fn rest_is_over(&self, now_ns: u64) -> bool {
+        self.rest_until_ns <= now_ns
     }
 
     /// Whether the slot waits.
@@ -38,7 +47,7 @@ impl<S: Session> Connection<S> {
 
     /// The slot waits no more: what to do with its connection, `None` when it has none.
     pub fn wake(&mut self, around: &mut Surroundings<S>) -> Option<Step> {
-        self.waits = false;
+        (self.waits, self.rest_until_ns) = (false, u64::MAX);
         match self.state {
             State::Open => Some(self.proceed(false, around)),
             State::Idle => None,

@@ -26,8 +26,7 @@ pub use lead::Lead;
 use quota::Allowance;
 pub use quota::Quota;
 pub use schedule::{Arrivals, Schedule, Share};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -83,8 +82,6 @@ pub struct Pace {
     /// When the measurement begins.
     measure_from_ns: u64,
     begin_ns: u64,
-    /// Slots that wait: when each is due, soonest first.
-    resting: BinaryHeap<Reverse<(u64, u32)>>,
     line: Option<Line>,
     think_ns: Option<RangeInclusive<u64>>,
     random: fastrand::Rng,
@@ -142,7 +139,6 @@ impl Pace {
             quota: quota.map(Allowance::new),
             measure_from_ns: 0,
             begin_ns: 0,
-            resting: BinaryHeap::with_capacity(slots as usize),
             line,
             think_ns: model.think_ns.clone(),
             // Not the numbers that the schedule draws.
@@ -297,35 +293,16 @@ impl Pace {
         (due_ns > now_ns).then_some(due_ns)
     }
 
-    /// Lets a slot wait until `due_ns`.
-    pub fn rest(&mut self, slot: u32, due_ns: u64) {
-        self.resting.push(Reverse((due_ns, slot)));
+    /// Whether requests are due for which slots are idle.
+    pub fn is_behind(&self) -> bool {
+        self.line.as_ref().is_some_and(|line| !line.due.is_empty() && !line.idle.is_empty())
     }
 
-    /// The next slot whose rest is over.
-    pub fn rested(&mut self, now_ns: u64) -> Option<u32> {
-        let &Reverse((due_ns, slot)) = self.resting.peek()?;
-        (due_ns <= now_ns).then(|| {
-            self.resting.pop();
-            slot
-        })
-    }
-
-    /// Whether there are slots that could start by now.
-    pub fn is_behind(&self, now_ns: u64) -> bool {
-        let rests_over = self.resting.peek().is_some_and(|Reverse((due_ns, _))| *due_ns <= now_ns);
-        let line = self.line.as_ref();
-        rests_over || line.is_some_and(|line| !line.due.is_empty() && !line.idle.is_empty())
-    }
-
-    /// When there is something to do next: a rest is over, or a request comes due for which a slot
-    /// is idle.
+    /// When the next request comes due for which a slot is idle.
     pub fn next_due_ns(&self) -> Option<u64> {
-        let rest_ns = self.resting.peek().map(|Reverse((due_ns, _))| *due_ns);
         let line = self.line.as_ref().filter(|line| !line.idle.is_empty());
         let due_ns = line.and_then(|line| line.schedule.next_ns()).map(|ns| self.begin_ns + ns);
-        let due_ns = due_ns.filter(|&ns| !self.is_used_up() || self.part(ns) == Part::Warmup);
-        rest_ns.into_iter().chain(due_ns).min()
+        due_ns.filter(|&ns| !self.is_used_up() || self.part(ns) == Part::Warmup)
     }
 
     /// How long a slot rests after `failures` failed attempts in a row (at least one), the last of

@@ -51,19 +51,6 @@ fn a_warm_up_does_not_use_the_quota() {
 }
 
 #[test]
-fn rests_end_in_the_order_in_which_they_are_due() {
-    let mut pace = closed(3, None);
-    pace.rest(0, 30);
-    pace.rest(1, 10);
-    pace.rest(2, 20);
-    assert_eq!(pace.next_due_ns(), Some(10));
-    assert_eq!(
-        (pace.rested(9), pace.rested(20), pace.rested(20), pace.rested(20)),
-        (None, Some(1), Some(2), None)
-    );
-}
-
-#[test]
 fn a_rest_doubles_from_a_millisecond_to_a_second_in_a_closed_loop() {
     let refused = Failure::errno(Phase::Connect, libc::ECONNREFUSED);
     for (failures, ns) in

@@ -9,14 +9,14 @@
 //! completions of a turn carry this time, and so does what is handed to the kernel in answer to
 //! them. A turn is short, however much there is to do: it brings a portion of the completions
 //! ([`COMPLETIONS_MAX`]), starts a portion of the slots that are
-//! due, and looks at a portion of the deadlines. The next turn, without a wait, has a clock of its
+//! due, and looks at a portion of those whose time is over. The next turn, without a wait, has a clock of its
 //! own. A latency thus includes the time that a completion waited for the others of its turn, and
 //! that a request waited for the end of the turn: the generator makes a latency longer, never
 //! shorter. In an open loop nothing waits for others: the kernel comes back with the first
 //! completion, and the clock is read once more before requests that are due begin.
 
-mod deadlines;
 mod task;
+mod timers;
 mod timing;
 
 use crate::engine::connection::{Connection, Exchanges, Step, Surroundings};
@@ -24,10 +24,10 @@ use crate::engine::driver::{COMPLETIONS_MAX, Completion, Driver, Op, Token, pref
 use crate::engine::pace::{Lead, Pace};
 use crate::engine::session::Session;
 use crate::engine::tally::{Part, Tallies};
-use deadlines::Deadlines;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 pub use task::{Interval, Outcome, Outlet, Task};
+use timers::Timers;
 
 /// How many slots start in one turn, of those whose time has come. To connect takes the kernel some
 /// 20 us: with more of them the last of a turn would be late by what the others took, and so would
@@ -36,6 +36,9 @@ const STARTS_MAX: usize = 32;
 
 /// The same while completions wait for the next turn: what has been started comes first.
 const STARTS_BEHIND_MAX: usize = 4;
+
+/// How many slots are looked at in one turn whose time has come.
+const LOOKS_MAX: usize = 64;
 
 /// What of a connection a completion touches, in cache lines.
 const HOT_LINES: usize = 5;
@@ -57,7 +60,7 @@ pub struct Worker<'a, D: Driver, S: Session> {
     /// When the part that is under way began, and when it is over.
     part_from_ns: u64,
     part_end_ns: u64,
-    deadlines: Deadlines,
+    timers: Timers,
     next_interval_ns: u64,
     lead: Lead,
     looked_ns: u64,
@@ -72,7 +75,6 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     /// Allocates everything that the run needs.
     pub fn new(driver: D, shared: S::Shared, task: Task, stop: &'a AtomicBool) -> Self {
         let Task { slots, connections, share, ref quota, ref model, .. } = task;
-        let task_timeout_ns = task.policy.timeout_ns;
         Worker {
             driver,
             connections: (0..slots).map(|at| Connection::new(at, &shared)).collect(),
@@ -96,7 +98,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             measure_from_ns: 0,
             part_from_ns: 0,
             part_end_ns: 0,
-            deadlines: Deadlines::new(slots, task_timeout_ns),
+            timers: Timers::new(slots),
             next_interval_ns: 0,
             lead: Lead::default(),
             looked_ns: 0,
@@ -163,7 +165,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     fn go_on(&mut self, outlet: Option<&Outlet>) -> io::Result<()> {
         while !self.is_over() {
             let mut completions = std::mem::take(&mut self.completions);
-            let is_behind = self.around.pace.is_behind(self.around.now_ns);
+            let is_behind =
+                self.around.pace.is_behind() || self.timers.next_ns() <= self.around.now_ns;
             let patience = self.patience(is_behind);
             self.driver.turn(patience, &mut completions)?;
             let before_ns = std::mem::replace(&mut self.around.now_ns, self.driver.now_ns());
@@ -196,8 +199,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             // in an open one what was due before is started.
             let may_start =
                 self.around.pace.is_open_loop() || self.around.now_ns < self.part_end_ns;
-            let started = may_start && self.start_due(starts_max);
-            self.sweep();
+            let started = self.start_due(if may_start { starts_max } else { 0 });
             self.flush();
             if let Some(outlet) = outlet {
                 self.report(outlet, brought > 0 || started);
@@ -280,9 +282,9 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
-    /// The deadline of a slot may have changed.
-    fn note_deadline(&mut self, index: u32) {
-        self.deadlines.set(index, self.connections[index as usize].deadline_ns());
+    /// The time may have changed when a slot is to be looked at.
+    fn note_time(&mut self, index: u32) {
+        self.timers.set(index, self.connections[index as usize].due_ns());
     }
 
     /// Does what a connection asks for.
@@ -314,7 +316,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 }
             }
         }
-        self.note_deadline(index);
+        self.note_time(index);
     }
 
     /// A slot may have something to send or to receive.
@@ -393,20 +395,20 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
         let (address, source) = connection.open(&mut self.around);
         self.driver.open(connection.slot(), address, source);
-        self.note_deadline(index);
+        self.note_time(index);
     }
 
     /// Lets a slot wait until `due_ns`.
     fn rest(&mut self, index: u32, due_ns: u64) {
         self.busy -= 1;
-        self.connections[index as usize].wait(false, self.around.now_ns);
-        self.around.pace.rest(index, due_ns);
+        self.connections[index as usize].wait_until(due_ns);
+        self.note_time(index);
     }
 
     /// Lets a slot wait for a request to be due.
     fn idle(&mut self, index: u32) {
         self.busy -= 1;
-        self.connections[index as usize].wait(true, self.around.now_ns);
+        self.connections[index as usize].wait_in_line(self.around.now_ns);
         self.around.pace.idle(index);
     }
 
@@ -419,19 +421,29 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
-    /// Wakes slots whose rest is over, and slots for which a request is due, at most so many; whether
-    /// there were any.
+    /// Looks at the slots whose time has come, and wakes those for which a request is due: so many
+    /// starts at most. Whether there were any.
     fn start_due(&mut self, starts_max: usize) -> bool {
         let mut left = starts_max;
         if self.around.pace.is_open_loop() {
             self.around.now_ns = self.driver.now_ns();
         }
-        while left > 0
-            && !self.driver.is_full()
-            && let Some(slot) = self.around.pace.rested(self.around.now_ns)
-        {
-            self.resume(slot);
-            left -= 1;
+        for _ in 0..LOOKS_MAX {
+            let Some(slot) = self.timers.due(self.around.now_ns) else { break };
+            let rest_is_over = self.connections[slot as usize].rest_is_over(self.around.now_ns);
+            if rest_is_over && (left == 0 || self.driver.is_full()) {
+                break;
+            }
+            self.timers.pop();
+            if rest_is_over {
+                left -= 1;
+                self.resume(slot);
+            }
+            if self.connections[slot as usize].deadline_ns() <= self.around.now_ns {
+                let step = self.connections[slot as usize].expire(&mut self.around);
+                self.take(step, slot);
+            }
+            self.note_time(slot);
         }
         self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
         if self.unanswered_after.is_none() && self.around.pace.has_given_all(self.around.now_ns) {

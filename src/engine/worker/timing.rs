@@ -1,4 +1,4 @@
-//! What a worker does by the clock: how long a turn may wait, deadlines, intervals.
+//! What a worker does by the clock: how long a turn may wait, and when an interval is over.
 
 use super::{Interval, Outlet, Worker};
 use crate::engine::driver::{Driver, Patience};
@@ -6,9 +6,6 @@ use crate::engine::session::Session;
 
 /// The longest wait in the kernel: how soon a signal to stop is seen.
 const WAIT_NS_MAX: u64 = 100_000_000;
-
-/// How many deadlines that have passed are dealt with in one turn.
-const EXPIRIES_MAX: usize = 64;
 
 /// In a closed loop, how many completions are worth waiting for, and for how long. One wake-up for
 /// several completions is what makes a busy generator cheap; the bounds keep the wait short
@@ -36,7 +33,7 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
             return Patience { want: 1, linger_ns: 0, timeout_ns: 0 };
         }
         let mut until_ns = self.around.now_ns + WAIT_NS_MAX;
-        until_ns = until_ns.min(self.deadlines.next_look_ns()).min(self.next_interval_ns);
+        until_ns = until_ns.min(self.timers.next_ns()).min(self.next_interval_ns);
         until_ns = until_ns.min(self.part_end_ns);
         // In an open loop latencies come first: a late wake-up would be in them, and so would a wait
         // for other completions.
@@ -55,15 +52,6 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
             want: (self.busy / 4).clamp(1, want_max),
             linger_ns: LINGER_NS.min(timeout_ns),
             timeout_ns,
-        }
-    }
-
-    /// Ends what is past its deadline.
-    pub(super) fn sweep(&mut self) {
-        for _ in 0..EXPIRIES_MAX {
-            let Some(index) = self.deadlines.next_passed(self.around.now_ns) else { return };
-            let step = self.connections[index as usize].expire(&mut self.around);
-            self.take(step, index);
         }
     }
 

@@ -62,7 +62,7 @@ struct Place {
     more: bool,
     /// A send of which only a failure is told.
     quiet_send: bool,
-    /// Bytes have come since the latest send: whoever answers has what was sent.
+    /// Nothing was sent, or bytes have come since the latest send: whoever answers has what was sent.
     heard: bool,
     /// Operations whose completion will come, a bit for each.
     under_way: u8,
@@ -364,8 +364,10 @@ impl Driver for UringDriver {
             true => &bytes[..bytes.len().min(TRANSFER_BYTES_MAX)],
             false => self.memory.copy_for_sending(slot.index as usize, bytes),
         };
-        place.heard = false;
-        place.quiet_send = is_constant && bytes.len() <= QUIET_SEND_BYTES_MAX;
+        // Behind one that may still wait for room, only what will be told keeps the order: the kernel
+        // may exchange two sends that are under way on one socket.
+        let is_alone = std::mem::replace(&mut place.heard, false);
+        place.quiet_send = is_constant && is_alone && bytes.len() <= QUIET_SEND_BYTES_MAX;
         let handover = Handover { taken: bytes.len(), confirmed: !place.quiet_send };
         // WAITALL: a short send would count as success.
         let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;

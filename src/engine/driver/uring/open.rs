@@ -91,7 +91,7 @@ impl UringDriver {
             binds: source.is_some(),
             more: false,
             quiet_send: false,
-            heard: false,
+            heard: true,
             under_way: bit(Op::Connect),
             extent: Extent::default(),
         };
