@@ -4,7 +4,7 @@
 use divan::{Bencher, black_box};
 use ringshot::engine::connection::Route;
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::engine::driver::{Op, Slot, Token};
+use ringshot::engine::driver::{Driver, Op, Slot, Token};
 use ringshot::engine::pace::{Model, Share};
 use ringshot::engine::policy::{CloseMode, Policy};
 use ringshot::engine::ports::Rotation;
@@ -41,46 +41,71 @@ fn tally_of_one_answer(bencher: Bencher) {
 /// A thousand exchanges over 16 slots, each on a connection of its own or on a kept one.
 #[divan::bench(args = [Some(1), None])]
 fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
-    let policy = Policy {
-        requests_per_connection,
-        pipeline: 1,
-        close: CloseMode::Client,
-        timeout_ns: 1_000_000_000,
-        discard_from_bytes: 4096,
-    };
-    let answer: Arc<[u8]> = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".as_slice().into();
     let stop = AtomicBool::new(false);
     bencher.counter(divan::counter::ItemsCount::new(1000usize)).bench_local(|| {
-        let answer = answer.clone();
-        let script = move |_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
-            Verb::Open(..) => replies.push(Reply::new(1000, Op::Connect, Ok(0))),
-            Verb::Receive(_) => replies.push(Reply::bytes(1000, answer.clone())),
-            _ => {}
-        };
-        let task = Task {
-            slots: 16,
-            connections: 16,
-            share: Share::WHOLE,
-            model: Model::default(),
-            warmup_ns: 0,
-            quota: Some(1000.into()),
-            duration_ns: None,
-            route: Route::new(1),
-            ports: Rotation::kernel(),
-            policy,
-            interval_ns: 1_000_000_000,
-        };
-        let request = Request {
-            method: "GET".into(),
-            target: "/".into(),
-            host: "bench".into(),
-            headers: Vec::new(),
-            body: Arc::new([]),
-        };
-        let reuse = Reuse { pipeline: 1, keeps: true, announces_close: false };
-        let shared = Shared::new(RequestBlock::new(&request, reuse));
-        let driver = ScriptDriver::new(16, script);
-        let mut worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
+        let task = task(16, 1000, requests_per_connection, Model::default());
+        let mut worker = worker(task, &stop);
         worker.warm_up(None).and_then(|()| worker.measure(None))
     });
+}
+
+/// A million exchanges on the kept connection of one slot, while the others have not begun: what a
+/// turn costs does not depend on how many there are.
+#[divan::bench(args = [1_000, 200_000], sample_count = 10, sample_size = 1)]
+fn one_active_of(bencher: Bencher, slots: u32) {
+    const REQUESTS: u64 = 1_000_000;
+    const BETWEEN_BEGINS_NS: u64 = 3_600_000_000_000;
+    let stop = AtomicBool::new(false);
+    bencher
+        .counter(divan::counter::ItemsCount::new(REQUESTS))
+        .with_inputs(|| {
+            let ramp_ns = BETWEEN_BEGINS_NS * u64::from(slots);
+            let model = Model { ramp_ns, ..Model::default() };
+            let mut worker = worker(task(slots, REQUESTS, None, model), &stop);
+            worker.warm_up(None).expect("a script");
+            worker
+        })
+        .bench_local_values(|worker| worker.measure(None));
+}
+
+fn task(slots: u32, quota: u64, requests_per_connection: Option<u64>, model: Model) -> Task {
+    Task {
+        slots,
+        connections: slots,
+        share: Share::WHOLE,
+        model,
+        warmup_ns: 0,
+        quota: Some(quota.into()),
+        duration_ns: None,
+        route: Route::new(1),
+        ports: Rotation::kernel(),
+        policy: Policy {
+            requests_per_connection,
+            pipeline: 1,
+            close: CloseMode::Client,
+            timeout_ns: 1_000_000_000,
+            discard_from_bytes: 4096,
+        },
+        interval_ns: 1_000_000_000,
+    }
+}
+
+/// A worker whose server answers everything after a microsecond.
+fn worker(task: Task, stop: &AtomicBool) -> Worker<'_, impl Driver, Http1> {
+    let answer: Arc<[u8]> = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".as_slice().into();
+    let script = move |_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+        Verb::Open(..) => replies.push(Reply::new(1000, Op::Connect, Ok(0))),
+        Verb::Receive(_) => replies.push(Reply::bytes(1000, answer.clone())),
+        _ => {}
+    };
+    let request = Request {
+        method: "GET".into(),
+        target: "/".into(),
+        host: "bench".into(),
+        headers: Vec::new(),
+        body: Arc::new([]),
+    };
+    let reuse = Reuse { pipeline: 1, keeps: true, announces_close: false };
+    let shared = Shared::new(RequestBlock::new(&request, reuse));
+    Worker::new(ScriptDriver::new(task.slots, script), shared, task, stop)
 }

@@ -208,12 +208,14 @@ fn talk(mut stream: &TcpStream, answers: u64) -> std::io::Result<()> {
         match lines.read_line(&mut line) {
             Ok(0) => return Ok(()),
             Ok(_) => {
-                if let Some(number) = line.strip_prefix("ASK ") {
-                    pending.push(number.trim_end().to_owned());
-                }
+                let asked = line.strip_prefix("ASK ").map(|number| number.trim_end().to_owned());
                 line.clear();
-                if pending.len() < 2 {
-                    continue;
+                if let Some(number) = asked {
+                    pending.push(number);
+                    // The second one is to be answered first.
+                    if pending.len() < 2 {
+                        continue;
+                    }
                 }
             }
             // Nobody asks a second one.

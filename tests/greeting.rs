@@ -11,6 +11,7 @@ use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::engine::driver::uring::Tier;
 use ringshot::engine::driver::{EngineChoice, Op, Slot};
 use ringshot::engine::failure::{Failure, Kind, Phase};
+use ringshot::engine::pace::Model;
 use ringshot::engine::policy::Policy;
 use ringshot::engine::run::{self, Load};
 use ringshot::engine::worker::{Outcome, Task, Worker};
@@ -30,7 +31,8 @@ fn it_works_over_both_engines() {
         let stop = AtomicBool::new(false);
         let measured = run::run::<Greeting>(&load, || manners, &stop, |_| ()).expect("a run");
         let (tally, counters) = (&measured.tally, measured.tally.counters);
-        assert_eq!((counters.started, counters.ok, counters.failed), (10_000, 10_000, 0));
+        let ended = (counters.started, counters.ok, counters.failed);
+        assert_eq!(ended, (10_000, 10_000, 0), "{:?}", tally.errors);
         assert!(counters.messages >= 5_000, "{} news", counters.messages);
         // 300 answers for each connection, and no question lost at its end.
         assert!(counters.connections_opened >= 33, "{}", counters.connections_opened);
@@ -46,6 +48,16 @@ type Server<'a> = dyn FnMut(&str) -> Vec<(u64, &'static str)> + 'a;
 
 /// Runs a load of `quota` questions, two at a time on one connection, against a server.
 fn run_script(quota: u64, timeout_ns: u64, server: &mut Server<'_>) -> (Outcome, Vec<String>) {
+    run_model(quota, timeout_ns, Model::default(), server)
+}
+
+/// The same under another model.
+fn run_model(
+    quota: u64,
+    timeout_ns: u64,
+    model: Model,
+    server: &mut Server<'_>,
+) -> (Outcome, Vec<String>) {
     let policy = Policy { requests_per_connection: None, pipeline: 2, timeout_ns, ..policy() };
     let mut said = Vec::new();
     let mut waiting: HashMap<u32, Vec<(u64, &'static str)>> = HashMap::new();
@@ -79,7 +91,7 @@ fn run_script(quota: u64, timeout_ns: u64, server: &mut Server<'_>) -> (Outcome,
             replies.push(Reply::bytes(after_ns, text.as_bytes().into()));
         }
     };
-    let task: Task = task(1, quota, policy);
+    let task = Task { model, ..task(1, quota, policy) };
     let driver = ScriptDriver::new(1, script).end_within(100_000);
     let manners = Manners { lanes: 2, heartbeat_ns: 5 * MS };
     let stop = AtomicBool::new(false);
@@ -195,4 +207,38 @@ fn a_heartbeat_goes_out_while_nothing_is_heard() {
     });
     assert_eq!(outcome.tallies.measured.counters.ok, 1);
     assert_eq!(said, ["ASK 0", "ALIVE", "ALIVE", "ALIVE", "ALIVE"]);
+}
+
+#[test]
+fn whatever_comes_while_a_slot_thinks_it_thinks_on() {
+    let model = Model { think_ns: Some(20 * MS..=20 * MS), ..Model::default() };
+    let (outcome, said) = run_model(4, 100 * MS, model, &mut |line| match line {
+        "" => vec![(0, "HELLO\n")],
+        "ASK 1" => vec![(MS, "ANSWER 1\nANSWER 0\n"), (5 * MS, "NEWS a\n"), (MS, "PING 1\n")],
+        "ASK 3" => vec![(MS, "ANSWER 2\nANSWER 3\n")],
+        _ => vec![],
+    });
+    let counters = outcome.tallies.measured.counters;
+    assert_eq!((counters.ok, counters.messages), (4, 1));
+    assert!(outcome.end_ns - outcome.begin_ns >= 22 * MS, "{}", outcome.end_ns);
+    assert_eq!(said.iter().filter(|line| *line == "PONG 1").count(), 1);
+}
+
+#[test]
+fn what_was_not_processed_does_not_wait_with_a_slot_that_has_nothing_else_to_ask() {
+    let mut connections = 0;
+    // With the third one the quota is used up, and there is room for a fourth.
+    let (outcome, said) = run_script(3, 100 * MS, &mut |line| match line {
+        "" => {
+            connections += 1;
+            vec![(0, "HELLO\n")]
+        }
+        "ASK 1" => vec![(MS, "ANSWER 0\n"), (MS, "ANSWER 1\n"), (MS, "BYE\n")],
+        "ASK 0" if connections == 2 => vec![(MS, "ANSWER 0\n")],
+        _ => vec![],
+    });
+    let counters = outcome.tallies.measured.counters;
+    assert_eq!(said, ["ASK 0", "ASK 1", "ASK 2", "ASK 0"]);
+    assert_eq!((counters.ok, counters.failed, counters.resent), (3, 0, 1));
+    assert!(outcome.end_ns - outcome.begin_ns < 10 * MS);
 }

@@ -386,7 +386,7 @@ impl<S: Session> Connection<S> {
             }
         }
         if self.in_flight() == 0 {
-            return if self.settling { self.close(around.now_ns) } else { Step::Wait };
+            return if self.settling { self.close(around.now_ns) } else { Step::Go };
         }
         let timeout_ns = around.policy.timeout_ns;
         if self.flight.under_way == 0 {
@@ -590,8 +590,9 @@ impl<S: Session> Connection<S> {
             if extra > 0 && !again {
                 self.take(extra, Some(self.part), around);
             }
-        } else if wanted > 0 && (self.rested || !around.pace.thinks()) {
-            // Between two requests the slot thinks, if it is to.
+        } else if wanted > 0 && !self.waits && (self.rested || !around.pace.thinks()) {
+            // Between two requests the slot thinks, if it is to. While it waits, whatever happens on
+            // its connection is no reason to take one.
             self.take(wanted, None, around);
         }
         if self.flight.waiting == 0 {

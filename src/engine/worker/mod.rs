@@ -311,6 +311,10 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             Step::Close => {
                 let connection = &self.connections[index as usize];
                 self.driver.close(connection.slot());
+                // What it carries does not wait with the slot.
+                if connection.waits() && connection.carries_request() {
+                    return self.resume(index);
+                }
                 if !connection.waits() {
                     return self.start(index);
                 }
@@ -412,8 +416,11 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         self.around.pace.idle(index);
     }
 
-    /// The waiting of a slot is over.
+    /// The waiting of a slot is over, unless it was over before it had its turn in line.
     fn resume(&mut self, index: u32) {
+        if !self.connections[index as usize].waits() {
+            return;
+        }
         self.busy += 1;
         match self.connections[index as usize].wake(&mut self.around) {
             Some(step) => self.take(step, index),
