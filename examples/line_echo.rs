@@ -47,9 +47,10 @@ impl Session for LineEcho {
         *self = LineEcho::default();
     }
 
-    /// As many as there may be, once all lines are back.
+    /// As many as there may be, once all lines are gone and back.
     fn room(&self) -> Room {
-        if self.echoed == self.asked { Room::For(Lane::MAX) } else { Room::Full }
+        let idle = self.echoed == self.asked && self.unsent == 0;
+        if idle { Room::For(Lane::MAX) } else { Room::Full }
     }
 
     fn begin(&mut self, line: &mut Arc<[u8]>, lanes: Range<Lane>, _last: bool) {

@@ -32,6 +32,8 @@ pub(super) struct Exchange {
     pub(super) part: Part,
     /// It has been handed over before, on another connection.
     pub(super) again: bool,
+    /// How many were begun on its connection before it.
+    pub(super) serial: u32,
     /// In an open loop, when it was due.
     pub(super) intended_ns: u64,
     /// When it began: the first ones of a connection have waited for that, and one that is sent
@@ -47,6 +49,7 @@ const FREE: Exchange = Exchange {
     stand: Stand::Free,
     part: Part::Measured,
     again: false,
+    serial: 0,
     intended_ns: NEVER,
     begun_ns: NEVER,
     handed_ns: NEVER,

@@ -124,8 +124,6 @@ pub struct Connection<S> {
     rested: bool,
     /// The slot waits until the worker wakes it.
     waits: bool,
-    /// Until when, where that is known.
-    rest_until_ns: u64,
     /// Since when it waits for nothing but a request.
     free_ns: Option<u64>,
     /// The next connection may be opened.
@@ -179,7 +177,6 @@ impl<S: Session> Connection<S> {
             listed: false,
             rested: true,
             waits: false,
-            rest_until_ns: u64::MAX,
             free_ns: None,
             permitted: false,
             retry: PortRetry::default(),
@@ -242,11 +239,6 @@ impl<S: Session> Connection<S> {
             State::Open => self.deadline_ns.min(self.session.wake_ns()),
             _ => self.deadline_ns,
         }
-    }
-
-    /// When the slot is to be looked at.
-    pub fn due_ns(&self) -> u64 {
-        self.deadline_ns().min(self.rest_until_ns)
     }
 
     /// Puts it on the list of those that may have something to send; whether it was not there yet.
@@ -386,7 +378,10 @@ impl<S: Session> Connection<S> {
             }
         }
         if self.in_flight() == 0 {
-            return if self.settling { self.close(around.now_ns) } else { Step::Go };
+            return match self.settling {
+                true => self.close(around.now_ns),
+                false => self.proceed(false, around),
+            };
         }
         let timeout_ns = around.policy.timeout_ns;
         if self.flight.under_way == 0 {
@@ -500,7 +495,10 @@ impl<S: Session> Connection<S> {
         match result {
             Ok(_) => {
                 self.session.sent(&mut around.shared, std::mem::take(&mut self.sending));
-                Step::Go
+                match self.state {
+                    State::Open if !self.settling => self.proceed(false, around),
+                    _ => Step::Go,
+                }
             }
             Err(error) => {
                 let failure = Failure::errno(Phase::Send, errno(&error));
@@ -556,8 +554,19 @@ impl<S: Session> Connection<S> {
                     return self.set_up_failed(Kind::Eof, around);
                 }
                 Room::Ends => return self.close(around.now_ns),
+                Room::PeerEnds if self.flight.waiting > 0 => return self.close(around.now_ns),
                 Room::PeerEnds => return self.leave(around),
-                Room::Full => return Step::Go,
+                Room::Full if self.flight.waiting > 0 => {
+                    self.deadline_ns = self.carried_end_ns(around);
+                    return Step::Go;
+                }
+                Room::Full => {
+                    self.deadline_ns = u64::MAX;
+                    let is_done = self.flight.begun > 0
+                        && (self.has_had_its_share(&around.policy)
+                            || around.pace.is_over(around.now_ns));
+                    return if is_done { self.close(around.now_ns) } else { Step::Go };
+                }
                 Room::For(_) if self.flight.waiting > 0 => {}
                 Room::For(_) => {
                     self.deadline_ns = u64::MAX;
@@ -576,6 +585,10 @@ impl<S: Session> Connection<S> {
             }
         }
         let Room::For(room) = room else { return Step::Go };
+        // What cannot be sent is not begun.
+        if self.fault.is_some() {
+            return Step::Go;
+        }
         self.take_and_begin(room, around)
     }
 
@@ -601,7 +614,11 @@ impl<S: Session> Connection<S> {
                 false => Step::Go,
             };
         }
-        self.begin(room, around);
+        // It carries no further one; what waits here goes to the next connection.
+        if wanted == 0 && self.flight.under_way == 0 {
+            return self.close(around.now_ns);
+        }
+        self.begin(wanted, around);
         Step::Go
     }
 
@@ -610,7 +627,7 @@ impl<S: Session> Connection<S> {
         let free = policy.pipeline - self.flight.under_way;
         match policy.requests_per_connection {
             None => free,
-            Some(limit) => (limit - self.flight.begun).min(u64::from(free)) as Lane,
+            Some(limit) => limit.saturating_sub(self.flight.begun).min(u64::from(free)) as Lane,
         }
     }
 
@@ -637,6 +654,8 @@ impl<S: Session> Connection<S> {
                 let exchange = &mut lanes[lane];
                 exchange.stand = Stand::UnderWay;
                 exchange.handed_ns = now_ns;
+                let before = self.flight.begun + (lane - begin) as u64;
+                exchange.serial = u32::try_from(before).unwrap_or(u32::MAX);
                 if std::mem::take(&mut exchange.again) {
                     around.tallies.of(exchange.part).counters.resent += 1;
                 } else {
@@ -672,25 +691,17 @@ impl<S: Session> Connection<S> {
     /// over; and the connection ends.
     fn fail(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
         let stand = if self.flight.begun > 0 { Stand::UnderWay } else { Stand::Waiting };
-        self.lose(Lane::MAX, stand, failure, around);
-        self.close(around.now_ns)
-    }
-
-    /// The first `most` of those that stand so have failed.
-    fn lose(&mut self, most: Lane, stand: Stand, failure: Failure, around: &mut Surroundings<S>) {
-        let mut left = most.min(self.in_flight());
-        if left > 0 {
-            self.failures = self.failures.saturating_add(1);
-        }
+        let before = self.in_flight();
         for lane in 0..around.exchanges.of(self.slot.index).len() {
-            if left == 0 {
-                return;
+            if self.in_flight() == 0 {
+                break;
             }
             if around.exchanges.of(self.slot.index)[lane].stand == stand {
                 self.lose_lane(lane, failure, around);
-                left -= 1;
             }
         }
+        self.failures = self.failures.saturating_add(u32::from(self.in_flight() < before));
+        self.close(around.now_ns)
     }
 
     /// An exchange has failed.

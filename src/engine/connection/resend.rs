@@ -23,7 +23,7 @@ use super::exchanges::{NEVER, Stand};
 use super::{Connection, State, Step, Surroundings, Told, listener};
 use crate::engine::driver::{Extent, Op};
 use crate::engine::failure::{Failure, Kind, Phase};
-use crate::engine::session::{Lane, Session};
+use crate::engine::session::Session;
 use std::io;
 
 impl<S: Session> Connection<S> {
@@ -105,20 +105,23 @@ impl<S: Session> Connection<S> {
         let known = bytes.is_ok();
         let reached =
             bytes.map_or(u64::MAX, |bytes| self.session.reached(&around.shared, bytes as u64));
-        let lanes = around.exchanges.of(self.slot.index).iter();
-        let begun = lanes
-            .filter(|one| one.stand == Stand::UnderWay && one.first_byte_ns != NEVER)
-            .count() as u64;
-        let owed = u64::from(self.flight.under_way);
-        let lost = reached.saturating_sub(self.flight.answered).max(begun).min(owed);
+        let (mut lost, mut begun) = (Vec::new(), 0);
+        for (lane, one) in around.exchanges.of(self.slot.index).iter().enumerate() {
+            let has_begun = one.first_byte_ns != NEVER;
+            if one.stand == Stand::UnderWay && (has_begun || u64::from(one.serial) < reached) {
+                lost.push(lane);
+                begun += u64::from(has_begun);
+            }
+        }
         let failure = self.fault.unwrap_or(Failure::response(Kind::Eof));
         let counters = &mut around.tallies.of(self.part).counters;
         match failure.phase {
-            _ if lost == 0 => counters.closed_idle += 1,
-            Phase::Response if known => counters.lost += lost - begun,
+            _ if lost.is_empty() => counters.closed_idle += 1,
+            Phase::Response if known => counters.lost += lost.len() as u64 - begun,
             _ => {}
         }
-        self.lose(lost as Lane, Stand::UnderWay, failure, around);
+        self.failures = self.failures.saturating_add(u32::from(!lost.is_empty()));
+        lost.into_iter().for_each(|lane| self.lose_lane(lane, failure, around));
         // The others go to the next connection, and keep their times; this one ends.
         for exchange in around.exchanges.of_mut(self.slot.index) {
             if exchange.stand == Stand::UnderWay {

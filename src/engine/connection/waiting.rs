@@ -26,18 +26,13 @@ impl<S: Session> Connection<S> {
 
     /// The slot waits from now on until its rest is over. What happens to its connection meanwhile
     /// does not wake it.
-    pub fn wait_until(&mut self, due_ns: u64) {
-        (self.waits, self.rest_until_ns, self.free_ns) = (true, due_ns, None);
+    pub fn wait(&mut self) {
+        (self.waits, self.free_ns) = (true, None);
     }
 
     /// The slot waits from now on for a request to be due.
     pub fn wait_in_line(&mut self, now_ns: u64) {
         (self.waits, self.free_ns) = (true, Some(now_ns));
-    }
-
-    /// Whether it has waited until now.
-    pub fn rest_is_over(&self, now_ns: u64) -> bool {
-        self.rest_until_ns <= now_ns
     }
 
     /// Whether the slot waits.
@@ -47,10 +42,16 @@ impl<S: Session> Connection<S> {
 
     /// The slot waits no more: what to do with its connection, `None` when it has none.
     pub fn wake(&mut self, around: &mut Surroundings<S>) -> Option<Step> {
-        (self.waits, self.rest_until_ns) = (false, u64::MAX);
+        self.waits = false;
         match self.state {
             State::Open => Some(self.proceed(false, around)),
-            State::Idle => None,
+            State::Idle => {
+                // What it carries did not have to wait for it.
+                if self.carries_request() {
+                    self.free_ns = None;
+                }
+                None
+            }
             // It is about to end, and is asked again then.
             _ => Some(Step::Wait),
         }

@@ -238,6 +238,13 @@ impl Pace {
         }
     }
 
+    /// A slot waits for a request no more, although none was due. Rare, and so a search.
+    pub fn leave_line(&mut self, slot: u32) {
+        if let Some(line) = &mut self.line {
+            line.idle.retain(|&idle| idle != slot);
+        }
+    }
+
     /// Whether a slot waits for a request.
     pub fn has_idle(&self) -> bool {
         self.line.as_ref().is_some_and(|line| !line.idle.is_empty())

@@ -70,7 +70,8 @@ pub trait Events {
     fn done(&mut self, lane: Lane, answer: Answer);
     /// An exchange has failed, and the connection goes on; its lane is free.
     fn failed(&mut self, lane: Lane, failure: Failure);
-    /// The peer has not processed this one: it goes to another connection.
+    /// The peer has not processed this one: it is begun again, on another connection unless there is
+    /// room for it on this one.
     fn returned(&mut self, lane: Lane);
     /// An answer to an exchange that is no more ([`Session::abandon`]).
     fn late(&mut self);
@@ -90,7 +91,9 @@ pub trait Session: Sized {
     fn new(shared: &Self::Shared) -> Self;
 
     /// A block of bytes that never changes. What [`outgoing`](Session::outgoing) returns from
-    /// within this block goes to the kernel as it is; everything else is copied first.
+    /// within this block goes to the kernel as it is; everything else is copied first. Only for a
+    /// protocol that sends from it again once what it has sent before is answered: the end of such a
+    /// send is not told, and the kernel may exchange two that wait for room.
     fn constant(_shared: &Self::Shared) -> Arc<[u8]> {
         Arc::new([])
     }
@@ -101,12 +104,15 @@ pub trait Session: Sized {
     /// Whether exchanges may begin.
     fn room(&self) -> Room;
 
-    /// What it is at while there is no room for a first exchange: what goes wrong is called so.
+    /// What it is at while there is no room for a first exchange: running out of time, and the peer's
+    /// end, are called so.
     fn stage(&self) -> Stage {
         Stage::Setup
     }
 
-    /// Queues an exchange for each of these lanes, which were free; there was room for them. With
+    /// Queues an exchange for each of these lanes, which were free, and below the most exchanges that
+    /// the policy allows at a time ([`pipeline`](crate::engine::policy::Policy::pipeline)); there was
+    /// room for them. With
     /// `last`, the connection carries no further one after these.
     fn begin(&mut self, shared: &mut Self::Shared, lanes: Range<Lane>, last: bool);
 
@@ -116,9 +122,9 @@ pub trait Session: Sized {
         false
     }
 
-    /// The bytes to send now; empty when there is nothing to say. Asked in every state, at most once
-    /// between two calls of [`sent`](Session::sent), and at the end of a turn: what is queued
-    /// meanwhile goes out together.
+    /// The bytes to send now; empty when there is nothing to say. Asked in every state, at the end of
+    /// a turn, so that what is queued meanwhile goes out together; and not while a send is under way
+    /// whose end will be told.
     fn outgoing<'a>(&'a mut self, shared: &'a mut Self::Shared) -> &'a [u8];
 
     /// The first `count` bytes of [`outgoing`](Session::outgoing) have been sent.
@@ -157,6 +163,7 @@ pub trait Session: Sized {
     }
 
     /// When [`wake`](Session::wake) is due, `u64::MAX` for never: heartbeats, the peer's liveness.
+    /// What was due when it was called must not be due any more afterwards.
     fn wake_ns(&self) -> u64 {
         u64::MAX
     }

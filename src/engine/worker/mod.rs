@@ -37,8 +37,8 @@ const STARTS_MAX: usize = 32;
 /// The same while completions wait for the next turn: what has been started comes first.
 const STARTS_BEHIND_MAX: usize = 4;
 
-/// How many slots are looked at in one turn whose time has come.
-const LOOKS_MAX: usize = 64;
+/// How many deadlines that have passed are dealt with in one turn.
+const EXPIRIES_MAX: usize = 64;
 
 /// What of a connection a completion touches, in cache lines.
 const HOT_LINES: usize = 5;
@@ -60,7 +60,8 @@ pub struct Worker<'a, D: Driver, S: Session> {
     /// When the part that is under way began, and when it is over.
     part_from_ns: u64,
     part_end_ns: u64,
-    timers: Timers,
+    rests: Timers,
+    deadlines: Timers,
     next_interval_ns: u64,
     lead: Lead,
     looked_ns: u64,
@@ -98,7 +99,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             measure_from_ns: 0,
             part_from_ns: 0,
             part_end_ns: 0,
-            timers: Timers::new(slots),
+            rests: Timers::new(slots),
+            deadlines: Timers::new(slots),
             next_interval_ns: 0,
             lead: Lead::default(),
             looked_ns: 0,
@@ -166,7 +168,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         while !self.is_over() {
             let mut completions = std::mem::take(&mut self.completions);
             let is_behind =
-                self.around.pace.is_behind() || self.timers.next_ns() <= self.around.now_ns;
+                self.around.pace.is_behind() || self.rests.next_ns() <= self.around.now_ns;
             let patience = self.patience(is_behind);
             self.driver.turn(patience, &mut completions)?;
             let before_ns = std::mem::replace(&mut self.around.now_ns, self.driver.now_ns());
@@ -200,6 +202,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             let may_start =
                 self.around.pace.is_open_loop() || self.around.now_ns < self.part_end_ns;
             let started = self.start_due(if may_start { starts_max } else { 0 });
+            self.look_at_deadlines();
             self.flush();
             if let Some(outlet) = outlet {
                 self.report(outlet, brought > 0 || started);
@@ -282,9 +285,10 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
-    /// The time may have changed when a slot is to be looked at.
-    fn note_time(&mut self, index: u32) {
-        self.timers.set(index, self.connections[index as usize].due_ns());
+    /// The deadline of a slot may have changed.
+    #[inline]
+    fn note_deadline(&mut self, index: u32) {
+        self.deadlines.set(index, self.connections[index as usize].deadline_ns());
     }
 
     /// Does what a connection asks for.
@@ -313,6 +317,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 self.driver.close(connection.slot());
                 // What it carries does not wait with the slot.
                 if connection.waits() && connection.carries_request() {
+                    self.around.pace.leave_line(index);
+                    self.rests.forget(index);
                     return self.resume(index);
                 }
                 if !connection.waits() {
@@ -320,7 +326,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 }
             }
         }
-        self.note_time(index);
+        self.note_deadline(index);
     }
 
     /// A slot may have something to send or to receive.
@@ -338,6 +344,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             if self.connections[index as usize].unlist() {
                 self.send(index);
                 self.receive(index);
+                self.note_deadline(index);
             }
         }
         self.listed = listed;
@@ -399,14 +406,14 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
         let (address, source) = connection.open(&mut self.around);
         self.driver.open(connection.slot(), address, source);
-        self.note_time(index);
+        self.note_deadline(index);
     }
 
     /// Lets a slot wait until `due_ns`.
     fn rest(&mut self, index: u32, due_ns: u64) {
         self.busy -= 1;
-        self.connections[index as usize].wait_until(due_ns);
-        self.note_time(index);
+        self.connections[index as usize].wait();
+        self.rests.set(index, due_ns);
     }
 
     /// Lets a slot wait for a request to be due.
@@ -416,11 +423,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         self.around.pace.idle(index);
     }
 
-    /// The waiting of a slot is over, unless it was over before it had its turn in line.
+    /// The waiting of a slot is over.
     fn resume(&mut self, index: u32) {
-        if !self.connections[index as usize].waits() {
-            return;
-        }
         self.busy += 1;
         match self.connections[index as usize].wake(&mut self.around) {
             Some(step) => self.take(step, index),
@@ -428,29 +432,20 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
-    /// Looks at the slots whose time has come, and wakes those for which a request is due: so many
-    /// starts at most. Whether there were any.
+    /// Wakes slots whose rest is over, and slots for which a request is due, at most so many; whether
+    /// there were any.
     fn start_due(&mut self, starts_max: usize) -> bool {
         let mut left = starts_max;
         if self.around.pace.is_open_loop() {
             self.around.now_ns = self.driver.now_ns();
         }
-        for _ in 0..LOOKS_MAX {
-            let Some(slot) = self.timers.due(self.around.now_ns) else { break };
-            let rest_is_over = self.connections[slot as usize].rest_is_over(self.around.now_ns);
-            if rest_is_over && (left == 0 || self.driver.is_full()) {
-                break;
-            }
-            self.timers.pop();
-            if rest_is_over {
-                left -= 1;
-                self.resume(slot);
-            }
-            if self.connections[slot as usize].deadline_ns() <= self.around.now_ns {
-                let step = self.connections[slot as usize].expire(&mut self.around);
-                self.take(step, slot);
-            }
-            self.note_time(slot);
+        while left > 0
+            && !self.driver.is_full()
+            && let Some(slot) = self.rests.due(self.around.now_ns)
+        {
+            self.rests.pop();
+            self.resume(slot);
+            left -= 1;
         }
         self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
         if self.unanswered_after.is_none() && self.around.pace.has_given_all(self.around.now_ns) {
@@ -464,5 +459,18 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             left -= 1;
         }
         left < starts_max
+    }
+
+    /// Ends what is past its deadline, and puts back what is not yet.
+    fn look_at_deadlines(&mut self) {
+        for _ in 0..EXPIRIES_MAX {
+            let Some(slot) = self.deadlines.due(self.around.now_ns) else { return };
+            self.deadlines.pop();
+            if self.connections[slot as usize].deadline_ns() <= self.around.now_ns {
+                let step = self.connections[slot as usize].expire(&mut self.around);
+                self.take(step, slot);
+            }
+            self.note_deadline(slot);
+        }
     }
 }

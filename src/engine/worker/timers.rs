@@ -1,4 +1,5 @@
-//! When each slot is looked at next by the clock: its rest is over, or its deadline has passed.
+//! When each slot is looked at next by the clock; the worker has one of these for rests and one for
+//! deadlines.
 //!
 //! A slot has one entry, in a binary heap that knows where each slot stands. What is due earlier
 //! moves the entry forward; what is due later leaves it where it is, and whoever is looked at too
@@ -63,6 +64,21 @@ impl Timers {
         if !self.heap.is_empty() {
             self.sink(0);
         }
+    }
+
+    /// Takes away the entry of a slot, if it has one.
+    pub(super) fn forget(&mut self, slot: u32) {
+        let mut at = self.place[slot as usize] as usize;
+        if at >= self.heap.len() {
+            return;
+        }
+        let entry = self.heap[at];
+        while at > 0 {
+            self.settle(at, self.heap[(at - 1) / 2]);
+            at = (at - 1) / 2;
+        }
+        self.settle(0, entry);
+        self.pop();
     }
 
     /// Moves an entry forward until what stands before it is due no later.
@@ -141,12 +157,15 @@ mod tests {
         /// Against a map that is searched for its smallest.
         #[test]
         fn it_is_a_queue_of_the_earliest_time_of_each(
-            steps in proptest::collection::vec((0u32..20, 0u64..100, any::<bool>()), 0..300),
+            steps in proptest::collection::vec((0u32..20, 0u64..100, 0..4), 0..300),
         ) {
             let mut timers = Timers::new(20);
             let mut plain: BTreeMap<u32, u64> = BTreeMap::new();
-            for (slot, due_ns, pops) in steps {
-                if pops {
+            for (slot, due_ns, step) in steps {
+                if step == 0 {
+                    timers.forget(slot);
+                    plain.remove(&slot);
+                } else if step == 1 {
                     let first = plain.iter().map(|(&slot, &due_ns)| (due_ns, slot)).min();
                     prop_assert_eq!(timers.next_ns(), first.map_or(u64::MAX, |(ns, _)| ns));
                     prop_assert_eq!(timers.due(u64::MAX), first.map(|(_, slot)| slot));

@@ -33,7 +33,7 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
             return Patience { want: 1, linger_ns: 0, timeout_ns: 0 };
         }
         let mut until_ns = self.around.now_ns + WAIT_NS_MAX;
-        until_ns = until_ns.min(self.timers.next_ns()).min(self.next_interval_ns);
+        until_ns = until_ns.min(self.deadlines.next_ns()).min(self.next_interval_ns);
         until_ns = until_ns.min(self.part_end_ns);
         // In an open loop latencies come first: a late wake-up would be in them, and so would a wait
         // for other completions.
@@ -44,9 +44,9 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
             true => (0, 1_000, 1),
             false => (0, 1_000, WANT_MAX),
         };
-        if let Some(due_ns) = self.around.pace.next_due_ns() {
-            until_ns = until_ns.min(due_ns.saturating_sub(lead_ns));
-        }
+        let request_ns = self.around.pace.next_due_ns().unwrap_or(u64::MAX);
+        let due_ns = request_ns.min(self.rests.next_ns());
+        until_ns = until_ns.min(due_ns.saturating_sub(lead_ns));
         let timeout_ns = until_ns.saturating_sub(self.around.now_ns).max(timeout_ns_min);
         Patience {
             want: (self.busy / 4).clamp(1, want_max),

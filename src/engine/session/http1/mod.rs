@@ -270,7 +270,6 @@ impl Http1 {
                 self.answered = self.batch;
                 self.after = Room::Ends;
             }
-            Next::Leave if is_last => self.after = Room::Ends,
             Next::Close | Next::Leave => return Err(Failure::response(Kind::Eof)),
         }
         Ok(())
