@@ -7,9 +7,9 @@ use std::process::Command;
 use support::{eventually, run_command, server};
 
 /// System calls that a run of 200 and one of 4200 connections may differ by, beside the ring's own:
-/// waiting threads, memory, the collector's wake-ups, looks at other processes. One call more for each
-/// connection would be 4000.
-const OTHERS_MAX: u64 = 2000;
+/// waiting threads, memory, the collector's wake-ups, looks at other processes, which on a busy machine
+/// are some 2000. One call more for each connection would be 4000.
+const OTHERS_MAX: u64 = 3000;
 
 /// Over epoll: socket, one option, connect, epoll_ctl, send, receive, the end of the stream, close,
 /// before which a debug build asks fcntl(2); and now and then a receive that comes too early.
