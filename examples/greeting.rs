@@ -7,6 +7,7 @@
 //!   client  ASK 0, ASK 1              two at a time
 //!   server  PING 7, NEWS              answered with PONG 7; counted
 //!   server  ANSWER 1, ANSWER 0        in any order
+//!   server  PAUSE, RESUME             no questions in between
 //!   client  ALIVE                     where nothing else was said for a while
 //!   server  BYE                       what is not answered yet was not processed
 //! ```
@@ -44,6 +45,8 @@ enum Talk {
     Silent,
     /// Questions are welcome.
     Open,
+    /// Not now.
+    Paused,
     /// No more of them.
     Over,
 }
@@ -86,7 +89,7 @@ impl Session for Greeting {
         match self.talk {
             Talk::Over => Room::Ends,
             Talk::Open if free > 0 => Room::For(free),
-            Talk::Open | Talk::Silent => Room::Full,
+            Talk::Open | Talk::Paused | Talk::Silent => Room::Full,
         }
     }
 
@@ -171,6 +174,8 @@ impl Greeting {
             }
             ("PING", word) => self.say(format_args!("PONG {word}\n")),
             ("NEWS", text) => events.message(text.len()),
+            ("PAUSE", _) if self.talk == Talk::Open => self.talk = Talk::Paused,
+            ("RESUME", _) if self.talk == Talk::Paused => self.talk = Talk::Open,
             ("BYE", _) => {
                 self.talk = Talk::Over;
                 for (lane, asked) in self.asked.iter_mut().enumerate() {

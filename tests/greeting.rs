@@ -242,3 +242,29 @@ fn what_was_not_processed_does_not_wait_with_a_slot_that_has_nothing_else_to_ask
     assert_eq!((counters.ok, counters.failed, counters.resent), (3, 0, 1));
     assert!(outcome.end_ns - outcome.begin_ns < 10 * MS);
 }
+
+#[test]
+fn a_peer_that_takes_nothing_for_a_while_costs_no_turns_and_no_request() {
+    let (outcome, said) = run_script(4, 10 * MS, &mut |line| match line {
+        "" => vec![(0, "HELLO\n")],
+        "ASK 1" => vec![(MS, "PAUSE\nANSWER 1\nANSWER 0\n"), (40 * MS, "RESUME\n")],
+        "ASK 3" => vec![(MS, "ANSWER 2\nANSWER 3\n")],
+        _ => vec![],
+    });
+    let counters = outcome.tallies.measured.counters;
+    assert_eq!((counters.ok, counters.failed, counters.connections_opened), (4, 0, 1));
+    assert!(outcome.end_ns - outcome.begin_ns >= 42 * MS);
+    assert!(counters.turns < 100, "{} turns", counters.turns);
+    assert!(said.iter().any(|line| line == "ALIVE"), "{said:?}");
+}
+
+#[test]
+fn a_peer_that_takes_nothing_more_ends_no_run_late() {
+    let (outcome, _) = run_script(2, 10 * MS, &mut |line| match line {
+        "" => vec![(0, "HELLO\n")],
+        "ASK 1" => vec![(MS, "PAUSE\nANSWER 1\nANSWER 0\n")],
+        _ => vec![],
+    });
+    assert_eq!(outcome.tallies.measured.counters.ok, 2);
+    assert!(outcome.end_ns - outcome.begin_ns < 2 * MS, "{}", outcome.end_ns);
+}
