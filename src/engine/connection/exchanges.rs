@@ -7,7 +7,7 @@
 //!    └──────────────────── answered, or failed ─────────────────────────────┘
 //! ```
 
-use crate::engine::session::{Lane, Stage};
+use crate::engine::session::Lane;
 use crate::engine::tally::Part;
 
 /// No time: not yet, or not at all.
@@ -114,8 +114,6 @@ pub(super) struct Flight {
     pub(super) contract_broken: bool,
     /// When the stage began that the connection is in.
     pub(super) stage_from_ns: u64,
-    /// Since when it has been through all of them, if there were any.
-    pub(super) latest_stage: Option<Stage>,
 }
 
 impl Flight {

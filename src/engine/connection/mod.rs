@@ -24,10 +24,12 @@
 //! kernel has answered every operation, because until then it may still write to the buffer.
 
 mod exchanges;
+mod opening;
 mod outstanding;
 mod resend;
 mod retry;
 mod route;
+mod times;
 mod told;
 mod waiting;
 
@@ -36,15 +38,14 @@ use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::pace::Pace;
 use crate::engine::policy::{CloseMode, Policy};
 use crate::engine::ports::Rotation;
-use crate::engine::session::{Lane, Room, Session, Stage};
+use crate::engine::session::{Lane, Room, Session};
 use crate::engine::tally::{Part, Tallies};
 pub use exchanges::Exchanges;
-use exchanges::{Exchange, Flight, NEVER, Stand, close_ranks};
+use exchanges::{Exchange, Flight, NEVER, Stand};
 pub use outstanding::Outstanding;
 use retry::PortRetry;
 pub use route::Route;
 use std::io;
-use std::net::SocketAddr;
 use told::Told;
 
 /// How long a peer that was asked to close may take for it once its answer is whole.
@@ -281,32 +282,6 @@ impl<S: Session> Connection<S> {
         Some(if self.discarding { Demand::Discard(opaque) } else { Demand::Read })
     }
 
-    /// Begins a connection for the requests that are carried; returns the number of the address to
-    /// open, and where to open it from.
-    pub fn open(&mut self, around: &mut Surroundings<S>) -> (usize, Option<SocketAddr>) {
-        debug_assert_eq!(self.state, State::Idle);
-        debug_assert!(self.outstanding.is_empty());
-        let now_ns = around.now_ns;
-        self.slot = self.slot.next();
-        self.state = State::Opening;
-        self.outstanding.insert(Op::Connect);
-        self.permitted = false;
-        self.rested = false;
-        self.flight.open();
-        close_ranks(around.exchanges.of_mut(self.slot.index));
-        // Trying another port or address goes on with the same connection: its time has begun
-        // already.
-        if self.retry.is_first() && self.tried == 0 {
-            self.opened_ns = now_ns;
-            self.address = around.route.next(now_ns) as u32;
-        }
-        let address = self.address as usize;
-        let attempt_ns = now_ns.saturating_add(around.route.attempt_ns(around.policy.timeout_ns));
-        self.deadline_ns = attempt_ns.min(self.carried_end_ns(around));
-        self.fault = None;
-        (address, around.ports.next(address))
-    }
-
     /// Takes a completion of this connection. `bytes` are those of a [`Demand::Read`]; `more`
     /// tells that the socket has more. `None` when no such operation was outstanding.
     pub fn complete(
@@ -340,155 +315,6 @@ impl<S: Session> Connection<S> {
             (State::Asking, Op::Extent) => self.told(result, around),
             (_, _) => return None,
         })
-    }
-
-    /// The deadline has passed.
-    pub fn expire(&mut self, around: &mut Surroundings<S>) -> Step {
-        match self.state {
-            State::Idle => Step::Wait,
-            State::Opening => {
-                let end_ns = self.carried_end_ns(around);
-                if around.now_ns < end_ns && !self.is_in_vain(around) {
-                    self.deadline_ns = end_ns;
-                    return Step::Wait;
-                }
-                self.not_opened(Failure { phase: Phase::Connect, kind: Kind::Timeout }, around)
-            }
-            State::Open => self.look_at_times(around),
-            State::Asking => self.time_out(around),
-            State::Lingering => {
-                around.tallies.current().counters.not_closed_by_peer += 1;
-                self.close(around.now_ns)
-            }
-            // The kernel has not answered the cancellation: ask again.
-            State::Closing => self.close(around.now_ns),
-        }
-    }
-
-    /// An open connection has something to do by the clock.
-    fn look_at_times(&mut self, around: &mut Surroundings<S>) -> Step {
-        let now_ns = around.now_ns;
-        if self.session.wake_ns() <= now_ns {
-            let mut told = listener!(self, around);
-            if let Err(failure) = self.session.wake(&mut around.shared, &mut told) {
-                return self.fail(failure, around);
-            }
-            if self.deadline_ns > now_ns {
-                return self.proceed(false, around);
-            }
-        }
-        if self.in_flight() == 0 {
-            return match self.settling {
-                true => self.close(around.now_ns),
-                false => self.proceed(false, around),
-            };
-        }
-        let timeout_ns = around.policy.timeout_ns;
-        if self.flight.under_way == 0 {
-            // Nothing could be handed over in all that time.
-            return self.set_up_failed(Kind::Timeout, around);
-        }
-        let lanes = around.exchanges.of(self.slot.index).len();
-        let is_late = |exchange: &Exchange| {
-            exchange.stand == Stand::UnderWay && exchange.end_ns(timeout_ns) <= now_ns
-        };
-        for lane in 0..lanes {
-            if !is_late(&around.exchanges.of(self.slot.index)[lane]) {
-                continue;
-            }
-            if !self.session.abandon(&mut around.shared, lane as Lane) {
-                return self.time_out(around);
-            }
-            self.lose_lane(lane, self.timeout(), around);
-        }
-        self.note_times(around);
-        self.proceed(false, around)
-    }
-
-    /// The connection has not come so far that it could carry an exchange.
-    fn set_up_failed(&mut self, kind: Kind, around: &mut Surroundings<S>) -> Step {
-        let phase = match self.session.stage() {
-            Stage::Tls => Phase::Tls,
-            Stage::Setup => Phase::Setup,
-        };
-        self.fail(Failure { phase, kind }, around)
-    }
-
-    /// What has taken too long.
-    fn timeout(&self) -> Failure {
-        let sending = self.outstanding.contains(Op::Send);
-        let phase = if sending { Phase::Send } else { Phase::Response };
-        Failure { phase, kind: Kind::Timeout }
-    }
-
-    /// All that is under way has failed, as its time is over.
-    fn time_out(&mut self, around: &mut Surroundings<S>) -> Step {
-        self.fail(self.fault.unwrap_or(self.timeout()), around)
-    }
-
-    /// The deadline is that of the exchange that began first.
-    fn note_times(&mut self, around: &Surroundings<S>) {
-        let timeout_ns = around.policy.timeout_ns;
-        let lanes = around.exchanges.of(self.slot.index).iter();
-        let under_way = lanes.filter(|exchange| exchange.stand == Stand::UnderWay);
-        self.deadline_ns =
-            under_way.map(|exchange| exchange.end_ns(timeout_ns)).min().unwrap_or(u64::MAX);
-    }
-
-    fn opened(&mut self, op: Op, result: io::Result<usize>, around: &mut Surroundings<S>) -> Step {
-        if let Err(error) = result {
-            let phase = match op {
-                Op::Socket | Op::Option => Phase::Socket,
-                Op::Bind => Phase::Bind,
-                _ => Phase::Connect,
-            };
-            return self.not_opened(Failure::errno(phase, errno(&error)), around);
-        }
-        let (address, now_ns) = (self.address as usize, around.now_ns);
-        self.retry = PortRetry::default();
-        self.tried = 0;
-        around.route.accepted(address, now_ns);
-        around.tallies.of(self.part).connected(address, now_ns - self.opened_ns);
-        self.state = State::Open;
-        self.settling = false;
-        self.flight.stage_from_ns = now_ns;
-        // The time for a request includes connecting, and all addresses that were tried.
-        self.deadline_ns = match self.flight.waiting {
-            0 => u64::MAX,
-            _ => self.carried_end_ns(around),
-        };
-        self.session.open(&mut around.shared);
-        self.proceed(false, around)
-    }
-
-    /// Whether the address that is tried is silent, and there is another one to try instead.
-    fn is_in_vain(&self, around: &Surroundings<S>) -> bool {
-        let (address, now_ns) = (self.address as usize, around.now_ns);
-        around.route.is_silent(address, now_ns)
-            && around.route.instead_of(address, self.tried, now_ns).is_some()
-    }
-
-    fn not_opened(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
-        let (address, now_ns) = (self.address as usize, around.now_ns);
-        let lap = around.ports.tries(address);
-        let left_ns = self.carried_end_ns(around).saturating_sub(now_ns);
-        let tally = around.tallies.of(self.part);
-        if self.retry.goes_on(failure, lap, left_ns, &mut tally.counters) {
-            return self.close(around.now_ns);
-        }
-        self.retry = PortRetry::default();
-        tally.not_connected(address);
-        if around.route.refused(address, failure, now_ns) {
-            tally.lose(address, failure, now_ns);
-        }
-        let other = around.route.instead_of(address, self.tried, now_ns);
-        if let Some(other) = other.filter(|_| left_ns > 0 && route::is_of_the_address(failure)) {
-            self.address = other as u32;
-            self.tried += 1;
-            return self.close(around.now_ns);
-        }
-        self.tried = 0;
-        self.fail(failure, around)
     }
 
     fn sent(&mut self, result: io::Result<usize>, around: &mut Surroundings<S>) -> Step {

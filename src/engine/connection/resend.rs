@@ -105,23 +105,24 @@ impl<S: Session> Connection<S> {
         let known = bytes.is_ok();
         let reached =
             bytes.map_or(u64::MAX, |bytes| self.session.reached(&around.shared, bytes as u64));
-        let (mut lost, mut begun) = (Vec::new(), 0);
-        for (lane, one) in around.exchanges.of(self.slot.index).iter().enumerate() {
+        let failure = self.fault.unwrap_or(Failure::response(Kind::Eof));
+        let (mut lost, mut begun) = (0, 0);
+        for lane in 0..around.exchanges.of(self.slot.index).len() {
+            let one = around.exchanges.of(self.slot.index)[lane];
             let has_begun = one.first_byte_ns != NEVER;
             if one.stand == Stand::UnderWay && (has_begun || u64::from(one.serial) < reached) {
-                lost.push(lane);
+                lost += 1;
                 begun += u64::from(has_begun);
+                self.lose_lane(lane, failure, around);
             }
         }
-        let failure = self.fault.unwrap_or(Failure::response(Kind::Eof));
+        self.failures = self.failures.saturating_add(u32::from(lost > 0));
         let counters = &mut around.tallies.of(self.part).counters;
         match failure.phase {
-            _ if lost.is_empty() => counters.closed_idle += 1,
-            Phase::Response if known => counters.lost += lost.len() as u64 - begun,
+            _ if lost == 0 => counters.closed_idle += 1,
+            Phase::Response if known => counters.lost += lost - begun,
             _ => {}
         }
-        self.failures = self.failures.saturating_add(u32::from(!lost.is_empty()));
-        lost.into_iter().for_each(|lane| self.lose_lane(lane, failure, around));
         // The others go to the next connection, and keep their times; this one ends.
         for exchange in around.exchanges.of_mut(self.slot.index) {
             if exchange.stand == Stand::UnderWay {

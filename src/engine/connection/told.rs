@@ -38,7 +38,6 @@ impl Events for Told<'_> {
         let took_ns = self.now_ns - self.flight.stage_from_ns;
         self.tallies.current().passed(stage, took_ns);
         self.flight.stage_from_ns = self.now_ns;
-        self.flight.latest_stage = Some(stage);
     }
 
     #[inline]

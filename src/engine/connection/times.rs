@@ -1,0 +1,93 @@
+//! What a connection does by the clock.
+
+use super::exchanges::{Exchange, Stand};
+use super::{Connection, State, Step, Surroundings, Told, listener};
+use crate::engine::driver::Op;
+use crate::engine::failure::{Failure, Kind, Phase};
+use crate::engine::session::{Lane, Session};
+
+impl<S: Session> Connection<S> {
+    /// The deadline has passed.
+    pub fn expire(&mut self, around: &mut Surroundings<S>) -> Step {
+        match self.state {
+            State::Idle => Step::Wait,
+            State::Opening => {
+                let end_ns = self.carried_end_ns(around);
+                if around.now_ns < end_ns && !self.is_in_vain(around) {
+                    self.deadline_ns = end_ns;
+                    return Step::Wait;
+                }
+                self.not_opened(Failure { phase: Phase::Connect, kind: Kind::Timeout }, around)
+            }
+            State::Open => self.look_at_times(around),
+            State::Asking => self.time_out(around),
+            State::Lingering => {
+                around.tallies.current().counters.not_closed_by_peer += 1;
+                self.close(around.now_ns)
+            }
+            // The kernel has not answered the cancellation: ask again.
+            State::Closing => self.close(around.now_ns),
+        }
+    }
+
+    /// An open connection has something to do by the clock.
+    fn look_at_times(&mut self, around: &mut Surroundings<S>) -> Step {
+        let now_ns = around.now_ns;
+        if self.session.wake_ns() <= now_ns {
+            let mut told = listener!(self, around);
+            if let Err(failure) = self.session.wake(&mut around.shared, &mut told) {
+                return self.fail(failure, around);
+            }
+            if self.deadline_ns > now_ns {
+                return self.proceed(false, around);
+            }
+        }
+        if self.in_flight() == 0 {
+            return match self.settling {
+                true => self.close(around.now_ns),
+                false => self.proceed(false, around),
+            };
+        }
+        let timeout_ns = around.policy.timeout_ns;
+        if self.flight.under_way == 0 {
+            // Nothing could be handed over in all that time.
+            return self.set_up_failed(Kind::Timeout, around);
+        }
+        let lanes = around.exchanges.of(self.slot.index).len();
+        let is_late = |exchange: &Exchange| {
+            exchange.stand == Stand::UnderWay && exchange.end_ns(timeout_ns) <= now_ns
+        };
+        for lane in 0..lanes {
+            if !is_late(&around.exchanges.of(self.slot.index)[lane]) {
+                continue;
+            }
+            if !self.session.abandon(&mut around.shared, lane as Lane) {
+                return self.time_out(around);
+            }
+            self.lose_lane(lane, self.timeout(), around);
+        }
+        self.note_times(around);
+        self.proceed(false, around)
+    }
+
+    /// What has taken too long.
+    fn timeout(&self) -> Failure {
+        let sending = self.outstanding.contains(Op::Send);
+        let phase = if sending { Phase::Send } else { Phase::Response };
+        Failure { phase, kind: Kind::Timeout }
+    }
+
+    /// All that is under way has failed, as its time is over.
+    fn time_out(&mut self, around: &mut Surroundings<S>) -> Step {
+        self.fail(self.fault.unwrap_or(self.timeout()), around)
+    }
+
+    /// The deadline is that of the exchange that began first.
+    fn note_times(&mut self, around: &Surroundings<S>) {
+        let timeout_ns = around.policy.timeout_ns;
+        let lanes = around.exchanges.of(self.slot.index).iter();
+        let under_way = lanes.filter(|exchange| exchange.stand == Stand::UnderWay);
+        self.deadline_ns =
+            under_way.map(|exchange| exchange.end_ns(timeout_ns)).min().unwrap_or(u64::MAX);
+    }
+}
