@@ -11,11 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 const STOPPED: Duration = Duration::from_millis(600);
 
-/// Runs against a server that does no wrong, and is stopped on the way.
-fn stopped(flags: &str, connections: usize) -> Value {
+/// Waits until a run has come far enough to be stopped.
+type UnderWay = fn(&Hostile);
+
+/// Runs against a server that does no wrong, and is stopped once it has come so far.
+fn stopped(flags: &str, is_under_way: UnderWay) -> Value {
     let server = Hostile::harmless();
     let run = Running::start(command(&format!("{} -c 4 -t 1 {flags} --json -", server.url())));
-    server.wait_for(connections);
+    is_under_way(&server);
     run.signal("STOP");
     std::thread::sleep(STOPPED);
     run.signal("CONT");
@@ -30,7 +33,7 @@ fn stopped(flags: &str, connections: usize) -> Value {
 #[test]
 fn stopped_in_an_open_loop() {
     on_every_engine(|engine| {
-        let document = stopped(&format!("-R 200 -n 300 {engine}"), 20);
+        let document = stopped(&format!("-R 200 -n 300 {engine}"), |server| server.wait_for(20));
         assert_eq!(document["requests"]["ok"], 300);
         assert_eq!(document["schedule"]["due"], 300);
         // 120 of 300 came due in these 600 ms: a third of all waited for more than 100 ms of it.
@@ -47,11 +50,14 @@ fn stopped_in_an_open_loop() {
 #[test]
 fn stopped_in_a_closed_loop() {
     on_every_engine(|engine| {
-        for (flags, connections) in [("", 20), ("-k", 4)] {
+        // Of kept connections each has a request by then, whose answer is there after the stop.
+        let under_way: [(&str, UnderWay); 2] =
+            [("", |server| server.wait_for(20)), ("-k", |server| server.call_roll(4))];
+        for (flags, is_under_way) in under_way {
             for (duration, least_s) in [("1500ms", 1.5), ("300ms", 0.3)] {
                 let begin = Instant::now();
                 let flags = format!("--think 10ms -d {duration} {flags} {engine}");
-                let document = stopped(&flags, connections);
+                let document = stopped(&flags, is_under_way);
                 let duration_s = document["duration_s"].as_f64().expect("a duration");
                 assert!(duration_s >= least_s, "{flags}: {duration_s}");
                 assert!(duration_s <= begin.elapsed().as_secs_f64(), "{flags}: {duration_s}");
