@@ -84,6 +84,7 @@ fn task(slots: u32, quota: u64, requests_per_connection: Option<u64>, model: Mod
             pipeline: 1,
             close: CloseMode::Client,
             timeout_ns: 1_000_000_000,
+            holds: false,
             discard_from_bytes: 4096,
         },
         interval_ns: 1_000_000_000,

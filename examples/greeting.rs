@@ -93,6 +93,10 @@ impl Session for Greeting {
         }
     }
 
+    fn stage(&self) -> Option<Stage> {
+        (self.talk == Talk::Silent).then_some(Stage::Setup)
+    }
+
     fn begin(&mut self, _: &mut Manners, lanes: Range<Lane>, _last: bool) {
         for lane in lanes {
             let number = self.next_number;

@@ -15,7 +15,7 @@ use ringshot::engine::pace::Model;
 use ringshot::engine::policy::Policy;
 use ringshot::engine::run::{self, Load};
 use ringshot::engine::worker::{Outcome, Task, Worker};
-use scripted::{MS, US, policy, task};
+use scripted::{MS, S, US, policy, task};
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
@@ -59,6 +59,16 @@ fn run_model(
     server: &mut Server<'_>,
 ) -> (Outcome, Vec<String>) {
     let policy = Policy { requests_per_connection: None, pipeline: 2, timeout_ns, ..policy() };
+    run_task(Task { model, ..task(1, quota, policy) }, server)
+}
+
+/// Holds a connection for so long, and asks nothing on it.
+fn hold(duration_ns: u64, server: &mut Server<'_>) -> (Outcome, Vec<String>) {
+    let policy = Policy { requests_per_connection: None, pipeline: 0, holds: true, ..policy() };
+    run_task(Task { quota: None, duration_ns: Some(duration_ns), ..task(1, 0, policy) }, server)
+}
+
+fn run_task(task: Task, server: &mut Server<'_>) -> (Outcome, Vec<String>) {
     let mut said = Vec::new();
     let mut waiting: HashMap<u32, Vec<(u64, &'static str)>> = HashMap::new();
     let mut receives: HashMap<u32, bool> = HashMap::new();
@@ -91,9 +101,8 @@ fn run_model(
             replies.push(Reply::bytes(after_ns, text.as_bytes().into()));
         }
     };
-    let task = Task { model, ..task(1, quota, policy) };
     let driver = ScriptDriver::new(1, script).end_within(100_000);
-    let manners = Manners { lanes: 2, heartbeat_ns: 5 * MS };
+    let manners = Manners { lanes: task.policy.pipeline, heartbeat_ns: 5 * MS };
     let stop = AtomicBool::new(false);
     let mut worker = Worker::<_, Greeting>::new(driver, manners, task, &stop);
     let outcome = worker.warm_up(None).and_then(|()| worker.measure(None)).expect("a script");
@@ -267,4 +276,46 @@ fn a_peer_that_takes_nothing_more_ends_no_run_late() {
     });
     assert_eq!(outcome.tallies.measured.counters.ok, 2);
     assert!(outcome.end_ns - outcome.begin_ns < 2 * MS, "{}", outcome.end_ns);
+}
+
+#[test]
+fn a_connection_is_held_without_a_request_and_takes_what_comes() {
+    let (outcome, said) = hold(S, &mut |line| match line {
+        "" => vec![(0, "HELLO\n"), (300 * MS, "NEWS a\n"), (300 * MS, "PING 1\nNEWS b\n")],
+        _ => vec![],
+    });
+    let tally = &outcome.tallies.measured;
+    let counters = tally.counters;
+    assert_eq!((counters.started, counters.connections_opened, counters.messages), (0, 1, 2));
+    assert!(tally.errors.is_empty() && tally.broken.is_empty(), "{:?}", tally.broken);
+    // Its heartbeat goes on for as long as it lives: one in 5 ms.
+    let alive = said.iter().filter(|line| *line == "ALIVE").count();
+    assert!((180..=200).contains(&alive), "{alive}");
+    assert_eq!(said.iter().filter(|line| *line == "PONG 1").count(), 1);
+    assert_eq!((outcome.end_ns - outcome.begin_ns) / MS, 1000);
+}
+
+#[test]
+fn a_held_connection_that_ends_is_opened_again_and_not_at_once() {
+    let (outcome, _) = hold(S, &mut |line| match line {
+        // The end of the stream.
+        "" => vec![(0, "HELLO\n"), (MS, "")],
+        _ => vec![],
+    });
+    let counters = outcome.tallies.measured.counters;
+    // Its rests double from 1 ms on: ten of them make a second.
+    assert!((5..=11).contains(&counters.connections_opened), "{}", counters.connections_opened);
+    assert!(counters.closed_idle + 1 >= counters.connections_opened, "{}", counters.closed_idle);
+    assert_eq!((counters.started, counters.failed), (0, 0));
+}
+
+#[test]
+fn a_held_connection_that_is_never_set_up_has_failed_although_nothing_was_asked() {
+    let (outcome, _) = hold(S, &mut |_| vec![]);
+    let tally = &outcome.tallies.measured;
+    let failures: Vec<Failure> = tally.broken.iter().map(|entry| entry.failure).collect();
+    assert_eq!(failures, [Failure { phase: Phase::Setup, kind: Kind::Timeout }]);
+    // One in the time of a timeout, and its rest.
+    assert!((4..=10).contains(&tally.broken[0].count), "{:?}", tally.broken);
+    assert_eq!((tally.counters.started, tally.counters.failed), (0, 0));
 }

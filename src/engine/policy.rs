@@ -27,8 +27,11 @@ impl CloseMode {
 pub struct Policy {
     /// Requests on one connection; `None` for as many as it carries.
     pub requests_per_connection: Option<u64>,
-    /// Requests handed over at once.
+    /// Requests under way at once; 0 for connections without any.
     pub pipeline: u32,
+    /// Connections are opened whether or not there is a request for them, and opened again when they
+    /// end.
+    pub holds: bool,
     /// How a connection ends.
     pub close: CloseMode,
     /// The time for one request, connect included.

@@ -209,6 +209,18 @@ pub struct ErrorEntry {
     pub last_ns: u64,
 }
 
+/// Adds an entry to those that there are.
+fn note(entries: &mut Vec<ErrorEntry>, entry: ErrorEntry) {
+    match entries.iter_mut().find(|known| known.failure == entry.failure) {
+        Some(known) => {
+            known.count += entry.count;
+            known.first_ns = known.first_ns.min(entry.first_ns);
+            known.last_ns = known.last_ns.max(entry.last_ns);
+        }
+        None => entries.push(entry),
+    }
+}
+
 /// An address that accepts no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -302,6 +314,8 @@ pub struct Tally {
     pub statuses: Box<[u64; 1000]>,
     /// Failures, each kind once, in the order of their first appearance.
     pub errors: Vec<ErrorEntry>,
+    /// The same of connections that failed while nothing was asked on them.
+    pub broken: Vec<ErrorEntry>,
     /// Established connections by the number of the address they went to.
     pub opened_by_address: Vec<u64>,
     /// Attempts at one that failed; likewise.
@@ -340,6 +354,7 @@ impl Tally {
             counters: Counters::default(),
             statuses: vec![0; 1000].try_into().expect("the length is the array's"),
             errors: Vec::with_capacity(64),
+            broken: Vec::new(),
             opened_by_address: vec![0; addresses],
             failed_by_address: vec![0; addresses],
             lost_by_address: vec![None; addresses],
@@ -446,16 +461,13 @@ impl Tally {
         let count = u64::from(requests);
         self.counters.failed += count;
         self.last_end_ns = now_ns;
-        let known = self.errors.iter_mut().find(|entry| entry.failure == failure);
-        match known {
-            Some(entry) => {
-                entry.count += count;
-                entry.last_ns = now_ns;
-            }
-            None => {
-                self.errors.push(ErrorEntry { failure, count, first_ns: now_ns, last_ns: now_ns });
-            }
-        }
+        note(&mut self.errors, ErrorEntry { failure, count, first_ns: now_ns, last_ns: now_ns });
+    }
+
+    /// A connection has failed on which nothing was asked.
+    pub fn break_off(&mut self, failure: Failure, now_ns: u64) {
+        let entry = ErrorEntry { failure, count: 1, first_ns: now_ns, last_ns: now_ns };
+        note(&mut self.broken, entry);
     }
 
     /// Ends an interval: its counts of `total` are handed out, and `spare`, which is empty, takes
@@ -481,15 +493,10 @@ impl Tally {
         for (sum, more) in self.statuses.iter_mut().zip(other.statuses.iter()) {
             *sum += more;
         }
-        for entry in &other.errors {
-            match self.errors.iter_mut().find(|known| known.failure == entry.failure) {
-                Some(known) => {
-                    known.count += entry.count;
-                    known.first_ns = known.first_ns.min(entry.first_ns);
-                    known.last_ns = known.last_ns.max(entry.last_ns);
-                }
-                None => self.errors.push(*entry),
-            }
+        for (entries, more) in
+            [(&mut self.errors, &other.errors), (&mut self.broken, &other.broken)]
+        {
+            more.iter().for_each(|&entry| note(entries, entry));
         }
         for (sums, more) in [
             (&mut self.opened_by_address, &other.opened_by_address),

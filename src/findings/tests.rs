@@ -45,6 +45,7 @@ impl Run {
                 pipeline: 1,
                 close: CloseMode::Client,
                 timeout_ns: 1_000_000_000,
+                holds: false,
                 discard_from_bytes: 4096,
             },
             ports: Ports {

@@ -174,6 +174,7 @@ impl Plan {
                 pipeline,
                 close,
                 timeout_ns: parse::duration("--timeout", &cli.timeout)?.as_nanos() as u64,
+                holds: false,
                 discard_from_bytes: receive_buffer_bytes(pipeline) as u64,
             },
             method: parse::method(cli.method.as_deref(), has_body)?,

@@ -31,6 +31,7 @@ pub fn policy() -> Policy {
         pipeline: 1,
         close: CloseMode::Client,
         timeout_ns: 100 * MS,
+        holds: false,
         discard_from_bytes: 4096,
     }
 }

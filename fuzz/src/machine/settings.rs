@@ -47,6 +47,7 @@ impl Run {
             pipeline: 1 + (reuse / 6 % 5) as u32,
             // In a run that shows whether every slot works, being well includes being slow.
             timeout_ns: (1 + time % 100) * MS + if let Until::Well = until { 200 * MS } else { 0 },
+            holds: false,
             discard_from_bytes: 32,
         };
         let warmup_ns = if reuse >= 180 { 50 * MS } else { 0 };

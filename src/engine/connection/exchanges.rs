@@ -68,7 +68,7 @@ impl Exchange {
     }
 }
 
-/// The exchanges of all slots of a worker.
+/// The exchanges of all slots of a worker. A slot that has had no request yet has no memory here.
 #[derive(Debug)]
 pub struct Exchanges {
     all: Vec<Exchange>,
@@ -79,19 +79,31 @@ impl Exchanges {
     /// None yet, for so many slots that have up to `lanes` at a time.
     pub fn new(slots: u32, lanes: Lane) -> Exchanges {
         let lanes = lanes as usize;
-        Exchanges { all: vec![FREE; slots as usize * lanes], lanes }
+        // Memory that is not touched costs nothing.
+        Exchanges { all: Vec::with_capacity(slots as usize * lanes), lanes }
+    }
+
+    /// A slot is about to have some.
+    #[inline]
+    pub(super) fn make_room(&mut self, slot: u32) {
+        let end = (slot as usize + 1) * self.lanes;
+        if self.all.len() < end {
+            self.all.resize(end, FREE);
+        }
     }
 
     /// Those of a slot, by their lanes.
     #[inline]
     pub(super) fn of(&self, slot: u32) -> &[Exchange] {
-        &self.all[slot as usize * self.lanes..][..self.lanes]
+        let begin = slot as usize * self.lanes;
+        self.all.get(begin..begin + self.lanes).unwrap_or_default()
     }
 
     /// See `of`.
     #[inline]
     pub(super) fn of_mut(&mut self, slot: u32) -> &mut [Exchange] {
-        &mut self.all[slot as usize * self.lanes..][..self.lanes]
+        let begin = slot as usize * self.lanes;
+        self.all.get_mut(begin..begin + self.lanes).unwrap_or_default()
     }
 }
 
@@ -106,14 +118,6 @@ pub(super) struct Flight {
     pub(super) begun: u64,
     /// Answers that have come on it.
     pub(super) answered: u64,
-    /// How many in this turn the peer has not processed.
-    pub(super) returned: Lane,
-    /// Bytes came in this turn that nobody may send.
-    pub(super) surplus: bool,
-    /// The session has named an exchange that it does not have.
-    pub(super) contract_broken: bool,
-    /// When the stage began that the connection is in.
-    pub(super) stage_from_ns: u64,
 }
 
 impl Flight {

@@ -29,11 +29,12 @@ mod outstanding;
 mod resend;
 mod retry;
 mod route;
+mod slot;
 mod times;
 mod told;
 mod waiting;
 
-use crate::engine::driver::{Demand, Extent, Op, Slot};
+use crate::engine::driver::{Demand, Extent, Op, Slot as SlotId};
 use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::pace::Pace;
 use crate::engine::policy::{CloseMode, Policy};
@@ -43,10 +44,11 @@ use crate::engine::tally::{Part, Tallies};
 pub use exchanges::Exchanges;
 use exchanges::{Exchange, Flight, NEVER, Stand};
 pub use outstanding::Outstanding;
-use retry::PortRetry;
 pub use route::Route;
+pub use slot::{Slot, Wait};
 use std::io;
-use told::Told;
+use told::{Heard, Told};
+pub use waiting::Next;
 
 /// How long a peer that was asked to close may take for it once its answer is whole.
 const LINGER_NS: u64 = 200_000_000;
@@ -66,6 +68,8 @@ pub struct Surroundings<S: Session> {
     pub route: Route,
     /// Where to connect from.
     pub ports: Rotation,
+    /// The slots.
+    pub slots: Vec<Slot>,
     /// The exchanges of all slots.
     pub exchanges: Exchanges,
     /// When each of the requests was due that were taken last; empty between two turns.
@@ -83,8 +87,8 @@ pub enum Step {
     Wait,
     /// At the end of the turn, send what there is to send, and receive unless that is under way.
     Go,
-    /// The same, and wait for the slot's next turn to ask for a request.
-    Rest,
+    /// The same, and let the slot wait for its next request.
+    Rest(Wait),
     /// Ask how far the bytes of the connection have come.
     Ask(Extent),
     /// End what is outstanding ([`Connection::outstanding`]).
@@ -106,96 +110,108 @@ enum State {
     Closing,
 }
 
-/// One slot and the connection in it.
+/// What went wrong first, where it has no effect yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// Sending met this errno.
+    Send(u16),
+    /// Receiving did.
+    Receive(u16),
+    /// The peer's end.
+    Eof,
+}
+
+impl Fault {
+    fn failure(self) -> Option<Failure> {
+        match self {
+            Fault::None => None,
+            Fault::Send(errno) => Some(Failure::errno(Phase::Send, errno.into())),
+            Fault::Receive(errno) => Some(Failure::errno(Phase::Receive, errno.into())),
+            Fault::Eof => Some(Failure::response(Kind::Eof)),
+        }
+    }
+
+    fn get_or_insert(&mut self, fault: Fault) -> Fault {
+        if *self == Fault::None {
+            *self = fault;
+        }
+        *self
+    }
+}
+
+/// The connection in a slot. All that a request on a kept one touches lies in two cache lines, where
+/// the session is as small as that of HTTP/1.1.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Connection<S> {
     session: S,
-    slot: Slot,
+    slot: SlotId,
     state: State,
     outstanding: Outstanding,
-    /// Bytes of the session whose sending will be told.
-    sending: usize,
     /// The latest receive was one whose bytes nobody sees.
     discarding: bool,
     /// The socket has more although nothing is asked for: see what it is before asking again.
     settling: bool,
     /// It is on the worker's list of those that may have something to send.
     listed: bool,
-    /// The slot has rested, and thought, since its last request.
-    rested: bool,
-    /// The slot waits until the worker wakes it.
-    waits: bool,
-    /// Since when it waits for nothing but a request.
-    free_ns: Option<u64>,
-    /// The next connection may be opened.
-    permitted: bool,
-    /// Source ports that were taken when this connection tried them.
-    retry: PortRetry,
-    /// The number of the address that this connection goes to.
-    address: u32,
-    /// Other addresses that did not accept it before.
-    tried: u32,
+    heard: Heard,
+    /// An answer, if one comes all the same, has the last word, and so has the kernel where it knows
+    /// that the requests were not read.
+    fault: Fault,
+    /// Bytes of the session whose sending will be told; a send takes fewer than 2^31.
+    sending_bytes: u32,
     flight: Flight,
-    /// What the latest requests belong to.
-    part: Part,
-    /// Failed attempts in a row.
-    failures: u32,
-    /// The latest of them.
-    latest_failure: Option<Failure>,
     opened_ns: u64,
+    /// When the stage began that the connection is in.
+    stage_from_ns: u64,
     deadline_ns: u64,
-    /// What went wrong first. An answer, if one comes all the same, has the last word, and so has the
-    /// kernel where it knows that the requests were not read.
-    fault: Option<Failure>,
 }
 
 /// Calls the session with a place for what it tells.
 macro_rules! listener {
     ($connection:ident, $around:ident) => {
         Told {
+            heard: &mut $connection.heard,
             flight: &mut $connection.flight,
+            stage_from_ns: &mut $connection.stage_from_ns,
+            slot: &mut $around.slots[$connection.slot.index as usize],
             lanes: $around.exchanges.of_mut($connection.slot.index),
             tallies: &mut $around.tallies,
             now_ns: $around.now_ns,
-            failures: &mut $connection.failures,
-            latest_failure: &mut $connection.latest_failure,
         }
     };
 }
 use listener;
 
 impl<S: Session> Connection<S> {
-    /// A free slot, which has nothing to rest from.
+    /// None yet, in this slot.
     pub fn new(index: u32, shared: &S::Shared) -> Connection<S> {
         Connection {
             session: S::new(shared),
-            slot: Slot { index, generation: 0 },
+            slot: SlotId { index, generation: 0 },
             state: State::Idle,
             outstanding: Outstanding::default(),
-            sending: 0,
             discarding: false,
             settling: false,
             listed: false,
-            rested: true,
-            waits: false,
-            free_ns: None,
-            permitted: false,
-            retry: PortRetry::default(),
-            address: 0,
-            tried: 0,
+            heard: Heard::default(),
+            fault: Fault::None,
+            sending_bytes: 0,
             flight: Flight::default(),
-            part: Part::Measured,
-            failures: 0,
-            latest_failure: None,
             opened_ns: 0,
+            stage_from_ns: 0,
             deadline_ns: u64::MAX,
-            fault: None,
         }
     }
 
     /// The slot and the generation of its connection.
-    pub fn slot(&self) -> Slot {
+    pub fn slot(&self) -> SlotId {
         self.slot
+    }
+
+    fn index(&self) -> usize {
+        self.slot.index as usize
     }
 
     /// What the kernel has not answered yet.
@@ -223,15 +239,14 @@ impl<S: Session> Connection<S> {
         exchanges.of(self.slot.index).iter().filter(waits).count() as u32
     }
 
-    /// When every source port was still closing: how long to wait before the request that is
-    /// carried tries again. Told once.
-    pub fn take_pause_ns(&mut self) -> Option<u64> {
-        self.retry.take_pause_ns()
-    }
-
     /// Whether the next connection carries a request that has been started already.
     pub fn carries_request(&self) -> bool {
         self.flight.waiting > 0
+    }
+
+    /// Whether there is to be a next connection although the slot waits.
+    pub fn is_wanted(&self, policy: &Policy) -> bool {
+        self.carries_request() || policy.holds
     }
 
     /// When [`Connection::expire`] is due; `u64::MAX` for never.
@@ -255,7 +270,7 @@ impl<S: Session> Connection<S> {
 
     /// The bytes to send now; none while a send is under way: the kernel may exchange two of them.
     pub fn outgoing<'a>(&'a mut self, shared: &'a mut S::Shared) -> &'a [u8] {
-        match self.outstanding.contains(Op::Send) || self.fault.is_some() {
+        match self.outstanding.contains(Op::Send) || self.fault != Fault::None {
             true => &[],
             false => self.session.outgoing(shared),
         }
@@ -264,7 +279,7 @@ impl<S: Session> Connection<S> {
     /// The driver took `taken` bytes over; `confirmed` when a completion will follow.
     pub fn handed_over(&mut self, taken: usize, confirmed: bool, shared: &mut S::Shared) {
         if confirmed {
-            self.sending = taken;
+            self.sending_bytes = taken as u32;
             self.outstanding.insert(Op::Send);
         } else {
             self.session.sent(shared, taken);
@@ -320,15 +335,15 @@ impl<S: Session> Connection<S> {
     fn sent(&mut self, result: io::Result<usize>, around: &mut Surroundings<S>) -> Step {
         match result {
             Ok(_) => {
-                self.session.sent(&mut around.shared, std::mem::take(&mut self.sending));
+                let count = std::mem::take(&mut self.sending_bytes) as usize;
+                self.session.sent(&mut around.shared, count);
                 match self.state {
                     State::Open if !self.settling => self.proceed(false, around),
                     _ => Step::Go,
                 }
             }
             Err(error) => {
-                let failure = Failure::errno(Phase::Send, errno(&error));
-                self.fault.get_or_insert(failure);
+                self.fault.get_or_insert(Fault::Send(errno(&error) as u16));
                 // The peer may have answered before it broke off; the receive will tell.
                 Step::Wait
             }
@@ -355,7 +370,7 @@ impl<S: Session> Connection<S> {
             return self.fail(failure, around);
         }
         match self.state {
-            State::Lingering if self.flight.surplus => self.close(around.now_ns),
+            State::Lingering if self.heard.surplus => self.close(around.now_ns),
             State::Lingering => Step::Go,
             _ => self.proceed(more, around),
         }
@@ -364,15 +379,18 @@ impl<S: Session> Connection<S> {
     /// Goes on with an open connection after something has happened; the socket may have `more`.
     fn proceed(&mut self, more: bool, around: &mut Surroundings<S>) -> Step {
         self.look_at_returned(around);
-        if self.flight.contract_broken {
+        if self.heard.contract_broken {
             return self.fail(Failure::response(Kind::Contract), around);
         }
         let room = self.session.room();
         if self.flight.under_way == 0 {
             let is_fresh = self.flight.begun == 0 && self.flight.waiting > 0;
             // Broken on the way out, whatever has come in.
-            if let Some(fault) = self.fault {
-                return if is_fresh { self.fail(fault, around) } else { self.close(around.now_ns) };
+            if let Some(failure) = self.fault.failure() {
+                return match is_fresh {
+                    true => self.fail(failure, around),
+                    false => self.close(around.now_ns),
+                };
             }
             match room {
                 // Another connection would come no further.
@@ -387,7 +405,7 @@ impl<S: Session> Connection<S> {
                     return Step::Go;
                 }
                 Room::Full => {
-                    self.deadline_ns = u64::MAX;
+                    self.deadline_ns = self.stage_end_ns(around);
                     let is_done = self.flight.begun > 0
                         && (self.has_had_its_share(&around.policy)
                             || around.pace.is_over(around.now_ns));
@@ -412,7 +430,7 @@ impl<S: Session> Connection<S> {
         }
         let Room::For(room) = room else { return Step::Go };
         // What cannot be sent is not begun.
-        if self.fault.is_some() {
+        if self.fault != Fault::None {
             return Step::Go;
         }
         self.take_and_begin(room, around)
@@ -420,6 +438,7 @@ impl<S: Session> Connection<S> {
 
     /// Begins what waits, and what there is to begin beside it.
     fn take_and_begin(&mut self, room: Lane, around: &mut Surroundings<S>) -> Step {
+        let index = self.index();
         let wanted = room.min(self.batch_size(&around.policy));
         if self.flight.waiting > 0 {
             // What is sent again has begun at one time, and nothing new is sent with it.
@@ -427,18 +446,19 @@ impl<S: Session> Connection<S> {
             let again = lanes.clone().any(|one| one.stand == Stand::Waiting && one.again);
             let extra = wanted.saturating_sub(self.flight.waiting);
             if extra > 0 && !again {
-                self.take(extra, Some(self.part), around);
+                self.take(extra, Some(around.slots[index].part), around);
             }
-        } else if wanted > 0 && !self.waits && (self.rested || !around.pace.thinks()) {
-            // Between two requests the slot thinks, if it is to. While it waits, whatever happens on
-            // its connection is no reason to take one.
+        } else if wanted > 0 && around.slots[index].may_take(&around.pace) {
             self.take(wanted, None, around);
         }
         if self.flight.waiting == 0 {
-            return match wanted > 0 && !self.waits {
-                true => Step::Rest,
-                false => Step::Go,
-            };
+            let slot = &mut around.slots[index];
+            if wanted == 0 || slot.waits() {
+                return Step::Go;
+            }
+            let rest_ns = slot.take_rest_ns(&mut around.pace);
+            let until = rest_ns.map(|rest_ns| Wait::Until(around.now_ns + rest_ns));
+            return Step::Rest(until.unwrap_or(Wait::InLine));
         }
         // It carries no further one; what waits here goes to the next connection.
         if wanted == 0 && self.flight.under_way == 0 {
@@ -464,7 +484,7 @@ impl<S: Session> Connection<S> {
 
     /// Hands the exchanges that wait to the session, as many as there is room for.
     fn begin(&mut self, room: Lane, around: &mut Surroundings<S>) {
-        self.rested = false;
+        around.slots[self.slot.index as usize].begin();
         let (now_ns, timeout_ns) = (around.now_ns, around.policy.timeout_ns);
         // The first ones of a connection have waited for it.
         let begins_ns = if self.flight.begun == 0 { self.opened_ns } else { now_ns };
@@ -513,8 +533,8 @@ impl<S: Session> Connection<S> {
         Step::Go
     }
 
-    /// What is under way has failed (nothing may be), or what waits where nothing could be handed
-    /// over; and the connection ends.
+    /// What is under way has failed, or what waits where nothing could be handed over, or the
+    /// connection alone where nothing was asked; and it ends.
     fn fail(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
         let stand = if self.flight.begun > 0 { Stand::UnderWay } else { Stand::Waiting };
         let before = self.in_flight();
@@ -526,7 +546,12 @@ impl<S: Session> Connection<S> {
                 self.lose_lane(lane, failure, around);
             }
         }
-        self.failures = self.failures.saturating_add(u32::from(self.in_flight() < before));
+        if before == 0 {
+            around.tallies.current().break_off(failure, around.now_ns);
+        }
+        if before == 0 || self.in_flight() < before {
+            around.slots[self.slot.index as usize].fail(failure);
+        }
         self.close(around.now_ns)
     }
 
@@ -540,7 +565,6 @@ impl<S: Session> Connection<S> {
         }
         tally.fail(failure, 1, around.now_ns);
         self.flight.end(exchange);
-        self.latest_failure = Some(failure);
     }
 
     fn close(&mut self, now_ns: u64) -> Step {
@@ -565,4 +589,18 @@ impl<S: Session> Connection<S> {
 
 fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::session::http1::Http1;
+
+    /// What a turn touches of a kept connection lies in two cache lines, and an idle one is small.
+    #[test]
+    fn a_connection_is_two_cache_lines_and_its_slot_and_its_exchange_are_less_than_one_each() {
+        assert_eq!((size_of::<Connection<Http1>>(), align_of::<Connection<Http1>>()), (128, 64));
+        assert!(size_of::<Slot>() <= 32, "{}", size_of::<Slot>());
+        assert!(size_of::<Exchange>() <= 40, "{}", size_of::<Exchange>());
+    }
 }

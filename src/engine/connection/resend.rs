@@ -20,7 +20,7 @@
 //! acknowledges what comes afterwards, before this side has looked. It counts as a failure.
 
 use super::exchanges::{NEVER, Stand};
-use super::{Connection, State, Step, Surroundings, Told, listener};
+use super::{Connection, Fault, State, Step, Surroundings, Told, listener};
 use crate::engine::driver::{Extent, Op};
 use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::session::Session;
@@ -51,25 +51,31 @@ impl<S: Session> Connection<S> {
         }
         // A send that meets a reset takes the error away, and leaves what looks like an end without
         // one. After a FIN it meets EPIPE.
-        let extent = match self.fault.map(|fault| fault.kind) {
-            None | Some(Kind::Errno(libc::EPIPE)) => Extent::Acknowledged,
-            Some(_) => Extent::Sent,
+        let extent = match self.fault {
+            Fault::None => Extent::Acknowledged,
+            Fault::Send(errno) if i32::from(errno) == libc::EPIPE => Extent::Acknowledged,
+            _ => Extent::Sent,
         };
-        self.cut_off(Failure::response(Kind::Eof), extent, around)
+        self.cut_off(Fault::Eof, extent, around)
     }
 
     /// The connection is gone, and nothing was asked on it.
     fn ended_idle(&mut self, around: &mut Surroundings<S>) -> Step {
         if self.state != State::Lingering {
             around.tallies.current().counters.closed_idle += 1;
+            // One that is held is opened again, and not at once.
+            if around.policy.holds {
+                around.slots[self.slot.index as usize].fail(Failure::response(Kind::Eof));
+            }
         }
         self.close(around.now_ns)
     }
 
     /// Counts what the peer has said that it did not process.
     pub(super) fn look_at_returned(&mut self, around: &mut Surroundings<S>) {
-        if std::mem::take(&mut self.flight.returned) > 0 {
-            let counters = &mut around.tallies.of(self.part).counters;
+        if std::mem::take(&mut self.heard.returned) {
+            let part = around.slots[self.slot.index as usize].part;
+            let counters = &mut around.tallies.of(part).counters;
             counters.cut_short += 1;
             counters.cut_short_answers += self.flight.answered;
         }
@@ -80,18 +86,22 @@ impl<S: Session> Connection<S> {
         let failure = Failure::errno(Phase::Receive, errno);
         match self.in_flight() {
             0 => self.ended_idle(around),
-            _ if self.flight.begun == 0 => self.fail(self.fault.unwrap_or(failure), around),
+            _ if self.flight.begun == 0 => {
+                self.fail(self.fault.failure().unwrap_or(failure), around)
+            }
             _ if self.flight.under_way == 0 => self.close(around.now_ns),
-            _ => self.cut_off(failure, Extent::Sent, around),
+            _ => self.cut_off(Fault::Receive(errno as u16), Extent::Sent, around),
         }
     }
 
     /// The connection has ended without a word, and answers are owed. The peer can have read what
     /// has come as far as `extent`.
-    fn cut_off(&mut self, failure: Failure, extent: Extent, around: &mut Surroundings<S>) -> Step {
-        let failure = *self.fault.get_or_insert(failure);
+    fn cut_off(&mut self, fault: Fault, extent: Extent, around: &mut Surroundings<S>) -> Step {
+        let fault = self.fault.get_or_insert(fault);
         // A fresh connection was not closed for being idle.
-        if self.flight.answered == 0 {
+        if self.flight.answered == 0
+            && let Some(failure) = fault.failure()
+        {
             return self.fail(failure, around);
         }
         self.state = State::Asking;
@@ -105,7 +115,7 @@ impl<S: Session> Connection<S> {
         let known = bytes.is_ok();
         let reached =
             bytes.map_or(u64::MAX, |bytes| self.session.reached(&around.shared, bytes as u64));
-        let failure = self.fault.unwrap_or(Failure::response(Kind::Eof));
+        let failure = self.fault.failure().unwrap_or(Failure::response(Kind::Eof));
         let (mut lost, mut begun) = (0, 0);
         for lane in 0..around.exchanges.of(self.slot.index).len() {
             let one = around.exchanges.of(self.slot.index)[lane];
@@ -116,8 +126,11 @@ impl<S: Session> Connection<S> {
                 self.lose_lane(lane, failure, around);
             }
         }
-        self.failures = self.failures.saturating_add(u32::from(lost > 0));
-        let counters = &mut around.tallies.of(self.part).counters;
+        let slot = &mut around.slots[self.slot.index as usize];
+        if lost > 0 {
+            slot.fail(failure);
+        }
+        let counters = &mut around.tallies.of(slot.part).counters;
         match failure.phase {
             _ if lost == 0 => counters.closed_idle += 1,
             Phase::Response if known => counters.lost += lost - begun,

@@ -10,13 +10,13 @@ const TRIES_AFTER_PAUSE: usize = 16;
 /// What one connection has tried: ports in rotation that turn out to be taken are passed over, at
 /// once, or after a pause when a whole lap was still closing, which is a matter of milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct PortRetry {
+pub(super) struct PortRetry {
     /// Ports passed over since the latest pause.
-    skipped: usize,
+    skipped: u32,
     /// Pauses up to now.
-    pauses: u32,
-    /// How long the latest one is, until it is taken.
-    pause_ns: Option<u64>,
+    pauses: u16,
+    /// The latest one is still to be made.
+    pauses_next: bool,
 }
 
 impl PortRetry {
@@ -25,9 +25,9 @@ impl PortRetry {
         self.skipped == 0 && self.pauses == 0
     }
 
-    /// How long to wait before the next try. Told once.
+    /// How long to wait before the next try. Said once.
     pub fn take_pause_ns(&mut self) -> Option<u64> {
-        self.pause_ns.take()
+        std::mem::take(&mut self.pauses_next).then(|| pause_ns(self.pauses))
     }
 
     /// Whether to try another port after a failure, when a lap of them has `lap` ports (0 when the
@@ -54,15 +54,20 @@ impl PortRetry {
             _ => return false,
         };
         let tries = if self.pauses == 0 { lap } else { lap.min(TRIES_AFTER_PAUSE) };
-        if self.skipped < tries {
+        if (self.skipped as usize) < tries {
             self.skipped += 1;
             return true;
         }
-        let pause_ns = pace::rest_ns(self.pauses + 1, failure);
-        if !closing || pause_ns >= left_ns {
+        let pauses = self.pauses.saturating_add(1);
+        if !closing || pause_ns(pauses) >= left_ns {
             return false;
         }
-        *self = PortRetry { skipped: 0, pauses: self.pauses + 1, pause_ns: Some(pause_ns) };
+        *self = PortRetry { skipped: 0, pauses, pauses_next: true };
         true
     }
+}
+
+/// How long the latest of so many pauses is.
+fn pause_ns(pauses: u16) -> u64 {
+    pace::rest_ns(pauses.into(), true)
 }

@@ -112,11 +112,11 @@ impl Route {
 
     /// Where to try instead, when a connection to `address` did not come about and `tried` other
     /// addresses were tried before; `None` when no other is known to be any better.
-    pub(super) fn instead_of(&self, address: usize, tried: u32, now_ns: u64) -> Option<usize> {
+    pub(super) fn instead_of(&self, address: usize, tried: u16, now_ns: u64) -> Option<usize> {
         let others = self.places.len() - 1;
         let mut after = self.around(address + 1).take(others);
         let up = after.find(|&at| self.places[at].down_until_ns <= now_ns);
-        up.filter(|_| (tried as usize) < others)
+        up.filter(|_| usize::from(tried) < others)
     }
 
     /// How long an attempt may wait before it is looked whether another address is to be tried.

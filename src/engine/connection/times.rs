@@ -45,6 +45,9 @@ impl<S: Session> Connection<S> {
         if self.in_flight() == 0 {
             return match self.settling {
                 true => self.close(around.now_ns),
+                false if self.stage_end_ns(around) <= now_ns => {
+                    self.set_up_failed(Kind::Timeout, around)
+                }
                 false => self.proceed(false, around),
             };
         }
@@ -65,6 +68,7 @@ impl<S: Session> Connection<S> {
                 return self.time_out(around);
             }
             self.lose_lane(lane, self.timeout(), around);
+            around.slots[self.slot.index as usize].fail(self.timeout());
         }
         self.note_times(around);
         self.proceed(false, around)
@@ -79,7 +83,7 @@ impl<S: Session> Connection<S> {
 
     /// All that is under way has failed, as its time is over.
     fn time_out(&mut self, around: &mut Surroundings<S>) -> Step {
-        self.fail(self.fault.unwrap_or(self.timeout()), around)
+        self.fail(self.fault.failure().unwrap_or(self.timeout()), around)
     }
 
     /// The deadline is that of the exchange that began first.

@@ -1,19 +1,31 @@
 //! What a session tells becomes counts and latencies at once.
 
 use super::exchanges::{Exchange, Flight, NEVER, Stand};
+use super::slot::Slot;
 use crate::engine::failure::{Failure, Phase};
 use crate::engine::session::{Answer, Events, Lane, Stage};
 use crate::engine::tally::{Latencies, Tallies};
 
+/// What a connection has to act upon once the session has taken what came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    /// Bytes that nobody may send.
+    pub(super) surplus: bool,
+    /// The peer has not processed an exchange.
+    pub(super) returned: bool,
+    /// The session has named an exchange that it does not have.
+    pub(super) contract_broken: bool,
+}
+
 /// Takes what a session tells of one connection.
 pub(super) struct Told<'a> {
+    pub(super) heard: &'a mut Heard,
     pub(super) flight: &'a mut Flight,
+    pub(super) stage_from_ns: &'a mut u64,
     pub(super) lanes: &'a mut [Exchange],
+    pub(super) slot: &'a mut Slot,
     pub(super) tallies: &'a mut Tallies,
     pub(super) now_ns: u64,
-    /// Failed attempts of the slot in a row, and the latest of them.
-    pub(super) failures: &'a mut u32,
-    pub(super) latest_failure: &'a mut Option<Failure>,
 }
 
 impl Told<'_> {
@@ -23,7 +35,7 @@ impl Told<'_> {
         let exchange = self.lanes.get_mut(lane as usize);
         let exchange = exchange.filter(|exchange| exchange.stand == Stand::UnderWay);
         debug_assert!(exchange.is_some(), "no exchange is under way in lane {lane}");
-        self.flight.contract_broken |= exchange.is_none();
+        self.heard.contract_broken |= exchange.is_none();
         exchange
     }
 }
@@ -35,9 +47,9 @@ impl Events for Told<'_> {
     }
 
     fn passed(&mut self, stage: Stage) {
-        let took_ns = self.now_ns - self.flight.stage_from_ns;
+        let took_ns = self.now_ns - *self.stage_from_ns;
         self.tallies.current().passed(stage, took_ns);
-        self.flight.stage_from_ns = self.now_ns;
+        *self.stage_from_ns = self.now_ns;
     }
 
     #[inline]
@@ -58,7 +70,7 @@ impl Events for Told<'_> {
         exchange.stand = Stand::Free;
         self.flight.under_way -= 1;
         self.flight.answered += 1;
-        *self.failures = 0;
+        self.slot.succeed();
         let since_begun_ns = now_ns - begun_ns;
         let since_due_ns = (intended_ns != NEVER).then(|| now_ns - intended_ns);
         let tally = self.tallies.of(part);
@@ -84,15 +96,14 @@ impl Events for Told<'_> {
         let part = exchange.part;
         exchange.stand = Stand::Free;
         self.flight.under_way -= 1;
-        *self.failures = self.failures.saturating_add(1);
-        *self.latest_failure = Some(failure);
+        self.slot.fail(failure);
         self.tallies.of(part).fail(failure, 1, now_ns);
     }
 
     fn returned(&mut self, lane: Lane) {
         if self.under_way(lane).is_some() {
             self.flight.carry(&mut self.lanes[lane as usize]);
-            self.flight.returned += 1;
+            self.heard.returned = true;
         }
     }
 
@@ -105,7 +116,7 @@ impl Events for Told<'_> {
     }
 
     fn surplus(&mut self) {
-        self.flight.surplus = true;
+        self.heard.surplus = true;
         self.tallies.current().counters.surplus += 1;
     }
 }

@@ -1,54 +1,69 @@
-//! How a slot waits, and how it comes to its next request.
-//!
-//! ```text
-//!   the last request has ended ──► rest, think ──► take ──► permit ──► open, or the next batch
-//!                                                   │ none is due
-//!                                                   └──► wait, with or without a connection
-//! ```
+//! How a slot comes to its next request, and to its next connection.
 
 use super::exchanges::{Exchange, Stand};
+use super::slot::Wait;
 use super::{Connection, State, Step, Surroundings};
-use crate::engine::pace::Pace;
 use crate::engine::session::{Lane, Session};
 use crate::engine::tally::Part;
+use std::net::SocketAddr;
+
+/// What a free slot does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It opens a connection to the address of this number, from there.
+    Open(usize, Option<SocketAddr>),
+    /// It waits.
+    Wait(Wait),
+    /// Nothing: there is no request left.
+    Over,
+}
 
 impl<S: Session> Connection<S> {
-    /// How long the slot has to rest after a failed attempt, and to think before its next request.
-    /// Told once.
-    pub fn take_rest_ns(&mut self, pace: &mut Pace) -> Option<u64> {
-        if std::mem::replace(&mut self.rested, true) {
-            return None;
+    /// What the slot does next, now that it has no connection.
+    pub fn next(&mut self, around: &mut Surroundings<S>) -> Next {
+        let (index, now_ns) = (self.index(), around.now_ns);
+        around.exchanges.make_room(self.slot.index);
+        let slot = &mut around.slots[index];
+        if !self.carries_request() {
+            if around.pace.is_over(now_ns) {
+                return Next::Over;
+            }
+            if let Some(rest_ns) = slot.take_rest_ns(&mut around.pace) {
+                return Next::Wait(Wait::Until(now_ns + rest_ns));
+            }
+            // In a closed loop a request begins when its connection may be opened.
+            if !around.pace.is_open_loop()
+                && let Some(due_ns) = slot.permit_ns(&mut around.pace, now_ns)
+            {
+                return Next::Wait(Wait::Until(due_ns));
+            }
+            if !around.policy.holds {
+                self.take(1, None, around);
+                if !self.carries_request() {
+                    return Next::Wait(Wait::InLine);
+                }
+            }
         }
-        let failure = self.latest_failure.filter(|_| self.failures > 0);
-        let rest_ns = failure.map(|failure| pace.rest_ns(self.failures, failure));
-        rest_ns.max(pace.think_ns())
-    }
-
-    /// The slot waits from now on until its rest is over. What happens to its connection meanwhile
-    /// does not wake it.
-    pub fn wait(&mut self) {
-        (self.waits, self.free_ns) = (true, None);
-    }
-
-    /// The slot waits from now on for a request to be due.
-    pub fn wait_in_line(&mut self, now_ns: u64) {
-        (self.waits, self.free_ns) = (true, Some(now_ns));
-    }
-
-    /// Whether the slot waits.
-    pub fn waits(&self) -> bool {
-        self.waits
+        let slot = &mut around.slots[index];
+        let pause_ns = slot.retry.take_pause_ns().map(|pause_ns| now_ns + pause_ns);
+        if let Some(due_ns) = pause_ns.or_else(|| slot.permit_ns(&mut around.pace, now_ns)) {
+            return Next::Wait(Wait::Until(due_ns));
+        }
+        let (address, source) = self.open(around);
+        Next::Open(address, source)
     }
 
     /// The slot waits no more: what to do with its connection, `None` when it has none.
     pub fn wake(&mut self, around: &mut Surroundings<S>) -> Option<Step> {
-        self.waits = false;
+        let slot = &mut around.slots[self.slot.index as usize];
+        slot.wake();
         match self.state {
+            State::Open if self.settling => Some(Step::Wait),
             State::Open => Some(self.proceed(false, around)),
             State::Idle => {
                 // What it carries did not have to wait for it.
                 if self.carries_request() {
-                    self.free_ns = None;
+                    slot.take();
                 }
                 None
             }
@@ -57,17 +72,12 @@ impl<S: Session> Connection<S> {
         }
     }
 
-    /// A free slot takes its next request, if there is one, for its next connection.
-    pub fn take_request(&mut self, around: &mut Surroundings<S>) -> bool {
-        self.take(1, None, around);
-        self.flight.waiting > 0
-    }
-
     /// Takes up to `wanted` requests, and counts them as started. Those that are not the first of
     /// a batch belong to the same part of the run.
     pub(super) fn take(&mut self, wanted: Lane, only: Option<Part>, around: &mut Surroundings<S>) {
+        let slot = &mut around.slots[self.slot.index as usize];
         // Whoever is idle the longest comes first, and that is not who became free just now.
-        if only.is_none() && self.free_ns.is_none() && around.pace.has_idle() {
+        if only.is_none() && slot.free_ns().is_none() && around.pace.has_idle() {
             return;
         }
         let now_ns = around.now_ns;
@@ -76,8 +86,9 @@ impl<S: Session> Connection<S> {
         if grant.requests == 0 {
             return;
         }
-        self.part = grant.part;
-        let free_ns = self.free_ns.take().unwrap_or(now_ns);
+        slot.part = grant.part;
+        let free_ns = slot.free_ns().unwrap_or(now_ns);
+        slot.take();
         let tally = around.tallies.of(grant.part);
         tally.start(grant.requests);
         let mut intended_ns = intended_ns.drain(..);
@@ -96,15 +107,5 @@ impl<S: Session> Connection<S> {
         }
         debug_assert_eq!(left, 0, "there is a lane for each");
         self.flight.waiting += grant.requests;
-    }
-
-    /// When the connection of the request that was taken may be opened, if not now. Asked once for
-    /// each connection: it keeps the answer.
-    pub fn permit_ns(&mut self, pace: &mut Pace, now_ns: u64) -> Option<u64> {
-        if self.permitted || !self.retry.is_first() {
-            return None;
-        }
-        self.permitted = true;
-        pace.permit_ns(now_ns)
     }
 }

@@ -313,21 +313,23 @@ impl Pace {
     }
 
     /// How long a slot rests after `failures` failed attempts in a row (at least one), the last of
-    /// which was `failure`. In an open loop the schedule is the pace, also of failures: a rest then
+    /// which `lacked_port`. In an open loop the schedule is the pace, also of failures: a rest then
     /// stays as short as it begins.
-    pub fn rest_ns(&self, failures: u32, failure: Failure) -> u64 {
-        if self.is_open_loop() { REST_MIN_NS } else { rest_ns(failures, failure) }
+    pub fn rest_ns(&self, failures: u32, lacked_port: bool) -> u64 {
+        if self.is_open_loop() { REST_MIN_NS } else { rest_ns(failures, lacked_port) }
     }
 }
 
-/// How long to rest after `failures` failed attempts in a row (at least one), the last of which was
-/// `failure`.
-pub fn rest_ns(failures: u32, failure: Failure) -> u64 {
-    let longest_ns = match failure.kind {
-        Kind::Errno(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => REST_PORT_MAX_NS,
-        _ => REST_MAX_NS,
-    };
+/// How long to rest after `failures` failed attempts in a row (at least one), the last of which
+/// `lacked_port`.
+pub fn rest_ns(failures: u32, lacked_port: bool) -> u64 {
+    let longest_ns = if lacked_port { REST_PORT_MAX_NS } else { REST_MAX_NS };
     REST_MIN_NS.checked_shl(failures.saturating_sub(1).min(30)).unwrap_or(u64::MAX).min(longest_ns)
+}
+
+/// Whether an attempt failed as there was no source port for it.
+pub fn lacks_port(failure: Failure) -> bool {
+    matches!(failure.kind, Kind::Errno(libc::EADDRNOTAVAIL | libc::EADDRINUSE))
 }
 
 #[cfg(test)]

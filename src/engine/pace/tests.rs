@@ -52,19 +52,20 @@ fn a_warm_up_does_not_use_the_quota() {
 
 #[test]
 fn a_rest_doubles_from_a_millisecond_to_a_second_in_a_closed_loop() {
-    let refused = Failure::errno(Phase::Connect, libc::ECONNREFUSED);
     for (failures, ns) in
         [(1, 1_000_000), (4, 8_000_000), (11, 1_000_000_000), (u32::MAX, 1_000_000_000)]
     {
-        assert_eq!(closed(1, None).rest_ns(failures, refused), ns);
-        assert_eq!(open(1, 1, None).rest_ns(failures, refused), 1_000_000);
+        assert_eq!(closed(1, None).rest_ns(failures, false), ns);
+        assert_eq!(open(1, 1, None).rest_ns(failures, false), 1_000_000);
     }
 }
 
 #[test]
 fn for_want_of_a_port_a_rest_stays_short() {
-    let no_port = Failure::errno(Phase::Connect, libc::EADDRNOTAVAIL);
-    assert_eq!((rest_ns(1, no_port), rest_ns(20, no_port)), (1_000_000, 32_000_000));
+    let taken = |phase, errno| lacks_port(Failure::errno(phase, errno));
+    assert!(taken(Phase::Connect, libc::EADDRNOTAVAIL) && taken(Phase::Bind, libc::EADDRINUSE));
+    assert!(!taken(Phase::Connect, libc::ECONNREFUSED));
+    assert_eq!((rest_ns(1, true), rest_ns(20, true)), (1_000_000, 32_000_000));
 }
 
 #[test]

@@ -10,6 +10,7 @@ fn policy(close: CloseMode, requests_per_connection: Option<u64>) -> Policy {
         pipeline: 1,
         close,
         timeout_ns: 1_000_000_000,
+        holds: false,
         discard_from_bytes: 4096,
     }
 }

@@ -115,6 +115,7 @@ impl Load {
                 pipeline: 1,
                 close: CloseMode::Client,
                 timeout_ns: Duration::from_secs(10).as_nanos() as u64,
+                holds: false,
                 discard_from_bytes: 4096,
             },
             socket_options: vec![SocketOption::int(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)],

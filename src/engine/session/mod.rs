@@ -104,10 +104,10 @@ pub trait Session: Sized {
     /// Whether exchanges may begin.
     fn room(&self) -> Room;
 
-    /// What it is at while there is no room for a first exchange: running out of time, and the peer's
-    /// end, are called so.
-    fn stage(&self) -> Stage {
-        Stage::Setup
+    /// What is still to pass before the connection is what it is for: running out of time, and the
+    /// peer's end, are called so.
+    fn stage(&self) -> Option<Stage> {
+        None
     }
 
     /// Queues an exchange for each of these lanes, which were free, and below the most exchanges that

@@ -19,7 +19,7 @@ mod task;
 mod timers;
 mod timing;
 
-use crate::engine::connection::{Connection, Exchanges, Step, Surroundings};
+use crate::engine::connection::{Connection, Exchanges, Next, Slot, Step, Surroundings, Wait};
 use crate::engine::driver::{COMPLETIONS_MAX, Completion, Driver, Op, Token, prefetch};
 use crate::engine::pace::{Lead, Pace};
 use crate::engine::session::Session;
@@ -40,8 +40,8 @@ const STARTS_BEHIND_MAX: usize = 4;
 /// How many deadlines that have passed are dealt with in one turn.
 const EXPIRIES_MAX: usize = 64;
 
-/// What of a connection a completion touches, in cache lines.
-const HOT_LINES: usize = 5;
+/// What of a connection a completion touches at most, in cache lines.
+const HOT_LINES_MAX: usize = 4;
 
 /// One thread's loop.
 pub struct Worker<'a, D: Driver, S: Session> {
@@ -55,6 +55,8 @@ pub struct Worker<'a, D: Driver, S: Session> {
     listed: Vec<u32>,
     /// Slots that neither wait nor have nothing left to do.
     busy: u32,
+    /// How many slots have begun: in their order, each at its time.
+    begun: u32,
     begin_ns: u64,
     measure_from_ns: u64,
     /// When the part that is under way began, and when it is over.
@@ -85,6 +87,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 pace: Pace::new(model, share, slots, connections, quota.clone()),
                 route: task.route.clone(),
                 ports: task.ports.clone(),
+                slots: (0..slots).map(|_| Slot::default()).collect(),
                 exchanges: Exchanges::new(slots, task.policy.pipeline),
                 intended_ns: Vec::with_capacity(task.policy.pipeline as usize),
                 tallies: Tallies::new(task.route.addresses()),
@@ -95,6 +98,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             task,
             stop,
             busy: 0,
+            begun: 0,
             begin_ns: 0,
             measure_from_ns: 0,
             part_from_ns: 0,
@@ -121,10 +125,6 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         self.measure_from_ns = self.begin_ns + self.task.warmup_ns;
         self.around.pace.begin(self.begin_ns, self.task.warmup_ns);
         self.enter(Part::Warmup, self.measure_from_ns);
-        self.busy = self.task.slots;
-        for slot in 0..self.task.slots {
-            self.rest(slot, self.around.pace.first_ns(slot));
-        }
         self.start_due(STARTS_MAX);
         self.flush();
         self.go_on(outlet)
@@ -168,7 +168,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         while !self.is_over() {
             let mut completions = std::mem::take(&mut self.completions);
             let is_behind =
-                self.around.pace.is_behind() || self.rests.next_ns() <= self.around.now_ns;
+                self.around.pace.is_behind() || self.next_rest_ns() <= self.around.now_ns;
             let patience = self.patience(is_behind);
             self.driver.turn(patience, &mut completions)?;
             let before_ns = std::mem::replace(&mut self.around.now_ns, self.driver.now_ns());
@@ -188,7 +188,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             for completion in &completions {
                 if let Some(connection) = self.connections.get(completion.token.slot.index as usize)
                 {
-                    prefetch(connection, HOT_LINES);
+                    prefetch(connection, HOT_LINES_MAX.min(size_of::<Connection<S>>() / 64));
                 }
             }
             for completion in completions.drain(..) {
@@ -294,39 +294,37 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
     /// Does what a connection asks for.
     fn take(&mut self, step: Step, index: u32) {
         match step {
-            Step::Wait => {}
+            Step::Wait => self.note_deadline(index),
+            // Its deadline is looked at when it is flushed.
             Step::Go => self.list(index),
+            Step::Rest(wait) => {
+                self.list(index);
+                self.wait(index, wait);
+            }
             Step::Ask(extent) => {
                 self.driver.extent(self.connections[index as usize].slot(), extent);
+                self.note_deadline(index);
             }
             Step::Cancel => {
                 let connection = &self.connections[index as usize];
                 for op in connection.outstanding().iter() {
                     self.driver.cancel(connection.slot(), op);
                 }
-            }
-            Step::Rest => {
-                self.list(index);
-                match self.connections[index as usize].take_rest_ns(&mut self.around.pace) {
-                    Some(rest_ns) => self.rest(index, self.around.now_ns + rest_ns),
-                    None => self.idle(index),
-                }
+                self.note_deadline(index);
             }
             Step::Close => {
                 let connection = &self.connections[index as usize];
                 self.driver.close(connection.slot());
-                // What it carries does not wait with the slot.
-                if connection.waits() && connection.carries_request() {
+                if !self.around.slots[index as usize].waits() {
+                    self.start(index);
+                } else if connection.is_wanted(&self.around.policy) {
+                    // The next one does not wait with the slot.
                     self.around.pace.leave_line(index);
                     self.rests.forget(index);
-                    return self.resume(index);
-                }
-                if !connection.waits() {
-                    return self.start(index);
+                    self.resume(index);
                 }
             }
         }
-        self.note_deadline(index);
     }
 
     /// A slot may have something to send or to receive.
@@ -344,8 +342,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             if self.connections[index as usize].unlist() {
                 self.send(index);
                 self.receive(index);
-                self.note_deadline(index);
             }
+            self.note_deadline(index);
         }
         self.listed = listed;
     }
@@ -375,52 +373,27 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
-    /// Opens a connection on a free slot, now or when its waiting is over, unless there is nothing
-    /// left to do.
+    /// A slot without a connection goes on.
     fn start(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
-        if !connection.carries_request() {
-            if self.around.pace.is_over(self.around.now_ns) {
-                self.busy -= 1;
-                return;
+        match connection.next(&mut self.around) {
+            Next::Open(address, source) => {
+                self.driver.open(connection.slot(), address, source);
+                self.note_deadline(index);
             }
-            if let Some(rest_ns) = connection.take_rest_ns(&mut self.around.pace) {
-                return self.rest(index, self.around.now_ns + rest_ns);
-            }
-            // In a closed loop a request begins when its connection may be opened.
-            if !self.around.pace.is_open_loop()
-                && let Some(due_ns) =
-                    connection.permit_ns(&mut self.around.pace, self.around.now_ns)
-            {
-                return self.rest(index, due_ns);
-            }
-            if !connection.take_request(&mut self.around) {
-                return self.idle(index);
-            }
+            Next::Wait(wait) => self.wait(index, wait),
+            Next::Over => self.busy -= 1,
         }
-        let now_ns = self.around.now_ns;
-        let pause = connection.take_pause_ns().map(|pause_ns| now_ns + pause_ns);
-        let wait = pause.or_else(|| connection.permit_ns(&mut self.around.pace, now_ns));
-        if let Some(due_ns) = wait {
-            return self.rest(index, due_ns);
-        }
-        let (address, source) = connection.open(&mut self.around);
-        self.driver.open(connection.slot(), address, source);
-        self.note_deadline(index);
     }
 
-    /// Lets a slot wait until `due_ns`.
-    fn rest(&mut self, index: u32, due_ns: u64) {
+    /// Lets a slot wait.
+    fn wait(&mut self, index: u32, wait: Wait) {
         self.busy -= 1;
-        self.connections[index as usize].wait();
-        self.rests.set(index, due_ns);
-    }
-
-    /// Lets a slot wait for a request to be due.
-    fn idle(&mut self, index: u32) {
-        self.busy -= 1;
-        self.connections[index as usize].wait_in_line(self.around.now_ns);
-        self.around.pace.idle(index);
+        self.around.slots[index as usize].wait(wait, self.around.now_ns);
+        match wait {
+            Wait::Until(due_ns) => self.rests.set(index, due_ns),
+            Wait::InLine => self.around.pace.idle(index),
+        }
     }
 
     /// The waiting of a slot is over.
@@ -432,6 +405,32 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
     }
 
+    /// When the next slot begins, or has rested.
+    fn next_rest_ns(&self) -> u64 {
+        self.rests.next_ns().min(self.next_begin_ns())
+    }
+
+    fn next_begin_ns(&self) -> u64 {
+        match self.begun < self.task.slots {
+            true => self.around.pace.first_ns(self.begun),
+            false => u64::MAX,
+        }
+    }
+
+    /// The next slot to begin, or whose rest is over, if it is time.
+    fn take_rested(&mut self) -> Option<u32> {
+        if self.next_rest_ns() > self.around.now_ns {
+            return None;
+        }
+        if self.next_begin_ns() <= self.rests.next_ns() {
+            self.begun += 1;
+            return Some(self.begun - 1);
+        }
+        let slot = self.rests.due(self.around.now_ns);
+        self.rests.pop();
+        slot
+    }
+
     /// Wakes slots whose rest is over, and slots for which a request is due, at most so many; whether
     /// there were any.
     fn start_due(&mut self, starts_max: usize) -> bool {
@@ -441,9 +440,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
         }
         while left > 0
             && !self.driver.is_full()
-            && let Some(slot) = self.rests.due(self.around.now_ns)
+            && let Some(slot) = self.take_rested()
         {
-            self.rests.pop();
             self.resume(slot);
             left -= 1;
         }

@@ -14,22 +14,27 @@ const NOWHERE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Timers {
     heap: Vec<(u64, u32)>,
-    /// Where each slot stands in the heap.
+    /// Where each slot stands in the heap; those that never did are not in here.
     place: Vec<u32>,
 }
 
 impl Timers {
     /// None yet, of so many slots.
     pub(super) fn new(slots: u32) -> Timers {
-        Timers { heap: Vec::with_capacity(slots as usize), place: vec![NOWHERE; slots as usize] }
+        // Memory that is not touched costs nothing.
+        let slots = slots as usize;
+        Timers { heap: Vec::with_capacity(slots), place: Vec::with_capacity(slots) }
     }
 
     /// Looks at a slot at `due_ns` at the latest.
     #[inline]
     pub(super) fn set(&mut self, slot: u32, due_ns: u64) {
-        match self.place[slot as usize] {
+        match self.place.get(slot as usize).copied().unwrap_or(NOWHERE) {
             NOWHERE if due_ns == u64::MAX => {}
             NOWHERE => {
+                if self.place.len() <= slot as usize {
+                    self.place.resize(slot as usize + 1, NOWHERE);
+                }
                 self.heap.push((due_ns, slot));
                 self.rise(self.heap.len() - 1);
             }
@@ -68,7 +73,7 @@ impl Timers {
 
     /// Takes away the entry of a slot, if it has one.
     pub(super) fn forget(&mut self, slot: u32) {
-        let mut at = self.place[slot as usize] as usize;
+        let mut at = self.place.get(slot as usize).map_or(usize::MAX, |&at| at as usize);
         if at >= self.heap.len() {
             return;
         }

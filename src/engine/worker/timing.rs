@@ -45,7 +45,7 @@ impl<D: Driver, S: Session> Worker<'_, D, S> {
             false => (0, 1_000, WANT_MAX),
         };
         let request_ns = self.around.pace.next_due_ns().unwrap_or(u64::MAX);
-        let due_ns = request_ns.min(self.rests.next_ns());
+        let due_ns = request_ns.min(self.next_rest_ns());
         until_ns = until_ns.min(due_ns.saturating_sub(lead_ns));
         let timeout_ns = until_ns.saturating_sub(self.around.now_ns).max(timeout_ns_min);
         Patience {

@@ -8,6 +8,7 @@ pub(super) fn policy(close: CloseMode) -> Policy {
         pipeline: 1,
         close,
         timeout_ns: 1_000_000_000,
+        holds: false,
         discard_from_bytes: 4096,
     }
 }

@@ -14,13 +14,15 @@
 //! Where the bytes are split is the network's affair: any split gives the same events.
 //!
 //! `request` is what goes out, `head` where a head ends, `framing` what it means, `body` what
-//! comes after it, `fault` what is said of an answer that breaks the rules.
+//! comes after it, `split` what is kept of a head in pieces, `fault` what is said of an answer that
+//! breaks the rules.
 
 mod body;
 mod fault;
 mod framing;
 mod head;
 mod request;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +34,7 @@ use body::{Body, Chunked, Stand};
 use fault::{Fault, Place};
 use framing::{Framing, Meaning};
 use head::{Heads, Search};
+use split::{Split, Splits};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -40,13 +43,12 @@ use std::sync::Arc;
 const BLANK_BYTES_MAX: u8 = 8;
 /// How much of a split head is copied at a time: a body behind it should not come along.
 const SPLIT_STEP_BYTES: usize = 1 << 10;
-/// A slot keeps the memory of its split heads up to here, so that it is not allocated again.
-const SPLIT_BYTES_KEPT: usize = 4 << 10;
 
 /// What the sessions of one worker have in common.
 pub struct Shared {
     block: RequestBlock,
     heads: Heads,
+    splits: Splits,
     remarks: Remarks,
 }
 
@@ -54,7 +56,7 @@ impl Shared {
     /// A worker's share of `block`.
     pub fn new(block: RequestBlock) -> Shared {
         let heads = Heads::new(block.asked);
-        Shared { block, heads, remarks: Remarks::default() }
+        Shared { block, heads, splits: Splits::default(), remarks: Remarks::default() }
     }
 
     /// An answer is refused.
@@ -75,8 +77,8 @@ pub struct Http1 {
     /// What becomes of the connection once they all are.
     after: Room,
     stage: Stage,
-    /// The head so far, where it came in pieces; else empty.
-    split: Vec<u8>,
+    /// The head so far, where it came in pieces.
+    split: Split,
     /// What is known of the answer whose body is under way.
     status: u16,
     next: Next,
@@ -139,7 +141,7 @@ impl Session for Http1 {
             answered: 0,
             after: Room::For(shared.block.layout.batch_max()),
             stage: AT_START,
-            split: Vec::new(),
+            split: Split::default(),
             status: 0,
             next: Next::Leave,
         }
@@ -154,7 +156,7 @@ impl Session for Http1 {
         (self.batch, self.answered) = (0, 0);
         self.after = Room::For(shared.block.layout.batch_max());
         self.stage = AT_START;
-        self.forget_split();
+        shared.splits.forget(&mut self.split);
     }
 
     /// One batch at a time. Whoever answers before it has read all of a request is not asked again:
@@ -368,8 +370,7 @@ impl Http1 {
 
     /// Takes bytes of a head. They are copied only where its end is not among them.
     fn take_head(&mut self, shared: &mut Shared, bytes: &[u8]) -> (usize, Event) {
-        let before = self.split.len();
-        if before == 0 {
+        let Some(mut head) = shared.splits.take(&self.split) else {
             return match head::search(bytes, 0) {
                 Search::Found(end) => match shared.heads.meaning(&bytes[..end]) {
                     Ok(meaning) => (end, self.after_head(shared, meaning)),
@@ -377,29 +378,29 @@ impl Http1 {
                 },
                 Search::Broken(taken, fault) => (taken, shared.refuse(fault)),
                 Search::More => {
-                    self.split.extend_from_slice(bytes);
+                    shared.splits.begin(&mut self.split, bytes);
                     (bytes.len(), Event::More)
                 }
             };
-        }
+        };
+        let before = head.len();
         let taken = bytes.len().min(SPLIT_STEP_BYTES);
-        self.split.extend_from_slice(&bytes[..taken]);
-        match head::search(&self.split, before) {
-            Search::Found(end) => match shared.heads.meaning(&self.split[..end]) {
-                Ok(meaning) => {
-                    self.forget_split();
-                    (end - before, self.after_head(shared, meaning))
-                }
-                Err(fault) => (end - before, shared.refuse(fault)),
-            },
-            Search::Broken(end, fault) => (end - before, shared.refuse(fault)),
-            Search::More => (taken, Event::More),
-        }
-    }
-
-    fn forget_split(&mut self) {
-        self.split.clear();
-        self.split.shrink_to(SPLIT_BYTES_KEPT);
+        head.extend_from_slice(&bytes[..taken]);
+        let (end, found) = match head::search(&head, before) {
+            Search::Found(end) => (end, shared.heads.meaning(&head[..end])),
+            Search::Broken(end, fault) => (end, Err(fault)),
+            Search::More => {
+                shared.splits.put(&self.split, head);
+                return (taken, Event::More);
+            }
+        };
+        let event = match found {
+            Ok(meaning) => self.after_head(shared, meaning),
+            Err(fault) => shared.refuse(fault),
+        };
+        shared.splits.put(&self.split, head);
+        shared.splits.forget(&mut self.split);
+        (end - before, event)
     }
 
     /// Turns to what comes after a head.

@@ -102,7 +102,9 @@ fn the_memory_of_a_large_split_head_is_given_back() {
     for piece in head.chunks(1_400) {
         session.answer(&mut shared, piece);
     }
-    assert!(session.split.is_empty() && session.split.capacity() <= SPLIT_BYTES_KEPT);
+    assert!(shared.splits.take(&session.split).is_none());
+    let (bytes, heads) = shared.splits.capacity();
+    assert!(heads == 1 && bytes <= split::KEPT_BYTES, "{heads} heads keep {bytes} bytes");
     assert_eq!(session.opaque(), 1);
-    assert!(size_of::<Http1>() <= 128, "{}", size_of::<Http1>());
+    assert!(size_of::<Http1>() <= 56, "{}", size_of::<Http1>());
 }

@@ -1,0 +1,180 @@
+//! What an idle connection costs: counted in the allocator, over the scripted driver, whose own
+//! memory is left out.
+
+use ringshot::engine::connection::Route;
+use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
+use ringshot::engine::driver::{Completion, Demand, Driver, Extent, Handover, Op, Patience, Slot};
+use ringshot::engine::pace::{Model, Share};
+use ringshot::engine::policy::{CloseMode, Policy};
+use ringshot::engine::ports::Rotation;
+use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::engine::worker::{Task, Worker};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The system's memory, with a count of the bytes that a thread has and has not given back.
+struct Counting;
+
+thread_local! {
+    static BYTES: Cell<isize> = const { Cell::new(0) };
+    /// What the script's own memory comes to is not counted.
+    static COUNTS: Cell<bool> = const { Cell::new(true) };
+}
+
+fn count(bytes: isize) {
+    // A thread that ends gives memory back when its own is gone.
+    let _ = COUNTS.try_with(|counts| {
+        if counts.get() {
+            BYTES.with(|sum| sum.set(sum.get() + bytes));
+        }
+    });
+}
+
+// SAFETY: everything is the system's allocator's, which keeps the rules.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A driver whose own memory is not counted, and that keeps the most that all else had in a turn.
+struct Uncounted<D> {
+    driver: D,
+    most_bytes: Rc<Cell<isize>>,
+}
+
+/// Does something that is not counted.
+fn uncounted<T>(f: impl FnOnce() -> T) -> T {
+    COUNTS.set(false);
+    let result = f();
+    COUNTS.set(true);
+    result
+}
+
+impl<D: Driver> Driver for Uncounted<D> {
+    fn now_ns(&self) -> u64 {
+        self.driver.now_ns()
+    }
+
+    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+        uncounted(|| self.driver.open(slot, address, source));
+    }
+
+    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
+        uncounted(|| self.driver.send(slot, bytes))
+    }
+
+    fn receive(&mut self, slot: Slot, demand: Demand) {
+        uncounted(|| self.driver.receive(slot, demand));
+    }
+
+    fn received(&self, slot: Slot, count: usize) -> &[u8] {
+        self.driver.received(slot, count)
+    }
+
+    fn extent(&mut self, slot: Slot, extent: Extent) {
+        uncounted(|| self.driver.extent(slot, extent));
+    }
+
+    fn close(&mut self, slot: Slot) {
+        uncounted(|| self.driver.close(slot));
+    }
+
+    fn cancel(&mut self, slot: Slot, op: Op) {
+        uncounted(|| self.driver.cancel(slot, op));
+    }
+
+    fn has_more(&self) -> bool {
+        self.driver.has_more()
+    }
+
+    fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()> {
+        self.most_bytes.set(self.most_bytes.get().max(BYTES.get()));
+        uncounted(|| self.driver.turn(patience, completions))
+    }
+}
+
+/// The most bytes that a worker has, each of whose connections has an answer, and is idle then.
+fn bytes_with(slots: u32, pipeline: u32) -> isize {
+    let answer: Arc<[u8]> = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".as_slice().into();
+    let mut asked = vec![false; slots as usize];
+    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+        Verb::Open(..) => replies.push(Reply::new(1_000, Op::Connect, Ok(0))),
+        // The head comes in two pieces, each of which is kept until the other is there.
+        Verb::Receive(_) if !asked[slot.index as usize] => {
+            asked[slot.index as usize] = true;
+            replies.push(Reply::bytes(1_000, answer[..20].into()));
+        }
+        Verb::Receive(_) => replies.push(Reply::bytes(1_000, answer[20..].into())),
+        _ => {}
+    };
+    let policy = Policy {
+        requests_per_connection: None,
+        pipeline,
+        holds: false,
+        close: CloseMode::Client,
+        timeout_ns: 1_000_000_000,
+        discard_from_bytes: 4096,
+    };
+    // They think for an hour after their first request, of which a second is waited for.
+    let hour_ns = 3_600_000_000_000;
+    let task = Task {
+        slots,
+        connections: slots,
+        share: Share::WHOLE,
+        model: Model { think_ns: Some(hour_ns..=hour_ns), ..Model::default() },
+        warmup_ns: 0,
+        quota: None,
+        duration_ns: Some(1_000_000_000),
+        route: Route::new(1),
+        ports: Rotation::kernel(),
+        policy,
+        interval_ns: hour_ns,
+    };
+    let request = Request {
+        method: "GET".into(),
+        target: "/".into(),
+        host: "test".into(),
+        headers: Vec::new(),
+        body: Arc::new([]),
+    };
+    let reuse = Reuse { pipeline, keeps: true, announces_close: false };
+    let shared = Shared::new(RequestBlock::new(&request, reuse));
+    let stop = AtomicBool::new(false);
+    let most_bytes = Rc::new(Cell::new(0));
+    let driver =
+        Uncounted { driver: ScriptDriver::new(slots, script), most_bytes: most_bytes.clone() };
+    let before = BYTES.get();
+    let mut worker = Worker::<_, Http1>::new(driver, shared, task, &stop);
+    worker.warm_up(None).expect("a script");
+    let outcome = worker.measure(None).expect("a script");
+    let counters = outcome.tallies.measured.counters;
+    assert_eq!(counters.connections_opened, u64::from(slots));
+    assert_eq!(counters.ok, u64::from(slots), "each has had its answer");
+    most_bytes.get() - before
+}
+
+#[test]
+fn an_idle_connection_costs_at_most_256_bytes() {
+    let [fewer, more] = [10_000, 110_000].map(|slots| bytes_with(slots, 1));
+    let each = (more - fewer) as f64 / 100_000.0;
+    // What the ring keeps for a slot comes to it: see the size of its `Place`.
+    println!("{each:.1} bytes a connection");
+    assert!(each <= 240.0, "{each} bytes");
+}
