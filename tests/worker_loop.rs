@@ -848,3 +848,23 @@ proptest! {
         prop_assert!(counters.ok >= quota - faults, "{counters:?}");
     }
 }
+
+#[test]
+fn the_loop_measures_its_own_time_and_none_of_the_kernels() {
+    let watch = Watch::default();
+    let clock = watch.clone();
+    let policy = Policy { requests_per_connection: None, ..policy() };
+    let mut respond = steady(20 * US);
+    let outcome = served(task(1, 50, policy), &watch, move |turn| {
+        // What the loop asks for while it is at it takes its time.
+        if let scripted::Turn::Answer(_) = turn {
+            clock.advance(3 * US);
+        }
+        respond(turn)
+    });
+    let counters = outcome.tallies.measured.counters;
+    assert_eq!((counters.ok, counters.dispatch_ns), (50, 150 * US));
+    // A connect, and an answer each.
+    assert_eq!((counters.completions, counters.submit_ns), (51, 0));
+    assert!(counters.turns >= 51, "{}", counters.turns);
+}

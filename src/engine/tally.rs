@@ -107,6 +107,12 @@ pub struct Counters {
     pub overflows: u64,
     /// Times that the worker went to the kernel.
     pub turns: u64,
+    /// What the kernel has completed.
+    pub completions: u64,
+    /// Time between two turns: what the loop did with completions, and for new requests.
+    pub dispatch_ns: u64,
+    /// The part of it in which the kernel took over what had no more room in the queue.
+    pub submit_ns: u64,
 }
 
 impl Counters {
@@ -120,7 +126,7 @@ impl Counters {
         (self.due - self.dropped).saturating_sub(self.ok + self.failed)
     }
 
-    fn fields(&mut self) -> [&mut u64; 26] {
+    fn fields(&mut self) -> [&mut u64; 29] {
         let Counters {
             due,
             dropped,
@@ -148,6 +154,9 @@ impl Counters {
             stale,
             overflows,
             turns,
+            completions,
+            dispatch_ns,
+            submit_ns,
         } = self;
         [
             due,
@@ -176,6 +185,9 @@ impl Counters {
             stale,
             overflows,
             turns,
+            completions,
+            dispatch_ns,
+            submit_ns,
         ]
     }
 

@@ -8,7 +8,7 @@ use crate::engine::failure::Phase;
 use crate::engine::pace::curve::Stage;
 use crate::engine::ports::PortChoice;
 use crate::engine::run::{Load, Measured, ThreadTime};
-use crate::engine::tally::{Tally, longest_us, percentile_us};
+use crate::engine::tally::{self, Tally, longest_us, percentile_us};
 use crate::findings::{self, Facts};
 use crate::kernel::TimeWait;
 use crate::kernel::cgroup::Throttled;
@@ -19,6 +19,7 @@ use crate::preflight::host::HostFacts;
 use crate::statistics::{self, rounded};
 use crate::watch::Pressure;
 use hdrhistogram::Histogram;
+use std::time::Duration;
 
 /// Everything beside the numbers that a report names.
 #[derive(Clone, Debug)]
@@ -430,9 +431,29 @@ fn generator(measured: &Measured, pressure: &Pressure) -> Generator {
         demand_peak_ratio: peak(demand, pressure.demand_peak_ratio),
         throttled_s: pressure.throttled.map(Throttled::seconds),
         saturated: false,
+        turns: Some(turns(threads, &measured.tally.counters)),
     };
     let saturated = findings::demand_ratio(&generator) >= findings::SATURATED_RATIO;
     Generator { saturated, ..generator }
+}
+
+/// Where the threads' time went. What they had no CPU for is in none of it, but for what of that fell
+/// between two turns: there it looks like time of the loop.
+fn turns(threads: &[ThreadTime], counters: &tally::Counters) -> Turns {
+    let sum = |of: fn(&ThreadTime) -> Duration| -> f64 {
+        threads.iter().map(|time| of(time).as_secs_f64()).sum()
+    };
+    let (wall_s, cpu_s) = (sum(|time| time.wall), sum(ThreadTime::cpu));
+    let waited_s = sum(|time| time.waited.unwrap_or_default());
+    let dispatch_s = counters.dispatch_ns as f64 / 1e9;
+    Turns {
+        turns: counters.turns,
+        completions: counters.completions,
+        dispatch_s: rounded(dispatch_s, 6),
+        submit_s: rounded(counters.submit_ns as f64 / 1e9, 6),
+        kernel_s: rounded((cpu_s - dispatch_s).max(0.0), 6),
+        idle_s: rounded((wall_s - cpu_s - waited_s).max(0.0), 6),
+    }
 }
 
 impl Latency {

@@ -492,6 +492,27 @@ pub struct Generator {
     /// Whether the generator, not the server, was the limit: a thread ran or waited for nearly all
     /// of a second.
     pub saturated: bool,
+    /// Where the threads' time went; null in documents of earlier versions.
+    #[serde(default, rename = "loop")]
+    pub turns: Option<Turns>,
+}
+
+/// Where the time of the worker threads went, summed over them. A turn is one way into the kernel and
+/// what its completions and new requests come to: see docs/accuracy.md.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Turns {
+    /// How many there were.
+    pub turns: u64,
+    /// Operations that the kernel completed in them.
+    pub completions: u64,
+    /// Time in ringshot's own code between two ways into the kernel, by the clock.
+    pub dispatch_s: f64,
+    /// The part of it in which the kernel took over operations that had no more room in the queue.
+    pub submit_s: f64,
+    /// Time in the kernel with something to do; on loopback with the server's half of every packet.
+    pub kernel_s: f64,
+    /// Time in the kernel with nothing to do.
+    pub idle_s: f64,
 }
 
 /// What the kernel and the counters say.

@@ -263,6 +263,12 @@ pub trait Driver {
     /// driver itself is broken.
     fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()>;
 
+    /// Time for which the kernel took over operations between two turns, as there was no more room
+    /// for them; all up to now.
+    fn submit_ns(&self) -> u64 {
+        0
+    }
+
     /// How often the completion queue was full: the generator's own fault, never the server's.
     fn overflows(&self) -> u64 {
         0

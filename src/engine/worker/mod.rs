@@ -171,7 +171,8 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 self.around.pace.is_behind() || self.next_rest_ns() <= self.around.now_ns;
             let patience = self.patience(is_behind);
             self.driver.turn(patience, &mut completions)?;
-            let before_ns = std::mem::replace(&mut self.around.now_ns, self.driver.now_ns());
+            let turned_ns = self.driver.now_ns();
+            let before_ns = std::mem::replace(&mut self.around.now_ns, turned_ns);
             let late_ns = self.around.now_ns.checked_sub(before_ns + patience.timeout_ns);
             // A turn that brought something took its time for that, and so did one that submitted a
             // portion of starts with others behind it.
@@ -181,7 +182,7 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
                 (1.., Some(late_ns)) => self.lead.learn(late_ns),
                 (1.., None) => {}
             }
-            self.around.tallies.current().counters.turns += 1;
+            let submit_before_ns = self.driver.submit_ns();
             // What came due while the slots were busy stands in line before one of them is free.
             self.around.pace.fill(self.around.now_ns, &mut self.around.tallies);
             let brought = completions.len();
@@ -207,6 +208,11 @@ impl<'a, D: Driver, S: Session> Worker<'a, D, S> {
             if let Some(outlet) = outlet {
                 self.report(outlet, brought > 0 || started);
             }
+            let counters = &mut self.around.tallies.current().counters;
+            counters.turns += 1;
+            counters.completions += brought as u64;
+            counters.dispatch_ns += self.driver.now_ns() - turned_ns;
+            counters.submit_ns += self.driver.submit_ns() - submit_before_ns;
         }
         Ok(())
     }

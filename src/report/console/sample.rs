@@ -201,6 +201,14 @@ pub fn clean() -> Report {
             demand_peak_ratio: Some(0.493),
             throttled_s: Some(0.0),
             saturated: false,
+            turns: Some(Turns {
+                turns: 301_412,
+                completions: 938_256,
+                dispatch_s: 0.71,
+                submit_s: 0.0,
+                kernel_s: 8.72,
+                idle_s: 10.41,
+            }),
         },
         kernel: Kernel {
             counters: Counters([("TcpActiveOpens".to_owned(), 234_564)].into()),

@@ -304,7 +304,21 @@ fn generator(reports: &[&Report], requests: &Requests) -> Generator {
         // Results of one box may be of one control group.
         throttled_s: all().filter_map(|generator| generator.throttled_s).reduce(f64::max),
         saturated: all().any(|generator| generator.saturated),
+        turns: all().map(|generator| generator.turns).reduce(add_turns).flatten(),
     }
+}
+
+/// Both; nobody knows where one of them does not say.
+fn add_turns(one: Option<Turns>, other: Option<Turns>) -> Option<Turns> {
+    let (one, other) = (one?, other?);
+    Some(Turns {
+        turns: one.turns.saturating_add(other.turns),
+        completions: one.completions.saturating_add(other.completions),
+        dispatch_s: rounded(one.dispatch_s + other.dispatch_s, 6),
+        submit_s: rounded(one.submit_s + other.submit_s, 6),
+        kernel_s: rounded(one.kernel_s + other.kernel_s, 6),
+        idle_s: rounded(one.idle_s + other.idle_s, 6),
+    })
 }
 
 /// What all boxes agree on; otherwise nobody knows.

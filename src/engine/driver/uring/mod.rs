@@ -99,6 +99,7 @@ pub struct UringDriver {
     /// Plain descriptors that were made in the ring and wait to be connected.
     unconnected: Vec<Slot>,
     overflows: u64,
+    submit_ns: u64,
     /// Taken from the queue and not looked at yet; empty between two calls.
     posted: Vec<(Token, cqueue::Entry)>,
     /// Taken before the turn they belong to, as the kernel had no room for more.
@@ -170,6 +171,7 @@ impl UringDriver {
             outstanding: 0,
             unconnected: Vec::with_capacity(slots as usize),
             overflows: 0,
+            submit_ns: 0,
             posted: Vec::with_capacity(COMPLETIONS_MAX),
             early: Vec::new(),
             broken: None,
@@ -215,7 +217,10 @@ impl UringDriver {
 
     /// Submits what is queued, without waiting.
     fn submit(&mut self) {
-        let Err(error) = self.ring.submit() else { return };
+        let begin_ns = self.now_ns();
+        let submitted = self.ring.submit();
+        self.submit_ns += self.now_ns() - begin_ns;
+        let Err(error) = submitted else { return };
         match error.raw_os_error() {
             Some(libc::EINTR) => {}
             // The kernel takes nothing more before completions have been taken.
@@ -472,6 +477,10 @@ impl Driver for UringDriver {
         self.harvest(completions, most);
         self.connect_new_sockets();
         Ok(())
+    }
+
+    fn submit_ns(&self) -> u64 {
+        self.submit_ns
     }
 
     fn overflows(&self) -> u64 {
