@@ -83,7 +83,7 @@ impl Session for LineEcho {
             self.read += 1;
             if *byte == b'\n' {
                 let verdict = if self.differs { Err(Kind::Body) } else { Ok(()) };
-                events.done(self.echoed, Answer { status: 0, verdict });
+                events.done(self.echoed, Answer { status: 0, code: None, verdict });
                 (self.read, self.differs) = (0, false);
                 self.echoed += 1;
             }

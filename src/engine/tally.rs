@@ -16,6 +16,7 @@ use crate::engine::session::Stage;
 pub use counts::LatencyCounts;
 use hdrhistogram::Histogram;
 use pending::Pending;
+use std::collections::BTreeMap;
 
 /// Latencies are recorded in microseconds up to one hour; a longer one counts as an hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
@@ -324,6 +325,8 @@ pub struct Tally {
     pub counters: Counters,
     /// Responses by status code, 0 to 999.
     pub statuses: Box<[u64; 1000]>,
+    /// Answers by the code of what is spoken over HTTP, or instead of it.
+    pub codes: BTreeMap<u16, u64>,
     /// Failures, each kind once, in the order of their first appearance.
     pub errors: Vec<ErrorEntry>,
     /// The same of connections that failed while nothing was asked on them.
@@ -365,6 +368,7 @@ impl Tally {
         Tally {
             counters: Counters::default(),
             statuses: vec![0; 1000].try_into().expect("the length is the array's"),
+            codes: BTreeMap::new(),
             errors: Vec::with_capacity(64),
             broken: Vec::new(),
             opened_by_address: vec![0; addresses],
@@ -433,6 +437,11 @@ impl Tally {
         if self.pending.respond(latencies) {
             self.record_pending();
         }
+    }
+
+    /// An answer has this code.
+    pub fn note_code(&mut self, code: u16) {
+        *self.codes.entry(code).or_default() += 1;
     }
 
     fn record_pending(&mut self) {

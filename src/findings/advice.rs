@@ -45,7 +45,7 @@ fn over_unix(failure: Failure) -> Option<&'static str> {
 const OTHER_ERRNO: &str = "see `man 2 connect`, `man 7 tcp` for this errno";
 
 fn over_tcp(failure: Failure) -> &'static str {
-    use Kind::{Body, Contract, Eof, Errno, Malformed, Status, Timeout, TooLarge};
+    use Kind::{Body, Contract, Eof, Errno, Malformed, Peer, Status, Timeout, TooLarge};
     match (failure.phase, failure.kind) {
         (Phase::Connect, Errno(libc::ECONNREFUSED)) => {
             "nobody listens there: is the server running, on this address and port?"
@@ -100,6 +100,7 @@ fn over_tcp(failure: Failure) -> &'static str {
             "ringshot takes heads of 256 KiB, trailers of 64 KiB and chunk-size lines of 4 KiB"
         }
         (_, Status) => "status outside 200-399: check the URL, the method and the headers",
+        (_, Peer(_)) => "the server says so itself: its log",
         (_, Contract) => "the session's own code is at fault: run a debug build, which says where",
         (_, Body) => "the body is not the one that was expected",
         (_, Eof) => "the server closed the connection",

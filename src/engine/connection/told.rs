@@ -84,6 +84,9 @@ impl Events for Told<'_> {
                 uncorrected_ns: since_due_ns.map(|since_due_ns| since_begun_ns.min(since_due_ns)),
             },
         );
+        if let Some(code) = answer.code {
+            tally.note_code(code);
+        }
         match answer.verdict {
             Ok(()) => tally.succeed(now_ns),
             Err(kind) => tally.fail(Failure { phase: Phase::Verify, kind }, 1, now_ns),

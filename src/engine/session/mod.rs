@@ -52,8 +52,10 @@ pub enum Room {
 /// A whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The status code, 0 in a protocol that has none.
+    /// The status code of HTTP, 0 in a protocol that has none.
     pub status: u16,
+    /// The code of what is spoken over HTTP, or instead of it: that of gRPC, where 0 is the good one.
+    pub code: Option<u16>,
     /// Whether it is the answer that was wanted, or what is wrong with it.
     pub verdict: Result<(), Kind>,
 }

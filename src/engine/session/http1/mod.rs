@@ -427,5 +427,5 @@ impl Http1 {
 #[inline]
 fn done(status: u16, next: Next) -> Event {
     let verdict = if (200..=399).contains(&status) { Ok(()) } else { Err(Kind::Status) };
-    Event::Done(Answer { status, verdict }, next)
+    Event::Done(Answer { status, code: None, verdict }, next)
 }

@@ -81,7 +81,7 @@ fn word(event: Event) -> String {
     match event {
         Event::More => "more".into(),
         Event::Broken(kind) => kind.to_string(),
-        Event::Done(Answer { status, verdict }, next) => {
+        Event::Done(Answer { status, verdict, .. }, next) => {
             let verdict = verdict.map_or_else(|kind| format!(" {kind}"), |()| String::new());
             format!(
                 "{status}{verdict}{}",

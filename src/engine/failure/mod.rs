@@ -2,8 +2,11 @@
 //!
 //! Every failed request has exactly one [`Failure`]. The phase says how far the request had come,
 //! the kind says what stopped it: the kernel's errno, never swallowed, or one of a few words for
-//! what no errno can say.
+//! what no errno can say. Where the peer gave a number for it, that is there by its name ([`Code`]).
 
+mod code;
+
+pub use code::{Code, Codes};
 use std::fmt;
 
 /// How far a request had come when it failed, in the order of a connection's life.
@@ -66,6 +69,8 @@ pub enum Kind {
     Status,
     /// A whole response with a body that was not wanted.
     Body,
+    /// What the peer says that it is, in a number of its protocol.
+    Peer(Code),
     /// The session has broken its contract with the loop: a fault of the protocol's own code.
     Contract,
 }
@@ -81,6 +86,7 @@ impl fmt::Display for Kind {
             Kind::TooLarge => "too_large",
             Kind::Status => "status",
             Kind::Body => "body",
+            Kind::Peer(code) => return code.fmt(f),
             Kind::Contract => "contract",
         })
     }
@@ -131,6 +137,10 @@ mod tests {
         let refused = Failure::errno(Phase::Connect, libc::ECONNREFUSED);
         assert_eq!(refused.to_string(), "connect/ECONNREFUSED");
         assert_eq!(Failure::response(Kind::TooLarge).to_string(), "response/too_large");
+        let refused = Kind::Peer(Code { of: Codes::Rst, number: 7 });
+        assert_eq!(Failure::response(refused).to_string(), "response/rst_refused_stream");
+        // Each connection has room for it.
+        assert_eq!(size_of::<Failure>(), 12);
     }
 
     #[test]
