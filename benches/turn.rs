@@ -38,15 +38,20 @@ fn tally_of_one_answer(bencher: Bencher) {
     });
 }
 
-/// A thousand exchanges over 16 slots, each on a connection of its own or on a kept one.
-#[divan::bench(args = [Some(1), None])]
-fn thousand_exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
+/// A million exchanges over 16 slots, each on a connection of its own or on a kept one.
+#[divan::bench(args = [Some(1), None], sample_count = 10, sample_size = 1)]
+fn exchanges(bencher: Bencher, requests_per_connection: Option<u64>) {
+    const REQUESTS: u64 = 1_000_000;
     let stop = AtomicBool::new(false);
-    bencher.counter(divan::counter::ItemsCount::new(1000usize)).bench_local(|| {
-        let task = task(16, 1000, requests_per_connection, Model::default());
-        let mut worker = worker(task, &stop);
-        worker.warm_up(None).and_then(|()| worker.measure(None))
-    });
+    bencher
+        .counter(divan::counter::ItemsCount::new(REQUESTS))
+        .with_inputs(|| {
+            let task = task(16, REQUESTS, requests_per_connection, Model::default());
+            let mut worker = worker(task, &stop);
+            worker.warm_up(None).expect("a script");
+            worker
+        })
+        .bench_local_values(|worker| worker.measure(None));
 }
 
 /// A million exchanges on the kept connection of one slot, while the others have not begun: what a

@@ -9,16 +9,18 @@ pub mod documents;
 pub mod fast_path;
 pub mod framing;
 pub mod machine;
+pub mod talk;
 mod transcript;
 
 /// A target: what its bytes are given to.
 pub type Target = fn(&[u8]);
 
 /// All targets, by their names.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("framing", framing::run),
     ("fast_path", fast_path::run),
     ("machine", machine::run),
+    ("talk", talk::run),
     ("command_line", command_line::run),
     ("documents", documents::run),
 ];

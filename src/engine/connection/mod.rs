@@ -36,7 +36,7 @@ mod waiting;
 
 use crate::engine::driver::{Demand, Extent, Op, Slot as SlotId};
 use crate::engine::failure::{Failure, Kind, Phase};
-use crate::engine::pace::Pace;
+use crate::engine::pace::{Pace, Wait};
 use crate::engine::policy::{CloseMode, Policy};
 use crate::engine::ports::Rotation;
 use crate::engine::session::{Lane, Room, Session};
@@ -45,7 +45,7 @@ pub use exchanges::Exchanges;
 use exchanges::{Exchange, Flight, NEVER, Stand};
 pub use outstanding::Outstanding;
 pub use route::Route;
-pub use slot::{Slot, Wait};
+pub use slot::Slot;
 use std::io;
 use told::{Heard, Told};
 pub use waiting::Next;

@@ -9,17 +9,8 @@
 use super::exchanges::NEVER;
 use super::retry::PortRetry;
 use crate::engine::failure::Failure;
-use crate::engine::pace::{self, Pace};
+use crate::engine::pace::{self, Pace, Wait};
 use crate::engine::tally::Part;
-
-/// Why a slot waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// It rests, thinks, or may not open a connection before then.
-    Until(u64),
-    /// No request is due for it.
-    InLine,
-}
 
 /// One slot.
 #[derive(Debug)]

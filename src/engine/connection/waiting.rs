@@ -1,8 +1,8 @@
 //! How a slot comes to its next request, and to its next connection.
 
 use super::exchanges::{Exchange, Stand};
-use super::slot::Wait;
 use super::{Connection, State, Step, Surroundings};
+use crate::engine::pace::Wait;
 use crate::engine::session::{Lane, Session};
 use crate::engine::tally::Part;
 use std::net::SocketAddr;

@@ -64,6 +64,15 @@ pub struct OpenLoop {
     pub backlog: u64,
 }
 
+/// Why a slot waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It rests, thinks, or may not open a connection before then.
+    Until(u64),
+    /// No request is due for it.
+    InLine,
+}
+
 /// Requests that may be started now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -172,7 +181,7 @@ impl Pace {
         self.line.is_some()
     }
 
-    /// Up to `wanted` requests may be started now: how many. In an open loop those that are due,
+    /// Up to `wanted` requests may be started now by a slot: how many. In an open loop those that are due,
     /// and when each of them was is appended to `intended_ns`. All of them belong to one part of
     /// the run, to `only` where that is given.
     pub fn take(

@@ -19,9 +19,9 @@ mod task;
 mod timers;
 mod timing;
 
-use crate::engine::connection::{Connection, Exchanges, Next, Slot, Step, Surroundings, Wait};
+use crate::engine::connection::{Connection, Exchanges, Next, Slot, Step, Surroundings};
 use crate::engine::driver::{COMPLETIONS_MAX, Completion, Driver, Op, Token, prefetch};
-use crate::engine::pace::{Lead, Pace};
+use crate::engine::pace::{Lead, Pace, Wait};
 use crate::engine::session::Session;
 use crate::engine::tally::{Part, Tallies};
 use std::io;
