@@ -149,8 +149,9 @@ impl Flight {
 
 /// Moves those that wait to the first lanes, in their order.
 pub(super) fn close_ranks(lanes: &mut [Exchange]) {
-    let mut to = 0;
-    for from in 0..lanes.len() {
+    // As a rule they stand there.
+    let mut to = lanes.iter().take_while(|one| one.stand == Stand::Waiting).count();
+    for from in to..lanes.len() {
         if lanes[from].stand == Stand::Waiting {
             lanes.swap(to, from);
             to += 1;

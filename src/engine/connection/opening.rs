@@ -21,7 +21,9 @@ impl<S: Session> Connection<S> {
         self.state = State::Opening;
         self.outstanding.insert(Op::Connect);
         self.flight.open();
-        close_ranks(around.exchanges.of_mut(self.slot.index));
+        if self.carries_request() {
+            close_ranks(around.exchanges.of_mut(self.slot.index));
+        }
         // Trying another port or address goes on with the same connection: its time has begun
         // already.
         let slot = &mut around.slots[self.slot.index as usize];

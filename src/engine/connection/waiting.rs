@@ -91,21 +91,21 @@ impl<S: Session> Connection<S> {
         slot.take();
         let tally = around.tallies.of(grant.part);
         tally.start(grant.requests);
-        let mut intended_ns = intended_ns.drain(..);
-        let mut left = grant.requests;
+        let mut taken = 0;
         let lanes = around.exchanges.of_mut(self.slot.index).iter_mut();
         for exchange in lanes.filter(|exchange| exchange.stand == Stand::Free) {
-            if left == 0 {
-                break;
-            }
-            let due_ns = intended_ns.next();
+            let due_ns = intended_ns.get(taken as usize).copied();
             if let Some(due_ns) = due_ns {
                 tally.begin(due_ns, free_ns, now_ns);
             }
             *exchange = Exchange::taken(grant.part, due_ns);
-            left -= 1;
+            taken += 1;
+            if taken == grant.requests {
+                break;
+            }
         }
-        debug_assert_eq!(left, 0, "there is a lane for each");
+        debug_assert_eq!(taken, grant.requests, "there is a lane for each");
+        intended_ns.clear();
         self.flight.waiting += grant.requests;
     }
 }

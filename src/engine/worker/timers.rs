@@ -29,21 +29,23 @@ impl Timers {
     /// Looks at a slot at `due_ns` at the latest.
     #[inline]
     pub(super) fn set(&mut self, slot: u32, due_ns: u64) {
-        match self.place.get(slot as usize).copied().unwrap_or(NOWHERE) {
-            NOWHERE if due_ns == u64::MAX => {}
-            NOWHERE => {
-                if self.place.len() <= slot as usize {
-                    self.place.resize(slot as usize + 1, NOWHERE);
-                }
-                self.heap.push((due_ns, slot));
-                self.rise(self.heap.len() - 1);
-            }
-            at if due_ns < self.heap[at as usize].0 => {
-                self.heap[at as usize].0 = due_ns;
-                self.rise(at as usize);
-            }
-            _ => {}
+        let at = self.place.get(slot as usize).copied().unwrap_or(NOWHERE);
+        // As a rule it is due later than its entry says.
+        if self.heap.get(at as usize).map_or(u64::MAX, |&(known_ns, _)| known_ns) > due_ns {
+            self.bring_forward(slot, at, due_ns);
         }
+    }
+
+    fn bring_forward(&mut self, slot: u32, at: u32, due_ns: u64) {
+        if at != NOWHERE {
+            self.heap[at as usize].0 = due_ns;
+            return self.rise(at as usize);
+        }
+        if self.place.len() <= slot as usize {
+            self.place.resize(slot as usize + 1, NOWHERE);
+        }
+        self.heap.push((due_ns, slot));
+        self.rise(self.heap.len() - 1);
     }
 
     /// When there is something to look at.
