@@ -395,6 +395,20 @@ impl EpollDriver {
         self.places.iter().map(owed).sum::<u64>() + self.ready.len() as u64
     }
 
+    /// How many reads wait for a buffer.
+    pub(super) fn starving(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many buffers are not free.
+    pub(super) fn buffers_held(&self) -> usize {
+        self.pool.taken()
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.pool.bytes()
+    }
+
     pub(super) fn constant(&self) -> std::sync::Arc<[u8]> {
         self.config.constant.clone()
     }

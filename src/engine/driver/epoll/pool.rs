@@ -50,4 +50,15 @@ impl Pool {
     fn start(&self, buffer: u8) -> usize {
         usize::from(buffer) * (self.buffer_bytes + BUFFER_GAP_BYTES)
     }
+
+    /// How many of the buffers are not free.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        COMPLETIONS_MAX - self.free.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
 }
