@@ -1,9 +1,11 @@
-//! The verbs over a real kernel: on every tier of the ring that it has, and over epoll.
+//! The verbs over a real kernel: on every tier of the ring that it has, with receive buffers that
+//! are shared and with those of each slot, and over epoll.
 
+mod buffers;
 mod unix_socket;
 
 use super::epoll::EpollDriver;
-use super::uring::{Features, Tier, UringDriver, probe};
+use super::uring::{Features, OWN_BUFFERS_SLOTS_MAX, Tier, UringDriver, probe};
 use super::*;
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
@@ -13,15 +15,33 @@ use std::time::Duration;
 const PATIENCE: Patience = Patience { want: 1, linger_ns: 0, timeout_ns: 2_000_000_000 };
 const CONSTANT: &[u8] = b"constant";
 
-/// A driver under test, and what it still owes a completion for.
+/// Enough of them to share buffers, where that can be.
+const SLOTS: u32 = OWN_BUFFERS_SLOTS_MAX + 4;
+
+/// A driver under test, what it still owes a completion for, and what it has of memory.
 trait Tested: Driver {
     fn outstanding(&self) -> u64;
+    fn starving(&self) -> usize;
+    fn buffers_held(&self) -> usize;
+    fn memory_bytes(&self) -> usize;
     fn constant(&self) -> Arc<[u8]>;
 }
 
 impl Tested for UringDriver {
     fn outstanding(&self) -> u64 {
         UringDriver::outstanding(self)
+    }
+
+    fn starving(&self) -> usize {
+        UringDriver::starving(self)
+    }
+
+    fn buffers_held(&self) -> usize {
+        UringDriver::buffers_held(self)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        UringDriver::memory_bytes(self)
     }
 
     fn constant(&self) -> Arc<[u8]> {
@@ -32,6 +52,18 @@ impl Tested for UringDriver {
 impl Tested for EpollDriver {
     fn outstanding(&self) -> u64 {
         EpollDriver::outstanding(self)
+    }
+
+    fn starving(&self) -> usize {
+        EpollDriver::starving(self)
+    }
+
+    fn buffers_held(&self) -> usize {
+        EpollDriver::buffers_held(self)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        EpollDriver::memory_bytes(self)
     }
 
     fn constant(&self) -> Arc<[u8]> {
@@ -46,8 +78,13 @@ fn engines() -> Vec<Engine> {
         if features.tier != tier {
             eprintln!("skipped: this kernel has no tier {tier:?}");
         }
-        (features.tier == tier).then_some(Engine::IoUring(features))
+        (features.tier == tier).then_some(features)
     });
+    let rings = rings.flat_map(|features| {
+        let own = Features { buffer_ring: false, ..features };
+        [features, own].into_iter().take(if features.buffer_ring { 2 } else { 1 })
+    });
+    let rings = rings.map(Engine::IoUring);
     rings.chain([Engine::Epoll]).collect()
 }
 
@@ -56,7 +93,12 @@ fn driver(
     addresses: &[impl Into<Address> + Clone],
     options: &[SocketOption],
 ) -> Box<dyn Tested> {
-    driver_of(4, engine, addresses, options)
+    driver_of(SLOTS, engine, addresses, options)
+}
+
+/// Whether slots share receive buffers.
+fn shares(engine: Engine) -> bool {
+    !matches!(engine, Engine::IoUring(Features { buffer_ring: false, .. }))
 }
 
 fn driver_of(
@@ -225,6 +267,7 @@ fn a_send_without_room_can_be_cancelled() {
             assert_eq!(error.raw_os_error(), Some(libc::ECANCELED), "{engine:?}");
         }
         assert_eq!(driver.outstanding(), 0, "{engine:?}");
+        assert_eq!(driver.buffers_held(), 0, "{engine:?}");
     }
 }
 
@@ -291,7 +334,7 @@ fn a_constant_of_more_than_two_gib_arrives_whole() {
             io::copy(&mut peer, &mut io::sink()).expect("all of it")
         });
         let config = Config {
-            slots: 4,
+            slots: SLOTS,
             addresses: vec![address.into()],
             options: Vec::new(),
             constant: constant.clone(),
@@ -341,6 +384,7 @@ fn a_send_to_a_peer_that_has_reset_fails_once() {
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(driver.outstanding(), 0, "{engine:?}");
+        assert_eq!(driver.buffers_held(), 0, "{engine:?}");
     }
 }
 

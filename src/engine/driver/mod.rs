@@ -180,8 +180,8 @@ const TRANSFER_BYTES_MAX: usize = 1 << 30;
 /// stay in the second-level cache.
 const SINK_BYTES: usize = 256 * 1024;
 
-/// A cache line between the receive buffers of two slots: a whole page apart they would all compete
-/// for the same few cache sets.
+/// A cache line between two buffers: a whole page apart they would all compete for the same few
+/// cache sets.
 const BUFFER_GAP_BYTES: usize = 64;
 
 /// What a driver over a kernel is built from.
@@ -195,7 +195,7 @@ pub struct Config {
     pub options: Vec<SocketOption>,
     /// The bytes that are sent without a copy.
     pub constant: Arc<[u8]>,
-    /// The size of each slot's receive buffer.
+    /// How many bytes a receive brings at most.
     pub receive_buffer_bytes: usize,
     /// What `now_ns` counts from.
     pub epoch: Instant,
@@ -233,7 +233,7 @@ pub trait Driver {
     fn receive(&mut self, slot: Slot, demand: Demand);
 
     /// The bytes of the latest completed [`Demand::Read`], `count` of them. Valid until the next
-    /// `receive` on this slot.
+    /// `turn`, which gives the buffer to whoever receives next, or the next `receive` on this slot.
     fn received(&self, slot: Slot, count: usize) -> &[u8];
 
     /// Asks the kernel how many bytes of this connection have come as far as `extent`; one more than

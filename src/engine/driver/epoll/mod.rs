@@ -14,13 +14,21 @@
 //! A socket is registered once, for everything and edge-triggered, so that a connection costs one
 //! `epoll_ctl` and no removal. An edge is lost unless somebody keeps it: `readable` stays set until
 //! the socket has been emptied.
+//!
+//! What is received lies in one of a few buffers. A read that finds none free waits its turn:
+//!
+//! ```text
+//!   read ── no buffer ──► waiting ──► the next turn gives buffers back ──► read
+//! ```
 
+mod pool;
 mod wait;
 
 use super::{
-    Address, BUFFER_GAP_BYTES, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent,
-    Handover, Op, Patience, SINK_BYTES, Slot, Token, extent, scoped,
+    Address, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent, Handover, Op, Patience,
+    SINK_BYTES, Slot, Token, extent, scoped,
 };
+use pool::Pool;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
@@ -33,23 +41,49 @@ use wait::Waiter;
 /// Events taken in one turn; the rest comes with the next one.
 const EVENTS_MAX: u32 = 512;
 
+/// What a receive wants: bytes, or only the number of at most so many.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Bytes,
+    Number(u32),
+}
+
+impl From<Demand> for Wanted {
+    fn from(demand: Demand) -> Wanted {
+        match demand {
+            Demand::Read => Wanted::Bytes,
+            Demand::Discard(count) => Wanted::Number(count.min(SINK_BYTES as u64) as u32),
+        }
+    }
+}
+
 /// What the driver knows of a slot.
 #[derive(Debug, Default)]
 struct Place {
     socket: Option<OwnedFd>,
     generation: u32,
+    /// A receive that found nothing, or no buffer.
+    wanted: Option<Wanted>,
+    /// Where the latest receive has put its bytes.
+    buffer: Option<u8>,
     /// The handshake is under way.
     connecting: bool,
     /// A send found no room, and its completion is owed.
     blocked: bool,
-    /// A receive that found nothing.
-    wanted: Option<Demand>,
+    /// The slot stands in the line for a buffer.
+    waiting: bool,
     /// The socket may have bytes or the end of the stream.
     readable: bool,
     /// The peer has closed its side.
     ended: bool,
     /// The peer has sent urgent data, at which a receive stops short.
     urgent: bool,
+}
+
+/// What has completed, with the buffer that it holds.
+struct Ready {
+    completion: Completion,
+    buffer: Option<u8>,
 }
 
 /// The driver over epoll. Made and used on one thread.
@@ -59,12 +93,15 @@ pub struct EpollDriver {
     /// The target's addresses, as the kernel reads them.
     addresses: Vec<SocketAddrAny>,
     places: Vec<Place>,
-    /// One receive buffer a slot, which the kernel backs page by page when it is first touched.
-    received: Vec<u8>,
+    pool: Pool,
+    /// Whose read found no buffer, first come, first served.
+    waiting: VecDeque<Slot>,
+    /// The buffers of what the latest turn has brought.
+    lent: Vec<u8>,
     /// Where bytes go that nobody reads.
     sink: Vec<u8>,
-    /// What has completed and was not taken yet.
-    ready: VecDeque<Completion>,
+    /// What has completed and was not brought yet.
+    ready: VecDeque<Ready>,
 }
 
 impl EpollDriver {
@@ -74,14 +111,15 @@ impl EpollDriver {
     /// The kernel's answer to the set-up.
     pub fn new(config: Config) -> io::Result<EpollDriver> {
         let slots = config.slots as usize;
-        let stride = config.receive_buffer_bytes + BUFFER_GAP_BYTES;
         Ok(EpollDriver {
             waiter: Waiter::new(config.slots.clamp(64, EVENTS_MAX) as usize)?,
             places: (0..slots).map(|_| Place::default()).collect(),
-            received: vec![0; slots * stride],
+            pool: Pool::new(config.receive_buffer_bytes),
+            waiting: VecDeque::new(),
+            lent: Vec::with_capacity(COMPLETIONS_MAX),
             sink: vec![0; SINK_BYTES],
-            // Connect or receive, and send, of each slot.
-            ready: VecDeque::with_capacity(2 * slots),
+            // Connect or receive, and send, of each event.
+            ready: VecDeque::with_capacity(2 * slots.min(EVENTS_MAX as usize)),
             addresses: config
                 .addresses
                 .iter()
@@ -98,9 +136,10 @@ impl EpollDriver {
         place
     }
 
-    fn tell(&mut self, op: Op, slot: Slot, result: Result<usize, Errno>, more: bool) {
+    fn tell(&mut self, op: Op, slot: Slot, result: Result<usize, Errno>) {
         let result = result.map_err(io::Error::from);
-        self.ready.push_back(Completion { token: Token { op, slot }, result, more });
+        let completion = Completion { token: Token { op, slot }, result, more: false };
+        self.ready.push_back(Ready { completion, buffer: None });
     }
 
     /// Makes the socket and sends the SYN; what failed, and how.
@@ -154,45 +193,52 @@ impl EpollDriver {
             if writable {
                 place.connecting = false;
                 let result = if broken { failure(place) } else { Ok(0) };
-                self.tell(Op::Connect, slot, result, false);
+                self.tell(Op::Connect, slot, result);
             }
             return;
         }
         if writable && std::mem::take(&mut place.blocked) {
             // Nothing is sent yet: whoever hands over the rest learns whether it can be.
-            self.tell(Op::Send, slot, Ok(0), false);
+            self.tell(Op::Send, slot, Ok(0));
         }
         let place = &mut self.places[slot.index as usize];
         if place.readable
-            && let Some(demand) = place.wanted.take()
+            && let Some(wanted) = place.wanted.take()
         {
-            self.read(slot, demand);
+            self.read(slot, wanted);
         }
     }
 
     /// Takes what the socket has, or remembers that it is wanted.
-    fn read(&mut self, slot: Slot, demand: Demand) {
-        let index = slot.index as usize;
-        let place = &mut self.places[index];
+    fn read(&mut self, slot: Slot, wanted: Wanted) {
+        let place = &mut self.places[slot.index as usize];
         let Some(socket) = &place.socket else { return };
+        place.buffer = None;
         // Of what nobody reads TCP need not make a copy.
-        let (buffer, flags) = match demand {
-            Demand::Read => {
-                let start = index * (self.config.receive_buffer_bytes + BUFFER_GAP_BYTES);
-                let buffer = &mut self.received[start..start + self.config.receive_buffer_bytes];
-                (buffer, RecvFlags::empty())
-            }
-            Demand::Discard(count) => {
-                let len = usize::try_from(count).unwrap_or(usize::MAX).min(SINK_BYTES);
-                (&mut self.sink[..len], RecvFlags::TRUNC)
-            }
+        let (taken, buffer, flags) = match wanted {
+            Wanted::Number(count) => (None, &mut self.sink[..count as usize], RecvFlags::TRUNC),
+            Wanted::Bytes => match self.pool.take() {
+                Some(taken) => (Some(taken), self.pool.buffer_mut(taken), RecvFlags::empty()),
+                None => {
+                    place.wanted = Some(wanted);
+                    if !std::mem::replace(&mut place.waiting, true) {
+                        self.waiting.push_back(slot);
+                    }
+                    return;
+                }
+            },
         };
         let len = buffer.len();
         let result = net::recv(socket, buffer, flags).map(|(_, count)| count);
+        match taken {
+            Some(taken) if matches!(result, Ok(1..)) => place.buffer = Some(taken),
+            Some(taken) => self.pool.give_back(taken),
+            None => {}
+        }
         let more = match result {
             Err(Errno::AGAIN) => {
                 place.readable = false;
-                place.wanted = Some(demand);
+                place.wanted = Some(wanted);
                 return;
             }
             // What came less than there was room for has emptied the socket (epoll(7)): the next
@@ -204,7 +250,32 @@ impl EpollDriver {
             }
             _ => false,
         };
-        self.tell(Op::Receive, slot, result, more);
+        let token = Token { op: Op::Receive, slot };
+        let completion = Completion { token, result: result.map_err(io::Error::from), more };
+        self.ready.push_back(Ready { completion, buffer: place.buffer });
+    }
+
+    /// Gives the buffers back that the latest turn has brought, and lets reads that wait have them.
+    ///
+    /// While some still wait, all buffers are in what is ready to be brought: this turn brings it.
+    fn give_buffers_back(&mut self) {
+        self.lent.drain(..).for_each(|buffer| self.pool.give_back(buffer));
+        while !self.pool.is_empty()
+            && let Some(slot) = self.waiting.pop_front()
+        {
+            let place = &mut self.places[slot.index as usize];
+            // The slot may have gone to another connection.
+            if place.generation != slot.generation {
+                continue;
+            }
+            place.waiting = false;
+            // The receive may have been cancelled.
+            if place.readable
+                && let Some(wanted) = place.wanted.take()
+            {
+                self.read(slot, wanted);
+            }
+        }
     }
 }
 
@@ -226,7 +297,7 @@ impl Driver for EpollDriver {
         debug_assert!(place.socket.is_none(), "the slot still has a socket");
         *place = Place { generation: slot.generation, ..Place::default() };
         if let Err((op, errno)) = self.begin(slot, address, source) {
-            self.tell(op, slot, Err(errno), false);
+            self.tell(op, slot, Err(errno));
         }
     }
 
@@ -239,7 +310,7 @@ impl Driver for EpollDriver {
         match sent {
             Ok(taken) if taken == bytes.len() => return Handover { taken, confirmed: false },
             Ok(_) | Err(Errno::AGAIN) => place.blocked = true,
-            Err(errno) => self.tell(Op::Send, slot, Err(errno), false),
+            Err(errno) => self.tell(Op::Send, slot, Err(errno)),
         }
         Handover { taken: sent.unwrap_or(0), confirmed: true }
     }
@@ -247,16 +318,19 @@ impl Driver for EpollDriver {
     fn receive(&mut self, slot: Slot, demand: Demand) {
         let place = self.place(slot);
         match place.readable {
-            true => self.read(slot, demand),
+            true => self.read(slot, demand.into()),
             // The edge will come.
-            false => place.wanted = Some(demand),
+            false => place.wanted = Some(demand.into()),
         }
     }
 
     fn received(&self, slot: Slot, count: usize) -> &[u8] {
-        let bytes = self.config.receive_buffer_bytes;
-        let start = slot.index as usize * (bytes + BUFFER_GAP_BYTES);
-        &self.received[start..start + count.min(bytes)]
+        match self.places[slot.index as usize].buffer {
+            Some(buffer) => {
+                &self.pool.buffer(buffer)[..count.min(self.config.receive_buffer_bytes)]
+            }
+            None => &[],
+        }
     }
 
     fn extent(&mut self, slot: Slot, extent: Extent) {
@@ -265,7 +339,7 @@ impl Driver for EpollDriver {
             None => Err(Errno::NOTCONN.into()),
         };
         let result = measured.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::OPNOTSUPP));
-        self.tell(Op::Extent, slot, result, false);
+        self.tell(Op::Extent, slot, result);
     }
 
     fn close(&mut self, slot: Slot) {
@@ -282,16 +356,17 @@ impl Driver for EpollDriver {
             _ => false,
         };
         if was_under_way {
-            self.tell(op, slot, Err(Errno::CANCELED), false);
+            self.tell(op, slot, Err(Errno::CANCELED));
         }
     }
 
     fn has_more(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.waiting.is_empty()
     }
 
     /// Comes back with the first event, however many were wanted: epoll cannot hold out for more.
     fn turn(&mut self, patience: Patience, completions: &mut Vec<Completion>) -> io::Result<()> {
+        self.give_buffers_back();
         let timeout_ns = if self.ready.is_empty() { patience.timeout_ns } else { 0 };
         let count = self.waiter.wait(timeout_ns)?;
         for at in 0..count {
@@ -301,7 +376,10 @@ impl Driver for EpollDriver {
             }
         }
         let portion = self.ready.len().min(COMPLETIONS_MAX);
-        completions.extend(self.ready.drain(..portion));
+        for Ready { completion, buffer } in self.ready.drain(..portion) {
+            self.lent.extend(buffer);
+            completions.push(completion);
+        }
         Ok(())
     }
 }
@@ -317,7 +395,31 @@ impl EpollDriver {
         self.places.iter().map(owed).sum::<u64>() + self.ready.len() as u64
     }
 
+    /// How many reads wait for a buffer.
+    pub(super) fn starving(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many buffers are not free.
+    pub(super) fn buffers_held(&self) -> usize {
+        self.pool.taken()
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.pool.bytes()
+    }
+
     pub(super) fn constant(&self) -> std::sync::Arc<[u8]> {
         self.config.constant.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_small() {
+        assert_eq!(size_of::<Place>(), 24);
     }
 }

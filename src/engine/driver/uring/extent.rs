@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 impl UringDriver {
     pub(super) fn ask_extent(&mut self, slot: Slot, extent: Extent) {
         let place = &mut self.places[slot.index as usize];
-        place.extent = extent;
+        place.set_extent(extent);
         let token = Token { op: Op::Extent, slot };
         if self.features.tier == Tier::Direct {
             let entry = opcode::FixedFdInstall::new(types::Fixed(slot.index), 0).build();

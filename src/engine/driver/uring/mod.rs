@@ -15,6 +15,9 @@
 mod extent;
 mod memory;
 mod open;
+mod place;
+mod receive;
+mod source;
 pub mod tier;
 
 use super::{
@@ -22,17 +25,18 @@ use super::{
     Slot, TRANSFER_BYTES_MAX, Token, prefetch,
 };
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
-use memory::Memory;
-use open::Source;
+#[cfg(test)]
+pub(super) use memory::OWN_BUFFERS_SLOTS_MAX;
+use memory::{Memory, NO_BLOCK, NO_BUFFER};
+use place::{Failure, NO_SOCKET, Place, bit, fact};
 use rustix::net::SocketAddrAny;
+use source::Sources;
+use std::collections::VecDeque;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 pub use tier::{Features, Tier, Unavailable, probe};
-
-/// Wait for data before trying to receive (5.19); missing from the crate's exports.
-const RECVSEND_POLL_FIRST: u16 = 1;
 
 /// Run what completes operations (`IORING_ENTER_GETEVENTS`); missing from the crate's exports.
 const ENTER_GETEVENTS: u32 = 1;
@@ -47,41 +51,16 @@ const SUBMISSIONS_MAX: u32 = 512;
 /// Entries that a slot may need in one turn: a socket given back and the next one opened.
 const ENTRIES_MAX: usize = 8;
 
-/// What the driver knows of a slot.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    /// The descriptor, [`NO_SOCKET`], or for a direct one [`DIRECT_SOCKET`].
-    fd: RawFd,
-    generation: u32,
-    address: u32,
-    /// The step of `open` that failed before connect was reached, and its errno.
-    failed_early: Option<(Op, i32)>,
-    /// A source is to be bound.
-    binds: bool,
-    /// The socket had more when it was last read: do not wait for a wake-up first.
-    more: bool,
-    /// A send of which only a failure is told.
-    quiet_send: bool,
-    /// Nothing was sent, or bytes have come since the latest send: whoever answers has what was sent.
-    heard: bool,
-    /// Operations whose completion will come, a bit for each.
-    under_way: u8,
-    /// What was asked for last.
-    extent: Extent,
-}
+/// In what the kernel hands back of a quiet send, in place of the operation: the send that is told
+/// of is another one, and both may be under way.
+const QUIET_SEND: u64 = 15 << 60;
 
-/// An operation in [`Place::under_way`]; an `open` is one, whichever of its steps completes it.
-fn bit(op: Op) -> u8 {
-    match op {
-        Op::Socket | Op::Option | Op::Bind | Op::Connect => 1,
-        Op::Send => 2,
-        Op::Receive => 4,
-        Op::Extent | Op::Close | Op::Cancel => 0,
-    }
+/// Reads what the kernel hands back: whose it is, and whether it is that of a quiet send.
+fn read_token(bits: u64) -> Option<(Token, bool)> {
+    let quiet = bits & QUIET_SEND == QUIET_SEND;
+    let bits = if quiet { bits & !QUIET_SEND | (Op::Send as u64) << 60 } else { bits };
+    Some((Token::from_bits(bits)?, quiet))
 }
-
-const NO_SOCKET: RawFd = -1;
-const DIRECT_SOCKET: RawFd = 0;
 
 /// The driver over a ring. Made and used on one thread.
 pub struct UringDriver {
@@ -91,17 +70,19 @@ pub struct UringDriver {
     /// The target's addresses, as the kernel reads them.
     addresses: Vec<SocketAddrAny>,
     places: Vec<Place>,
-    /// Where each slot's connection comes from. The kernel copies it when it takes the entry.
-    sources: Vec<Source>,
-    memory: Memory,
+    sources: Sources,
+    /// Given back by `drop`, or never.
+    memory: ManuallyDrop<Memory>,
     /// Operations whose completion has not come yet.
     outstanding: u64,
     /// Plain descriptors that were made in the ring and wait to be connected.
     unconnected: Vec<Slot>,
+    /// Receives that found no buffer, first come, first served; some may have been cancelled.
+    starved: VecDeque<Slot>,
     overflows: u64,
     submit_ns: u64,
     /// Taken from the queue and not looked at yet; empty between two calls.
-    posted: Vec<(Token, cqueue::Entry)>,
+    posted: Vec<(Token, bool, cqueue::Entry)>,
     /// Taken before the turn they belong to, as the kernel had no room for more.
     early: Vec<Completion>,
     /// A queue was too full to submit: told by the next turn.
@@ -144,18 +125,17 @@ impl UringDriver {
         let over_unix = config.addresses.iter().any(|address| address.unix().is_some());
         let features = if over_unix { features.for_unix_sockets() } else { features };
         let ring = ring(features, slots)?;
-        let place = Place {
-            fd: NO_SOCKET,
-            generation: 0,
-            address: 0,
-            failed_early: None,
-            binds: false,
-            more: false,
-            quiet_send: false,
-            heard: false,
-            under_way: 0,
-            extent: Extent::default(),
+        let memory = Memory::new(
+            &ring.submitter(),
+            slots as usize,
+            config.receive_buffer_bytes,
+            features.buffer_ring,
+        );
+        let sources = match features.tier {
+            Tier::Direct => Sources::in_turn(ring.params().sq_entries() as usize),
+            Tier::Plain | Tier::Basic => Sources::by_slot(slots as usize),
         };
+        let nobody = Slot { index: 0, generation: 0 };
         Ok(UringDriver {
             ring,
             features,
@@ -164,12 +144,13 @@ impl UringDriver {
                 .iter()
                 .map(Address::to_kernel)
                 .collect::<io::Result<_>>()?,
-            places: vec![place; slots as usize],
-            sources: vec![Source::default(); slots as usize],
-            memory: Memory::new(slots as usize, config.receive_buffer_bytes),
+            places: vec![Place::new(nobody, 0); slots as usize],
+            sources,
+            memory: ManuallyDrop::new(memory),
             config,
             outstanding: 0,
-            unconnected: Vec::with_capacity(slots as usize),
+            unconnected: Vec::with_capacity(COMPLETIONS_MAX),
+            starved: VecDeque::new(),
             overflows: 0,
             submit_ns: 0,
             posted: Vec::with_capacity(COMPLETIONS_MAX),
@@ -239,14 +220,14 @@ impl UringDriver {
         let room = most.saturating_sub(completions.len());
         let mut posted = std::mem::take(&mut self.posted);
         for entry in self.ring.completion().take(room) {
-            let Some(token) = Token::from_bits(entry.user_data()) else { continue };
+            let Some((token, quiet)) = read_token(entry.user_data()) else { continue };
             prefetch(&self.places[token.slot.index as usize], 1);
             if token.op == Op::Receive {
-                self.memory.prefetch_received(token.slot.index as usize);
+                self.memory.receive.prefetch(token.slot.index as usize, entry.flags());
             }
-            posted.push((token, entry));
+            posted.push((token, quiet, entry));
         }
-        for (token, entry) in posted.drain(..) {
+        for (token, quiet, entry) in posted.drain(..) {
             let result = entry.result();
             let place = &mut self.places[token.slot.index as usize];
             let current = place.generation == token.slot.generation;
@@ -256,7 +237,7 @@ impl UringDriver {
                 Op::Close | Op::Cancel => continue,
                 Op::Extent => {
                     self.outstanding = self.outstanding.saturating_sub(1);
-                    completions.push(extent::answer(token, result, place.extent));
+                    completions.push(extent::answer(token, result, place.extent()));
                     continue;
                 }
                 // With plain descriptors the socket comes first, and is connected when it is there.
@@ -271,34 +252,46 @@ impl UringDriver {
                 // The bind or connect that was queued behind it fails too, and tells.
                 Op::Socket | Op::Option => {
                     if current && result < 0 {
-                        place.failed_early.get_or_insert((token.op, errno));
+                        place.failed_early.get_or_insert(Failure::new(token.op, errno));
                     }
                     continue;
                 }
                 // A bind only posts when it has failed, and then the connect behind it does not.
                 Op::Bind | Op::Connect => {
-                    if current && let Some((op, first_errno)) = place.failed_early.take() {
-                        (token.op, errno) = (op, first_errno);
+                    if current && let Some(first) = place.failed_early.take() {
+                        (token.op, errno) = (first.op, first.errno());
                     }
                 }
-                // Of a connection that is gone: the slot is not given on before a send that is told
-                // of has ended, so this is one that nobody counts.
-                Op::Send if !current => continue,
-                // Its socket was given back: cancelled for that, or sent in time.
-                Op::Send if place.quiet_send && place.fd == NO_SOCKET => continue,
-                Op::Send if place.quiet_send => {
-                    if result >= 0 {
-                        continue;
-                    }
-                    // Was not counted as outstanding when it was queued.
-                    self.outstanding += 1;
+                // Its connection is gone, it was sent, or it was cancelled as its socket was given
+                // back.
+                Op::Send if !current || quiet && (result >= 0 || place.fd == NO_SOCKET) => continue,
+                // The send behind it tells.
+                Op::Send if quiet && place.under_way & bit(Op::Send) != 0 => {
+                    place.failed_early.get_or_insert(Failure::new(Op::Send, errno));
+                    continue;
+                }
+                // Was not counted as outstanding when it was queued.
+                Op::Send if quiet => self.outstanding += 1,
+                Op::Send => {
+                    self.memory.send.give_back(std::mem::replace(&mut place.block, NO_BLOCK));
+                    errno = place.failed_early.take().map_or(errno, Failure::errno);
                 }
                 Op::Receive => {
-                    place.more = cqueue::sock_nonempty(entry.flags());
-                    place.heard |= result > 0;
+                    place.buffer = self.memory.receive.lend(entry.flags());
+                    if errno == libc::ENOBUFS && place.buffer == NO_BUFFER {
+                        if self.starve(token.slot) {
+                            continue;
+                        }
+                        errno = libc::ECANCELED;
+                    }
+                    let place = &mut self.places[token.slot.index as usize];
+                    place.set(fact::MORE, cqueue::sock_nonempty(entry.flags()));
+                    if result > 0 {
+                        place.set(fact::HEARD, true);
+                    }
                 }
-                Op::Send => {}
             }
+            let place = &mut self.places[token.slot.index as usize];
             if token.op == Op::Socket {
                 place.fd = NO_SOCKET;
             }
@@ -308,9 +301,16 @@ impl UringDriver {
                 errno if errno > 0 => Err(io::Error::from_raw_os_error(errno)),
                 _ => Ok(result as usize),
             };
-            completions.push(Completion { token, result, more: place.more });
+            completions.push(Completion { token, result, more: place.is(fact::MORE) });
         }
         self.posted = posted;
+    }
+
+    /// Asks the kernel to end the operation that it knows by these bits.
+    fn push_cancel(&mut self, slot: Slot, bits: u64) {
+        let token = Token { op: Op::Cancel, slot }.to_bits();
+        let entry = opcode::AsyncCancel::new(bits).build();
+        self.push(&entry.user_data(token).flags(self.quiet()));
     }
 
     /// Submits, and takes what is there.
@@ -365,31 +365,37 @@ impl Driver for UringDriver {
         let is_constant =
             constant.contains(&bytes.as_ptr()) && bytes.as_ptr_range().end <= constant.end;
         let place = &mut self.places[slot.index as usize];
-        let bytes = match is_constant {
-            true => &bytes[..bytes.len().min(TRANSFER_BYTES_MAX)],
-            false => self.memory.copy_for_sending(slot.index as usize, bytes),
+        debug_assert_eq!(place.block, NO_BLOCK, "one send at a time");
+        let (block, bytes) = match is_constant {
+            true => (NO_BLOCK, &bytes[..bytes.len().min(TRANSFER_BYTES_MAX)]),
+            false => self.memory.send.copy(bytes),
         };
         // Behind one that may still wait for room, only what will be told keeps the order: the kernel
         // may exchange two sends that are under way on one socket.
-        let is_alone = std::mem::replace(&mut place.heard, false);
-        place.quiet_send = is_constant && is_alone && bytes.len() <= QUIET_SEND_BYTES_MAX;
-        let handover = Handover { taken: bytes.len(), confirmed: !place.quiet_send };
+        let is_alone = place.take(fact::HEARD);
+        let is_quiet = is_constant && is_alone && bytes.len() <= QUIET_SEND_BYTES_MAX;
+        if is_alone {
+            place.set(fact::QUIET_SEND, is_quiet);
+        }
+        let handover = Handover { taken: bytes.len(), confirmed: !is_quiet };
         // WAITALL: a short send would count as success.
         let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
         let (pointer, len) = (bytes.as_ptr(), bytes.len() as u32);
+        if handover.confirmed {
+            place.block = block;
+            place.under_way |= bit(Op::Send);
+            self.outstanding += 1;
+        }
         let fd = place.fd;
         let entry = match self.is_direct() {
             true => opcode::Send::new(types::Fixed(slot.index), pointer, len).flags(flags).build(),
             false => opcode::Send::new(types::Fd(fd), pointer, len).flags(flags).build(),
         };
-        let mut entry = entry.user_data(Token { op: Op::Send, slot }.to_bits());
-        match handover.confirmed {
-            true => {
-                self.places[slot.index as usize].under_way |= bit(Op::Send);
-                self.outstanding += 1;
-            }
-            false => entry = entry.flags(self.quiet()),
-        }
+        let token = Token { op: Op::Send, slot }.to_bits();
+        let entry = match is_quiet {
+            true => entry.user_data(token | QUIET_SEND).flags(self.quiet()),
+            false => entry.user_data(token),
+        };
         self.push(&entry);
         handover
     }
@@ -397,26 +403,14 @@ impl Driver for UringDriver {
     fn receive(&mut self, slot: Slot, demand: Demand) {
         let place = &mut self.places[slot.index as usize];
         place.under_way |= bit(Op::Receive);
-        let place = *place;
-        // Of what nobody reads TCP need not make a copy.
-        let ((pointer, len), flags) = match demand {
-            Demand::Read => (self.memory.receive_buffer(slot.index as usize), 0),
-            Demand::Discard(count) => (self.memory.sink(count), libc::MSG_TRUNC),
-        };
-        let len = len as u32;
-        let entry = match self.is_direct() {
-            true => opcode::Recv::new(types::Fixed(slot.index), pointer, len),
-            false => opcode::Recv::new(types::Fd(place.fd), pointer, len),
-        };
-        // Nothing is there yet as a rule: waiting first saves the attempt that would find that.
-        let wait_first = !place.more && self.features.tier >= Tier::Plain;
-        let entry = entry.flags(flags).ioprio(if wait_first { RECVSEND_POLL_FIRST } else { 0 });
+        place.set(fact::CANCELLED, false);
         self.outstanding += 1;
-        self.push(&entry.build().user_data(Token { op: Op::Receive, slot }.to_bits()));
+        self.push_receive(slot, demand);
     }
 
     fn received(&self, slot: Slot, count: usize) -> &[u8] {
-        self.memory.received(slot.index as usize, count)
+        let index = slot.index as usize;
+        self.memory.receive.received(index, self.places[index].buffer, count)
     }
 
     fn extent(&mut self, slot: Slot, extent: Extent) {
@@ -430,8 +424,8 @@ impl Driver for UringDriver {
             return;
         }
         // A send that still waits for room would hold the socket open, unseen by anybody.
-        if place.quiet_send && !place.heard {
-            self.cancel(slot, Op::Send);
+        if place.is(fact::QUIET_SEND) && !place.is(fact::HEARD) {
+            self.push_cancel(slot, Token { op: Op::Send, slot }.to_bits() | QUIET_SEND);
         }
         let entry = match self.is_direct() {
             true => opcode::Close::new(types::Fixed(slot.index)).build(),
@@ -442,10 +436,9 @@ impl Driver for UringDriver {
     }
 
     fn cancel(&mut self, slot: Slot, op: Op) {
-        let target = Token { op, slot }.to_bits();
-        let token = Token { op: Op::Cancel, slot }.to_bits();
-        let entry = opcode::AsyncCancel::new(target).build();
-        self.push(&entry.user_data(token).flags(self.quiet()));
+        if op != Op::Receive || !self.cancel_starved(slot) {
+            self.push_cancel(slot, Token { op, slot }.to_bits());
+        }
     }
 
     fn has_more(&self) -> bool {
@@ -453,7 +446,7 @@ impl Driver for UringDriver {
         let (posted, asked) =
             unsafe { (self.ring.completion_shared(), self.ring.submission_shared()) };
         // The kernel runs some twenty of what is ready in one go, and says when there is more.
-        !self.early.is_empty() || !posted.is_empty() || asked.taskrun()
+        !self.early.is_empty() || !self.starved.is_empty() || !posted.is_empty() || asked.taskrun()
     }
 
     fn is_full(&self) -> bool {
@@ -469,8 +462,11 @@ impl Driver for UringDriver {
         if self.ring.submission().cq_overflow() {
             self.overflows += 1;
         }
-        let has_posted = !self.early.is_empty() || !self.ring.completion().is_empty();
-        let timeout_ns = if has_posted { 0 } else { patience.timeout_ns };
+        self.give_buffers_back();
+        let has_more = !self.early.is_empty()
+            || !self.starved.is_empty()
+            || !self.ring.completion().is_empty();
+        let timeout_ns = if has_more { 0 } else { patience.timeout_ns };
         self.enter(Patience { timeout_ns, ..patience })?;
         let most = completions.len() + COMPLETIONS_MAX;
         completions.extend(self.early.drain(..self.early.len().min(COMPLETIONS_MAX)));
@@ -539,9 +535,11 @@ impl Drop for UringDriver {
         // Sends that nobody hears of are not counted: whatever is left is ended once more.
         if !self.cancel_all() || self.outstanding > 0 {
             // What the kernel may still write to or read is never given back.
-            self.memory.leak();
             std::mem::forget(self.config.constant.clone());
+            return;
         }
+        // SAFETY: nothing is under way that uses it, and neither does anybody else from here on.
+        unsafe { ManuallyDrop::drop(&mut self.memory) };
     }
 }
 
@@ -549,6 +547,20 @@ impl Drop for UringDriver {
 impl UringDriver {
     pub(super) fn outstanding(&self) -> u64 {
         self.outstanding
+    }
+
+    /// How many receives wait for a buffer.
+    pub(super) fn starving(&self) -> usize {
+        self.starved.len()
+    }
+
+    /// How many buffers are neither the kernel's nor free.
+    pub(super) fn buffers_held(&self) -> usize {
+        self.memory.held(&self.ring)
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory.bytes()
     }
 
     pub(super) fn constant(&self) -> std::sync::Arc<[u8]> {

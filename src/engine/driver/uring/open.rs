@@ -15,9 +15,11 @@
 //! queue is full. The ring would hide that: it tries 64 times more (0.3 ms of CPU time), then leaves
 //! the operation to a kernel thread of its own, which waits without an end.
 
-use super::{DIRECT_SOCKET, NO_SOCKET, Place, UringDriver, bit};
-use crate::engine::driver::uring::Tier;
-use crate::engine::driver::{Extent, Op, Slot, Token, scoped};
+use super::UringDriver;
+use super::memory::NO_BLOCK;
+use super::place::{DIRECT_SOCKET, Failure, NO_SOCKET, Place, bit, fact};
+use super::tier::Tier;
+use crate::engine::driver::{Op, Slot, Token, scoped};
 use io_uring::{opcode, squeue, types};
 use std::io;
 use std::net::SocketAddr;
@@ -25,79 +27,19 @@ use std::net::SocketAddr;
 /// Entries pushed for one `open` beside the options: socket, bind, connect.
 const OPEN_ENTRIES: usize = 3;
 
-/// An address as the kernel reads it: as small as it can be, because there is one a slot.
-#[derive(Clone, Copy)]
-pub(super) union Source {
-    v4: libc::sockaddr_in,
-    v6: libc::sockaddr_in6,
-}
-
-impl Default for Source {
-    fn default() -> Source {
-        // SAFETY: all zeros are a valid address of either kind.
-        unsafe { std::mem::zeroed() }
-    }
-}
-
-impl Source {
-    fn new(address: SocketAddr) -> Source {
-        let mut source = Source::default();
-        match address {
-            SocketAddr::V4(address) => {
-                source.v4 = libc::sockaddr_in {
-                    sin_family: libc::AF_INET as libc::sa_family_t,
-                    sin_port: address.port().to_be(),
-                    sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
-                    sin_zero: [0; 8],
-                };
-            }
-            SocketAddr::V6(address) => {
-                source.v6 = libc::sockaddr_in6 {
-                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                    sin6_port: address.port().to_be(),
-                    sin6_flowinfo: 0,
-                    sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
-                    sin6_scope_id: address.scope_id(),
-                };
-            }
-        }
-        source
-    }
-
-    fn pointer(&self) -> *const libc::sockaddr {
-        (&raw const *self).cast()
-    }
-
-    fn len(&self) -> libc::socklen_t {
-        // SAFETY: the family is at the same place in both, and always set or zero.
-        let family = libc::c_int::from(unsafe { self.v4.sin_family });
-        match family {
-            libc::AF_INET6 => size_of::<libc::sockaddr_in6>() as libc::socklen_t,
-            _ => size_of::<libc::sockaddr_in>() as libc::socklen_t,
-        }
-    }
-}
-
 impl UringDriver {
     pub(super) fn open_socket(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
         let index = slot.index as usize;
         let domain = libc::c_int::from(self.addresses[address].address_family().as_raw());
         debug_assert_eq!(self.places[index].fd, NO_SOCKET, "the slot still has a socket");
-        self.places[index] = Place {
-            fd: NO_SOCKET,
-            generation: slot.generation,
-            address: address as u32,
-            failed_early: None,
-            binds: source.is_some(),
-            more: false,
-            quiet_send: false,
-            heard: true,
-            under_way: bit(Op::Connect),
-            extent: Extent::default(),
-        };
+        debug_assert_eq!(self.places[index].block, NO_BLOCK, "the slot still sends");
+        let mut place = Place::new(slot, address);
+        place.under_way = bit(Op::Connect);
         if let Some(source) = source {
-            self.sources[index] = Source::new(scoped(source, &self.config.addresses[address]));
+            place.set(fact::BINDS, true);
+            self.sources.keep(index, scoped(source, &self.config.addresses[address]));
         }
+        self.places[index] = place;
         self.outstanding += 1;
         let token = Token { op: Op::Socket, slot }.to_bits();
         if domain == libc::AF_UNIX {
@@ -127,7 +69,7 @@ impl UringDriver {
         if self.features.options_in_ring {
             self.push_options(slot);
         }
-        if self.places[slot.index as usize].binds && self.features.bind_in_ring {
+        if self.places[slot.index as usize].is(fact::BINDS) && self.features.bind_in_ring {
             self.push_bind(slot);
         }
         self.push_connect(slot);
@@ -154,7 +96,7 @@ impl UringDriver {
     /// The head of a link: the connect behind it only runs when the source is bound.
     fn push_bind(&mut self, slot: Slot) {
         let fd = self.places[slot.index as usize].fd;
-        let source = &self.sources[slot.index as usize];
+        let source = self.sources.of(slot.index as usize);
         let (name, len) = (source.pointer(), source.len());
         let entry = match self.is_direct() {
             true => opcode::Bind::new(types::Fixed(slot.index), name, len).build(),
@@ -182,7 +124,7 @@ impl UringDriver {
         // SAFETY: no pointers.
         let fd = unsafe { libc::socket(domain, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
         if fd < 0 {
-            place.failed_early = Some((Op::Socket, last_errno()));
+            place.failed_early = Some(Failure::new(Op::Socket, last_errno()));
         } else {
             place.fd = fd;
         }
@@ -196,13 +138,13 @@ impl UringDriver {
         // SAFETY: no pointers.
         let fd = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
         if fd < 0 {
-            place.failed_early = Some((Op::Socket, last_errno()));
+            place.failed_early = Some(Failure::new(Op::Socket, last_errno()));
         } else {
             place.fd = fd;
             let address = &self.addresses[place.address as usize];
             // SAFETY: an address of that length.
             if unsafe { libc::connect(fd, address.as_ptr().cast(), address.addr_len()) } != 0 {
-                place.failed_early = Some((Op::Connect, last_errno()));
+                place.failed_early = Some(Failure::new(Op::Connect, last_errno()));
             }
             // What follows goes through the ring, which may wait.
             // SAFETY: no pointers; our own descriptor.
@@ -223,7 +165,7 @@ impl UringDriver {
 
     /// Does by system calls what this ring cannot, and leaves the rest to it.
     fn prepare_and_connect(&mut self, slot: Slot) {
-        let binds = self.places[slot.index as usize].binds && !self.features.bind_in_ring;
+        let binds = self.places[slot.index as usize].is(fact::BINDS) && !self.features.bind_in_ring;
         // A bind needs the options first, and the ring comes later than a system call.
         if binds || !self.features.options_in_ring {
             self.set_options_by_system_call(slot);
@@ -254,17 +196,17 @@ impl UringDriver {
         for option in &self.config.options {
             if let Err(error) = option.set(place.fd) {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
-                place.failed_early.get_or_insert((Op::Option, errno));
+                place.failed_early.get_or_insert(Failure::new(Op::Option, errno));
             }
         }
     }
 
     fn bind_by_system_call(&mut self, slot: Slot) {
         let place = &mut self.places[slot.index as usize];
-        let source = &self.sources[slot.index as usize];
+        let source = self.sources.of(slot.index as usize);
         // SAFETY: the source is an address of that length.
         if unsafe { libc::bind(place.fd, source.pointer(), source.len()) } != 0 {
-            place.failed_early.get_or_insert((Op::Bind, last_errno()));
+            place.failed_early.get_or_insert(Failure::new(Op::Bind, last_errno()));
         }
     }
 }

@@ -5,12 +5,15 @@
 //! | `direct` | 6.13 | direct | socket, options, bind and connect together; send, receive, close |
 //! | `plain` | 6.1 | plain | socket, connect, send, receive, close; options from 6.7 on, bind from 6.11 on |
 //! | `basic` | 5.15 | plain | connect, send, receive, close; the socket is made by socket(2) |
+//!
+//! From `plain` on, slots share their receive buffers where that works, too.
 
 #![allow(unsafe_code)]
 
-use io_uring::{IoUring, Probe, opcode, types};
+use super::memory::{BufferRing, GROUP, ReceiveBuffers, Target};
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue, types};
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -49,6 +52,8 @@ pub struct Features {
     pub bind_in_ring: bool,
     /// A wait can ask for several completions and settle for one after a while (6.12).
     pub minimum_wait: bool,
+    /// A receive takes its buffer, from a ring that all slots share, when bytes have come (5.19).
+    pub buffer_ring: bool,
 }
 
 impl Features {
@@ -66,6 +71,7 @@ impl Features {
             options_in_ring: true,
             bind_in_ring: true,
             minimum_wait: true,
+            buffer_ring: true,
         }
     }
 }
@@ -183,7 +189,8 @@ fn try_tier(tier: Tier) -> io::Result<Features> {
         return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
     }
     let minimum_wait = tier >= Tier::Plain && ring.params().is_feature_min_timeout();
-    Ok(Features { tier, options_in_ring, bind_in_ring, minimum_wait })
+    let buffer_ring = tier >= Tier::Plain && buffers_can_be_shared().unwrap_or(false);
+    Ok(Features { tier, options_in_ring, bind_in_ring, minimum_wait, buffer_ring })
 }
 
 /// Sets an option of a real socket through the ring: the operation is a sub-command that the
@@ -199,15 +206,32 @@ fn options_work_in_ring(ring: &mut IoUring) -> bool {
         size_of::<libc::c_int>() as u32,
     )
     .build();
-    run_one(ring, &entry).is_ok_and(|result| result == 0)
+    run_one(ring, &entry).is_ok_and(|done| done.result() == 0)
 }
 
-/// Submits one entry and returns its result.
-fn run_one(ring: &mut IoUring, entry: &io_uring::squeue::Entry) -> io::Result<i32> {
-    // SAFETY: the callers' entries point to statics and to descriptors that outlive this call.
+/// Receives a byte into a shared buffer.
+fn buffers_can_be_shared() -> io::Result<bool> {
+    let (mut near, far) = UnixStream::pair()?;
+    // The byte is there before it is asked for: the kernel writes it during the call or never.
+    near.write_all(b"x")?;
+    // Declared before the ring, the buffers outlive it.
+    let mut buffers;
+    let mut ring = build(Tier::Plain, 8, 16)?;
+    buffers = ReceiveBuffers::Shared(BufferRing::new(&ring.submitter(), 1, 64)?);
+    let Target { start, bytes, flags } = buffers.target(0);
+    let receive = opcode::Recv::new(types::Fd(far.as_raw_fd()), start, bytes as u32);
+    let done = run_one(&mut ring, &receive.buf_group(GROUP).build().flags(flags))?;
+    let buffer = buffers.lend(done.flags());
+    Ok(done.result() == 1 && buffers.received(0, buffer, 1) == b"x")
+}
+
+/// Submits one entry and returns its completion.
+fn run_one(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<cqueue::Entry> {
+    // SAFETY: the callers' entries point to statics, and to descriptors and buffers that outlive
+    // this call.
     unsafe { ring.submission().push(entry).map_err(io::Error::other)? };
     ring.submit_and_wait(1)?;
-    ring.completion().next().map(|done| done.result()).ok_or_else(|| io::Error::other("no answer"))
+    ring.completion().next().ok_or_else(|| io::Error::other("no answer"))
 }
 
 /// Below 6.13 a ring frees its direct files in the order in which they were retired, so that one
@@ -236,7 +260,7 @@ fn direct_files_are_released_at_once() -> io::Result<bool> {
             _ => {}
         }
     }
-    Ok(released && close.is_ok_and(|result| result == 0))
+    Ok(released && close.is_ok_and(|done| done.result() == 0))
 }
 
 /// Turns the answer of `io_uring_setup(2)` into the setting that is behind it.
