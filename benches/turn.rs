@@ -4,7 +4,7 @@
 use divan::{Bencher, black_box};
 use ringshot::engine::connection::Route;
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::engine::driver::{Driver, Op, Slot, Token};
+use ringshot::engine::driver::{Driver, Op, SlotId, Token};
 use ringshot::engine::pace::{Model, Share};
 use ringshot::engine::policy::{CloseMode, Policy};
 use ringshot::engine::ports::Rotation;
@@ -20,7 +20,7 @@ fn main() {
 
 #[divan::bench]
 fn token_there_and_back(bencher: Bencher) {
-    let token = Token { op: Op::Receive, slot: Slot { index: 4711, generation: 42 } };
+    let token = Token { op: Op::Receive, slot: SlotId { index: 4711, generation: 42 } };
     bencher.bench(|| Token::from_bits(black_box(black_box(token).to_bits())));
 }
 
@@ -99,7 +99,7 @@ fn task(slots: u32, quota: u64, requests_per_connection: Option<u64>, model: Mod
 /// A worker whose server answers everything after a microsecond.
 fn worker(task: Task, stop: &AtomicBool) -> Worker<'_, impl Driver, Http1> {
     let answer: Arc<[u8]> = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".as_slice().into();
-    let script = move |_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+    let script = move |_: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
         Verb::Open(..) => replies.push(Reply::new(1000, Op::Connect, Ok(0))),
         Verb::Receive(_) => replies.push(Reply::bytes(1000, answer.clone())),
         _ => {}

@@ -9,7 +9,7 @@ mod scripted;
 use example::{Greeting, Manners, serve};
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::engine::driver::uring::Tier;
-use ringshot::engine::driver::{EngineChoice, Op, Slot};
+use ringshot::engine::driver::{EngineChoice, Op, SlotId};
 use ringshot::engine::failure::{Failure, Kind, Phase};
 use ringshot::engine::pace::Model;
 use ringshot::engine::policy::Policy;
@@ -72,7 +72,7 @@ fn run_task(task: Task, server: &mut Server<'_>) -> (Outcome, Vec<String>) {
     let mut said = Vec::new();
     let mut waiting: HashMap<u32, Vec<(u64, &'static str)>> = HashMap::new();
     let mut receives: HashMap<u32, bool> = HashMap::new();
-    let script = |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+    let script = |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| {
         let mut lines = Vec::new();
         match verb {
             Verb::Open(..) => {

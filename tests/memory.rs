@@ -3,7 +3,9 @@
 
 use ringshot::engine::connection::Route;
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::engine::driver::{Completion, Demand, Driver, Extent, Handover, Op, Patience, Slot};
+use ringshot::engine::driver::{
+    Completion, Demand, Driver, Extent, Handover, Op, Patience, SlotId,
+};
 use ringshot::engine::pace::{Model, Share};
 use ringshot::engine::policy::{CloseMode, Policy};
 use ringshot::engine::ports::Rotation;
@@ -59,6 +61,9 @@ struct Uncounted<D> {
     most_bytes: Rc<Cell<isize>>,
 }
 
+/// What the ring and epoll keep for a slot that is idle, as their own tests assert.
+const PLACE_BYTES: f64 = 24.0;
+
 /// Does something that is not counted.
 fn uncounted<T>(f: impl FnOnce() -> T) -> T {
     COUNTS.set(false);
@@ -72,31 +77,31 @@ impl<D: Driver> Driver for Uncounted<D> {
         self.driver.now_ns()
     }
 
-    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+    fn open(&mut self, slot: SlotId, address: usize, source: Option<SocketAddr>) {
         uncounted(|| self.driver.open(slot, address, source));
     }
 
-    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
+    fn send(&mut self, slot: SlotId, bytes: &[u8]) -> Handover {
         uncounted(|| self.driver.send(slot, bytes))
     }
 
-    fn receive(&mut self, slot: Slot, demand: Demand) {
+    fn receive(&mut self, slot: SlotId, demand: Demand) {
         uncounted(|| self.driver.receive(slot, demand));
     }
 
-    fn received(&self, slot: Slot, count: usize) -> &[u8] {
+    fn received(&self, slot: SlotId, count: usize) -> &[u8] {
         self.driver.received(slot, count)
     }
 
-    fn extent(&mut self, slot: Slot, extent: Extent) {
+    fn extent(&mut self, slot: SlotId, extent: Extent) {
         uncounted(|| self.driver.extent(slot, extent));
     }
 
-    fn close(&mut self, slot: Slot) {
+    fn close(&mut self, slot: SlotId) {
         uncounted(|| self.driver.close(slot));
     }
 
-    fn cancel(&mut self, slot: Slot, op: Op) {
+    fn cancel(&mut self, slot: SlotId, op: Op) {
         uncounted(|| self.driver.cancel(slot, op));
     }
 
@@ -114,7 +119,7 @@ impl<D: Driver> Driver for Uncounted<D> {
 fn bytes_with(slots: u32, pipeline: u32) -> isize {
     let answer: Arc<[u8]> = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".as_slice().into();
     let mut asked = vec![false; slots as usize];
-    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+    let script = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
         Verb::Open(..) => replies.push(Reply::new(1_000, Op::Connect, Ok(0))),
         // The head comes in two pieces, each of which is kept until the other is there.
         Verb::Receive(_) if !asked[slot.index as usize] => {
@@ -174,7 +179,6 @@ fn bytes_with(slots: u32, pipeline: u32) -> isize {
 fn an_idle_connection_costs_at_most_256_bytes() {
     let [fewer, more] = [10_000, 110_000].map(|slots| bytes_with(slots, 1));
     let each = (more - fewer) as f64 / 100_000.0;
-    // What the ring keeps for a slot comes to it: see the size of its `Place`.
     println!("{each:.1} bytes a connection");
-    assert!(each <= 240.0, "{each} bytes");
+    assert!(each + PLACE_BYTES <= 256.0, "{each} bytes");
 }

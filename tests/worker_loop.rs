@@ -12,7 +12,7 @@ mod scripted;
 use proptest::prelude::*;
 use ringshot::engine::connection::Route;
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::engine::driver::{Extent, Op, Slot};
+use ringshot::engine::driver::{Extent, Op, SlotId};
 use ringshot::engine::failure::{Failure, Kind, Phase};
 use ringshot::engine::pace::Quota;
 use ringshot::engine::policy::{CloseMode, Policy};
@@ -33,7 +33,7 @@ fn failing_first(
     count: usize,
     op: Op,
     mut wrong: impl FnMut(&mut Vec<Reply>),
-) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
+) -> impl FnMut(SlotId, Verb<'_>, &mut Vec<Reply>) {
     let mut left = count;
     move |slot, verb, replies| {
         let hit =
@@ -222,7 +222,7 @@ fn a_pipelined_batch_is_answered_in_pieces_of_any_size() {
     // 5 answers in receives of 17 bytes.
     let stream: Vec<u8> = ANSWER.repeat(1000);
     let mut at = 0;
-    let script = move |_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+    let script = move |_: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
         Verb::Open(..) => replies.push(Reply::new(US, Op::Connect, Ok(0))),
         Verb::Receive(_) => {
             // Never more than what is owed: the batch ends at a multiple of five answers.
@@ -336,7 +336,7 @@ fn what_can_happen_to_an_answer_fails_one_request_and_no_slot() {
 fn of_an_answer_that_stalls_the_first_byte_is_known() {
     for (begin, first_bytes) in [(&ANSWER[..20], 53), (b"", 50)] {
         // The rest is awaited with another receive, and that is never answered.
-        let mut stalled: Vec<Slot> = Vec::new();
+        let mut stalled: Vec<SlotId> = Vec::new();
         let outcome = run(task(1, 53, policy()), |slot, verb, replies| match verb {
             Verb::Receive(_) if stalled.contains(&slot) => {}
             Verb::Receive(_) if stalled.len() < 3 => {
@@ -383,7 +383,7 @@ fn a_kernel_that_ignores_a_cancellation_is_asked_again() {
 #[test]
 fn a_failed_send_is_named_when_no_answer_comes() {
     let mut first = true;
-    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+    let script = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
         Verb::Send(_) if std::mem::take(&mut first) => {
             replies.push(Reply::new(US, Op::Send, Err(libc::EPIPE)));
             replies.push(Reply::new(2 * US, Op::Receive, Err(libc::ECONNRESET)));
@@ -401,7 +401,7 @@ fn a_failed_send_is_named_when_no_answer_comes() {
 #[test]
 fn an_answer_that_came_before_the_send_failed_counts() {
     let mut first = true;
-    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+    let script = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| {
         if matches!(verb, Verb::Send(_)) && std::mem::take(&mut first) {
             replies.push(Reply::new(US, Op::Send, Err(libc::EPIPE)));
         }
@@ -413,11 +413,11 @@ fn an_answer_that_came_before_the_send_failed_counts() {
 
 #[test]
 fn completions_of_earlier_connections_are_counted_and_ignored() {
-    let script = |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+    let script = |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| {
         healthy(slot, verb, replies);
         if let Verb::Open(..) = verb {
-            let earlier = Slot { generation: slot.generation.wrapping_sub(1), ..slot };
-            let foreign = Slot { index: 99, generation: 0 };
+            let earlier = SlotId { generation: slot.generation.wrapping_sub(1), ..slot };
+            let foreign = SlotId { index: 99, generation: 0 };
             for stranger in [earlier, foreign] {
                 replies.push(Reply {
                     slot: Some(stranger),
@@ -437,7 +437,7 @@ fn completions_of_earlier_connections_are_counted_and_ignored() {
 
 #[test]
 fn confirmed_sends_hold_a_slot_until_they_are_answered() {
-    let script = |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+    let script = |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| {
         healthy(slot, verb, replies);
         if let Verb::Send(bytes) = verb {
             // Told of long after the answer.
@@ -453,7 +453,7 @@ fn confirmed_sends_hold_a_slot_until_they_are_answered() {
 fn the_peer_is_waited_for_when_it_is_to_close_but_not_for_ever() {
     let server = Policy { close: CloseMode::Server, ..policy() };
     let mut receives = HashSet::new();
-    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+    let script = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
         // The second receive of a connection is the one for the FIN, which never comes.
         Verb::Receive(_) if !receives.insert((slot.index, slot.generation)) => {}
         verb => healthy(slot, verb, replies),
@@ -476,7 +476,7 @@ fn a_reused_connection_that_was_closed_while_idle_is_replaced_without_a_failure(
     let keep = Policy { requests_per_connection: None, ..policy() };
     // Every connection answers once, then closes without a word.
     let mut answered = HashSet::new();
-    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+    let script = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
         Verb::Receive(_) if !answered.insert((slot.index, slot.generation)) => {
             replies.push(Reply::bytes(US, Arc::new([])));
         }
@@ -692,7 +692,7 @@ fn of_all_addresses_in_turn_one_that_dies_is_left_out_and_asked_again() {
     let now_ns = Rc::new(Cell::new(0));
     let clock = now_ns.clone();
     // The second one refuses for a second.
-    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+    let script = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
         Verb::Open(1, _) if (500 * MS..1500 * MS).contains(&clock.get()) => {
             replies.push(Reply::new(US, Op::Connect, Err(libc::ECONNREFUSED)));
         }
@@ -762,7 +762,7 @@ fn what_hangs_at_the_end_is_overdue() {
 }
 
 /// A server that deals out fates until they are used up, then is healthy.
-fn fateful(fates: Vec<Fate>) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
+fn fateful(fates: Vec<Fate>) -> impl FnMut(SlotId, Verb<'_>, &mut Vec<Reply>) {
     let mut fates = fates.into_iter();
     let mut half_read = std::collections::HashMap::new();
     move |slot, verb, replies| {
@@ -802,8 +802,9 @@ fn fateful(fates: Vec<Fate>) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
                     fate => {
                         replies.push(Reply::bytes(late_ns, ANSWER[from..].into()));
                         if let Fate::Stranger = fate {
-                            let generation = slot.generation.wrapping_sub(1) & Slot::GENERATION_MAX;
-                            let stranger = Some(Slot { generation, ..slot });
+                            let generation =
+                                slot.generation.wrapping_sub(1) & SlotId::GENERATION_MAX;
+                            let stranger = Some(SlotId { generation, ..slot });
                             let reply = Reply::new(0, Op::Receive, Err(libc::ECONNRESET));
                             replies.push(Reply { slot: stranger, ..reply });
                         }

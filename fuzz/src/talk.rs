@@ -14,7 +14,7 @@ mod greeting;
 use greeting::{Greeting, Manners};
 use ringshot::engine::connection::Route;
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::engine::driver::{Op, Slot};
+use ringshot::engine::driver::{Op, SlotId};
 use ringshot::engine::pace::{Model, Share};
 use ringshot::engine::policy::{CloseMode, Policy};
 use ringshot::engine::ports::Rotation;
@@ -86,7 +86,7 @@ pub fn run(data: &[u8]) {
     };
     let mut sides = vec![Side::default(); slots as usize];
     let mut faults = 0_u64;
-    let script = |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+    let script = |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| {
         let side = &mut sides[slot.index as usize];
         match verb {
             Verb::Open(..) => {

@@ -276,7 +276,7 @@ impl Plan {
         }
     }
 
-    /// The size of a slot's receive buffer.
+    /// How many bytes a receive brings at most.
     pub fn receive_buffer_bytes(&self) -> usize {
         receive_buffer_bytes(self.policy.pipeline)
     }

@@ -31,8 +31,10 @@ const TIME_WAIT_S: f64 = 60.0;
 /// box, took 5.2 GB).
 const SOCKET_BYTES: u64 = 2_700;
 
-/// Buffers and state of one slot, beside its receive buffer.
-const SLOT_BYTES: u64 = 1_200;
+/// State of one slot without its exchanges, and of each of those that it may have at a time
+/// (`tests/memory.rs` measures them).
+const SLOT_BYTES: u64 = 232;
+const EXCHANGE_BYTES: u64 = 40;
 
 /// What a setting means for a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,7 +96,7 @@ pub struct Need<'a> {
     pub requests: Option<u64>,
     /// Where connections come from.
     pub ports: &'a Ports,
-    /// The size of a slot's receive buffer.
+    /// The size of a receive buffer.
     pub receive_buffer_bytes: usize,
 }
 
@@ -127,8 +129,10 @@ impl Need<'_> {
 
     /// Memory of the connections, kernel and buffers, with so many ends of each.
     fn memory_bytes(&self, ends: u64) -> u64 {
-        let slot = SOCKET_BYTES * ends + SLOT_BYTES + self.receive_buffer_bytes as u64;
-        u64::from(self.connections) * slot
+        let exchanges = u64::from(self.policy.pipeline) * EXCHANGE_BYTES;
+        let buffer =
+            if self.engine.shares_buffers() { 0 } else { self.receive_buffer_bytes as u64 };
+        u64::from(self.connections) * (SOCKET_BYTES * ends + SLOT_BYTES + exchanges + buffer)
     }
 
     /// How many CPUs the workers keep busy at most, and a bundled server with them.

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use ringshot::engine::connection::Route;
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::engine::driver::{Driver, Op, Slot};
+use ringshot::engine::driver::{Driver, Op, SlotId};
 use ringshot::engine::failure::Failure;
 use ringshot::engine::pace::{Model, Share};
 use ringshot::engine::policy::{CloseMode, Policy};
@@ -70,7 +70,7 @@ fn shared(policy: &Policy) -> Shared {
     Shared::new(RequestBlock::new(&request, reuse))
 }
 
-pub fn run(task: Task, script: impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>)) -> Outcome {
+pub fn run(task: Task, script: impl FnMut(SlotId, Verb<'_>, &mut Vec<Reply>)) -> Outcome {
     run_over(task.clone(), ScriptDriver::new(task.slots, script))
 }
 
@@ -112,7 +112,7 @@ pub fn answer() -> Arc<[u8]> {
 }
 
 /// A server that does everything right.
-pub fn healthy(_: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>) {
+pub fn healthy(_: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>) {
     match verb {
         Verb::Open(..) => replies.push(Reply::new(10 * US, Op::Connect, Ok(0))),
         Verb::Receive(_) => replies.push(Reply::bytes(20 * US, answer())),
@@ -252,7 +252,7 @@ pub fn served_confirming(
 ) -> Outcome {
     let slots = task.slots;
     let mut script = server(slots, watch.clone(), habit);
-    let confirming = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| {
+    let confirming = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| {
         script(slot, verb, replies);
         if let Verb::Send(bytes) = verb {
             replies.push(Reply::new(US, Op::Send, Ok(bytes.len())));
@@ -264,7 +264,7 @@ pub fn served_confirming(
 /// A driver on a watch's clock. A run that takes so many turns never ends.
 fn watched<F>(watch: &Watch, slots: u32, script: F) -> ScriptDriver<F>
 where
-    F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>),
+    F: FnMut(SlotId, Verb<'_>, &mut Vec<Reply>),
 {
     ScriptDriver::new(slots, script).on_clock(watch.now_ns.clone()).end_within(3_000_000)
 }
@@ -286,7 +286,7 @@ fn server(
     slots: u32,
     watch: Watch,
     mut habit: impl FnMut(Turn) -> Option<Reply>,
-) -> impl FnMut(Slot, Verb<'_>, &mut Vec<Reply>) {
+) -> impl FnMut(SlotId, Verb<'_>, &mut Vec<Reply>) {
     let mut sides = vec![Side::default(); slots as usize];
     move |slot, verb, replies| {
         let (now_ns, index) = (watch.now_ns(), slot.index);

@@ -2,7 +2,7 @@
 
 use super::scripted::*;
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
-use ringshot::engine::driver::{Extent, Op, Slot};
+use ringshot::engine::driver::{Extent, Op, SlotId};
 use ringshot::engine::failure::{Failure, Kind, Phase};
 use ringshot::engine::pace::Model;
 use ringshot::engine::policy::{CloseMode, Policy};
@@ -39,7 +39,7 @@ fn talk(task: Task, mut habit: impl FnMut(At, Verb<'_>) -> Option<Reply>) -> Out
     let mut at = At { connection: 0, receive: 0 };
     let mut opened = 0;
     let mut asked = 0;
-    let script = move |slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
+    let script = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
         Verb::Open(..) => {
             at = At { connection: opened, receive: 0 };
             opened += 1;

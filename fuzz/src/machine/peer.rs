@@ -3,7 +3,7 @@
 use super::settings::{Run, Until};
 use super::{Common, Fates, MS, S, US};
 use ringshot::engine::driver::script::{Reply, Verb};
-use ringshot::engine::driver::{Demand, Op, Slot};
+use ringshot::engine::driver::{Demand, Op, SlotId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -67,7 +67,7 @@ impl<'a> Peer<'a> {
         }
     }
 
-    pub(super) fn answer(&mut self, slot: Slot, verb: Verb<'_>, replies: &mut Vec<Reply>) {
+    pub(super) fn answer(&mut self, slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>) {
         self.stop_in_time();
         let index = slot.index as usize;
         match verb {
@@ -157,7 +157,7 @@ impl<'a> Peer<'a> {
     }
 
     /// Answers a receive, if there is anything to say.
-    fn say(&mut self, slot: Slot, replies: &mut Vec<Reply>) {
+    fn say(&mut self, slot: SlotId, replies: &mut Vec<Reply>) {
         let index = slot.index as usize;
         let nothing_to_say = self.sides[index].unsaid.is_empty() && !self.sides[index].ends;
         let fate = self.fate();
@@ -214,9 +214,9 @@ fn delay_ns(fate: Option<u8>, usual_ns: u64) -> u64 {
 }
 
 /// Completions of the connection before, and of a slot that there is not.
-fn strangers(slot: Slot, slots: u32, replies: &mut Vec<Reply>) {
-    let generation = slot.generation.wrapping_sub(1) & Slot::GENERATION_MAX;
-    for stranger in [Slot { generation, ..slot }, Slot { index: slots, generation: 0 }] {
+fn strangers(slot: SlotId, slots: u32, replies: &mut Vec<Reply>) {
+    let generation = slot.generation.wrapping_sub(1) & SlotId::GENERATION_MAX;
+    for stranger in [SlotId { generation, ..slot }, SlotId { index: slots, generation: 0 }] {
         let reply = Reply::new(0, Op::Receive, Err(libc::ECONNRESET));
         replies.push(Reply { slot: Some(stranger), ..reply });
     }

@@ -150,8 +150,9 @@ impl Flight {
 /// Moves those that wait to the first lanes, in their order.
 pub(super) fn close_ranks(lanes: &mut [Exchange]) {
     // As a rule they stand there.
-    let mut to = lanes.iter().take_while(|one| one.stand == Stand::Waiting).count();
-    for from in to..lanes.len() {
+    let in_place = lanes.iter().take_while(|one| one.stand == Stand::Waiting).count();
+    let mut to = in_place;
+    for from in in_place..lanes.len() {
         if lanes[from].stand == Stand::Waiting {
             lanes.swap(to, from);
             to += 1;

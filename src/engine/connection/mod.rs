@@ -34,7 +34,7 @@ mod times;
 mod told;
 mod waiting;
 
-use crate::engine::driver::{Demand, Extent, Op, Slot as SlotId};
+use crate::engine::driver::{Demand, Extent, Op, SlotId};
 use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::pace::{Pace, Wait};
 use crate::engine::policy::{CloseMode, Policy};

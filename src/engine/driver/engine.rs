@@ -26,6 +26,14 @@ impl Engine {
         }
     }
 
+    /// Whether slots share receive buffers; otherwise each has its own.
+    pub const fn shares_buffers(self) -> bool {
+        match self {
+            Engine::IoUring(features) => features.buffer_ring,
+            Engine::Epoll => true,
+        }
+    }
+
     /// The set of ring features in use.
     pub const fn tier(self) -> Option<Tier> {
         match self {

@@ -5,7 +5,7 @@ mod buffers;
 mod unix_socket;
 
 use super::epoll::EpollDriver;
-use super::uring::{Features, OWN_BUFFERS_SLOTS_MAX, Tier, UringDriver, probe};
+use super::uring::{Features, Tier, UringDriver, probe};
 use super::*;
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ const PATIENCE: Patience = Patience { want: 1, linger_ns: 0, timeout_ns: 2_000_0
 const CONSTANT: &[u8] = b"constant";
 
 /// Enough of them to share buffers, where that can be.
-const SLOTS: u32 = OWN_BUFFERS_SLOTS_MAX + 4;
+const SLOTS: u32 = 4;
 
 /// A driver under test, what it still owes a completion for, and what it has of memory.
 trait Tested: Driver {
@@ -147,7 +147,7 @@ fn source(ip: IpAddr) -> (Socket, SocketAddr) {
     bound(ip, true)
 }
 
-const SLOT: Slot = Slot { index: 2, generation: 5 };
+const SLOT: SlotId = SlotId { index: 2, generation: 5 };
 
 /// Turns until one completion has come.
 fn next(driver: &mut Box<dyn Tested>) -> Completion {
@@ -565,7 +565,7 @@ fn a_refused_connection_is_one_completion_with_its_errno() {
         let (_bound, address) = refusing();
         let mut driver = driver(engine, &[address], &[SocketOption::reset_on_close()]);
         for generation in 0..3 {
-            let slot = Slot { generation, ..SLOT };
+            let slot = SlotId { generation, ..SLOT };
             driver.open(slot, 0, None);
             let done = next(&mut driver);
             assert_eq!(done.token, Token { op: Op::Connect, slot });
@@ -601,7 +601,7 @@ fn a_connection_comes_from_where_it_was_told_to() {
         // The same source twice: the second takes the first one's TIME_WAIT over.
         let (_bound, source) = source(Ipv4Addr::new(127, 0, 0, 7).into());
         for generation in 0..2 {
-            let slot = Slot { generation, ..SLOT };
+            let slot = SlotId { generation, ..SLOT };
             driver.open(slot, 0, Some(source));
             next(&mut driver).result.unwrap_or_else(|error| panic!("{error} {engine:?}"));
             let (mut peer, from) = listener.accept().expect("a connection");
@@ -677,7 +677,7 @@ fn a_full_completion_queue_is_counted_and_nothing_is_lost() {
         let unknown = SocketOption::int(libc::IPPROTO_TCP, 9999, 1);
         let mut driver = driver_of(SLOTS, engine, &[address], &[unknown; 3]);
         for generation in 1..=3 {
-            let slot = |index| Slot { index, generation };
+            let slot = |index| SlotId { index, generation };
             (0..SLOTS).for_each(|index| driver.open(slot(index), 0, None));
             let mut completions = Vec::new();
             for _ in 0..100 {
@@ -732,7 +732,7 @@ fn a_slot_is_used_again_and_again() {
         let (listener, address) = listener();
         let mut driver = driver(engine, &[address], &[]);
         for generation in 0..50 {
-            let slot = Slot { index: generation % 4, generation };
+            let slot = SlotId { index: generation % 4, generation };
             driver.open(slot, 0, None);
             let done = next(&mut driver);
             assert_eq!(done.token.slot, slot);

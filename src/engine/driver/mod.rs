@@ -31,21 +31,21 @@ use std::time::Instant;
 /// The right to use one of the driver's places, for one connection: the index of the slot and the
 /// generation of the connection in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
+pub struct SlotId {
     /// Which place, counted from 0.
     pub index: u32,
-    /// Which of the connections that this place has had; at most [`Slot::GENERATION_MAX`].
+    /// Which of the connections that this place has had; at most [`SlotId::GENERATION_MAX`].
     pub generation: u32,
 }
 
-impl Slot {
+impl SlotId {
     /// Generations wrap around after this one: 2^28 connections later nothing of an earlier one
     /// is left in the kernel.
     pub const GENERATION_MAX: u32 = (1 << 28) - 1;
 
     /// The same place, for its next connection.
-    pub fn next(self) -> Slot {
-        Slot { generation: (self.generation + 1) & Slot::GENERATION_MAX, ..self }
+    pub fn next(self) -> SlotId {
+        SlotId { generation: (self.generation + 1) & SlotId::GENERATION_MAX, ..self }
     }
 }
 
@@ -98,22 +98,22 @@ pub struct Token {
     /// The operation.
     pub op: Op,
     /// Whose it was.
-    pub slot: Slot,
+    pub slot: SlotId,
 }
 
 impl Token {
     /// The 64 bits that go to the kernel.
     pub fn to_bits(self) -> u64 {
         (self.op as u64) << 60
-            | u64::from(self.slot.generation & Slot::GENERATION_MAX) << 32
+            | u64::from(self.slot.generation & SlotId::GENERATION_MAX) << 32
             | u64::from(self.slot.index)
     }
 
     /// Reads them back; `None` when no token of ours has these bits.
     pub fn from_bits(bits: u64) -> Option<Token> {
         let op = *Op::ALL.get(((bits >> 60) as usize).checked_sub(1)?)?;
-        let generation = (bits >> 32) as u32 & Slot::GENERATION_MAX;
-        Some(Token { op, slot: Slot { index: bits as u32, generation } })
+        let generation = (bits >> 32) as u32 & SlotId::GENERATION_MAX;
+        Some(Token { op, slot: SlotId { index: bits as u32, generation } })
     }
 }
 
@@ -223,30 +223,30 @@ pub trait Driver {
     /// Opens a connection to the target's address number `address`, from `source` if there is one
     /// (port 0 leaves the port to the kernel). Exactly one completion follows: [`Op::Connect`], or
     /// the operation that failed before it.
-    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>);
+    fn open(&mut self, slot: SlotId, address: usize, source: Option<SocketAddr>);
 
     /// Hands bytes to the socket. A completion follows when the handover says so or when sending
     /// fails.
-    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover;
+    fn send(&mut self, slot: SlotId, bytes: &[u8]) -> Handover;
 
     /// Asks for bytes. Exactly one completion follows. One at a time per slot.
-    fn receive(&mut self, slot: Slot, demand: Demand);
+    fn receive(&mut self, slot: SlotId, demand: Demand);
 
     /// The bytes of the latest completed [`Demand::Read`], `count` of them. Valid until the next
     /// `turn`, which gives the buffer to whoever receives next, or the next `receive` on this slot.
-    fn received(&self, slot: Slot, count: usize) -> &[u8];
+    fn received(&self, slot: SlotId, count: usize) -> &[u8];
 
     /// Asks the kernel how many bytes of this connection have come as far as `extent`; one more than
     /// that may be counted, and never one less. Exactly one completion follows ([`Op::Extent`]),
     /// with an error where the kernel does not say. May cost system calls: for what is rare.
-    fn extent(&mut self, slot: Slot, extent: Extent);
+    fn extent(&mut self, slot: SlotId, extent: Extent);
 
     /// Gives the socket back. No completion follows; an `open` queued later comes after it.
     /// Nothing else may be outstanding on the slot.
-    fn close(&mut self, slot: Slot);
+    fn close(&mut self, slot: SlotId);
 
     /// Asks the kernel to end an operation early; the operation's own completion follows.
-    fn cancel(&mut self, slot: Slot, op: Op);
+    fn cancel(&mut self, slot: SlotId, op: Op);
 
     /// Whether completions are there that the latest turn did not bring.
     fn has_more(&self) -> bool {
@@ -286,9 +286,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_survives_the_kernel(
-            op in 0..Op::ALL.len(), index: u32, generation in 0..=Slot::GENERATION_MAX,
+            op in 0..Op::ALL.len(), index: u32, generation in 0..=SlotId::GENERATION_MAX,
         ) {
-            let token = Token { op: Op::ALL[op], slot: Slot { index, generation } };
+            let token = Token { op: Op::ALL[op], slot: SlotId { index, generation } };
             prop_assert_eq!(Token::from_bits(token.to_bits()), Some(token));
         }
 
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_generation_wraps_within_its_bits() {
-        let last = Slot { index: 7, generation: Slot::GENERATION_MAX };
-        assert_eq!(last.next(), Slot { index: 7, generation: 0 });
+        let last = SlotId { index: 7, generation: SlotId::GENERATION_MAX };
+        assert_eq!(last.next(), SlotId { index: 7, generation: 0 });
     }
 }

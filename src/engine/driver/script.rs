@@ -5,7 +5,7 @@
 //! never answered is answered by its cancellation, and a completion comes once.
 
 use super::{
-    COMPLETIONS_MAX, Completion, Demand, Driver, Extent, Handover, Op, Patience, Slot, Token,
+    COMPLETIONS_MAX, Completion, Demand, Driver, Extent, Handover, Op, Patience, SlotId, Token,
 };
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -47,7 +47,7 @@ pub struct Reply {
     /// The socket has more.
     pub more: bool,
     /// Whose completion it is, if not the slot's that was asked.
-    pub slot: Option<Slot>,
+    pub slot: Option<SlotId>,
 }
 
 impl Reply {
@@ -72,7 +72,7 @@ pub struct ScriptDriver<F> {
     now_ns: Rc<Cell<u64>>,
     due: BinaryHeap<Due>,
     /// Replies that are under way, by place, and the free places.
-    replies: Vec<Option<(Slot, Reply)>>,
+    replies: Vec<Option<(SlotId, Reply)>>,
     free: Vec<usize>,
     sequence: u64,
     /// For each slot, the operations that wait for a completion, and of which generation.
@@ -94,7 +94,7 @@ fn kind(op: Op) -> Op {
     }
 }
 
-impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
+impl<F: FnMut(SlotId, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
     /// A driver for so many slots. The script appends its replies to the list it is given.
     pub fn new(slots: u32, script: F) -> Self {
         ScriptDriver {
@@ -137,7 +137,7 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
         self
     }
 
-    fn ask(&mut self, slot: Slot, verb: Verb<'_>) {
+    fn ask(&mut self, slot: SlotId, verb: Verb<'_>) {
         (self.script)(slot, verb, &mut self.asked);
         let mut asked = std::mem::take(&mut self.asked);
         for reply in asked.drain(..) {
@@ -146,7 +146,7 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
         self.asked = asked;
     }
 
-    fn schedule(&mut self, slot: Slot, reply: Reply) {
+    fn schedule(&mut self, slot: SlotId, reply: Reply) {
         let due_ns = self.now_ns.get() + reply.after_ns;
         let entry = Some((reply.slot.unwrap_or(slot), reply));
         let place = match self.free.pop() {
@@ -163,7 +163,7 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
         self.due.push(Reverse((due_ns, self.sequence, place)));
     }
 
-    fn begin(&mut self, slot: Slot, op: Op) {
+    fn begin(&mut self, slot: SlotId, op: Op) {
         let outstanding = &mut self.outstanding[slot.index as usize];
         assert!(
             outstanding.iter().all(|&(_, known)| known != op),
@@ -173,12 +173,12 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
         outstanding.push((slot.generation, op));
     }
 
-    fn assert_quiet(&self, slot: Slot) {
+    fn assert_quiet(&self, slot: SlotId) {
         let outstanding = &self.outstanding[slot.index as usize];
         assert!(outstanding.is_empty(), "slot {} still has {outstanding:?}", slot.index);
     }
 
-    fn deliver(&mut self, slot: Slot, reply: Reply, completions: &mut Vec<Completion>) {
+    fn deliver(&mut self, slot: SlotId, reply: Reply, completions: &mut Vec<Completion>) {
         let done = (slot.generation, kind(reply.op));
         self.outstanding[slot.index as usize].retain(|&known| known != done);
         if let Some(bytes) = reply.bytes {
@@ -192,18 +192,18 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> ScriptDriver<F> {
     }
 }
 
-impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
+impl<F: FnMut(SlotId, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
     fn now_ns(&self) -> u64 {
         self.now_ns.get()
     }
 
-    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+    fn open(&mut self, slot: SlotId, address: usize, source: Option<SocketAddr>) {
         self.assert_quiet(slot);
         self.begin(slot, Op::Connect);
         self.ask(slot, Verb::Open(address, source));
     }
 
-    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
+    fn send(&mut self, slot: SlotId, bytes: &[u8]) -> Handover {
         if self.confirm_sends {
             self.begin(slot, Op::Send);
         }
@@ -211,17 +211,17 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
         Handover { taken: bytes.len(), confirmed: self.confirm_sends }
     }
 
-    fn receive(&mut self, slot: Slot, demand: Demand) {
+    fn receive(&mut self, slot: SlotId, demand: Demand) {
         self.begin(slot, Op::Receive);
         self.ask(slot, Verb::Receive(demand));
     }
 
-    fn received(&self, slot: Slot, count: usize) -> &[u8] {
+    fn received(&self, slot: SlotId, count: usize) -> &[u8] {
         let bytes = &self.received[slot.index as usize];
         &bytes[..count.min(bytes.len())]
     }
 
-    fn extent(&mut self, slot: Slot, extent: Extent) {
+    fn extent(&mut self, slot: SlotId, extent: Extent) {
         self.begin(slot, Op::Extent);
         let before = self.sequence;
         self.ask(slot, Verb::Extent(extent));
@@ -230,12 +230,12 @@ impl<F: FnMut(Slot, Verb<'_>, &mut Vec<Reply>)> Driver for ScriptDriver<F> {
         }
     }
 
-    fn close(&mut self, slot: Slot) {
+    fn close(&mut self, slot: SlotId) {
         self.assert_quiet(slot);
         self.ask(slot, Verb::Close);
     }
 
-    fn cancel(&mut self, slot: Slot, op: Op) {
+    fn cancel(&mut self, slot: SlotId, op: Op) {
         // What is still to come is replaced by the cancellation.
         for place in 0..self.replies.len() {
             let cancelled = self.replies[place]

@@ -86,7 +86,7 @@ pub struct Load {
     pub policy: Policy,
     /// What is set on every socket, beside what the choice of ports needs.
     pub socket_options: Vec<SocketOption>,
-    /// The size of a slot's receive buffer.
+    /// How many bytes a receive brings at most.
     pub receive_buffer_bytes: usize,
     /// What it goes over.
     pub engine: Engine,

@@ -10,10 +10,18 @@
 /// A slot without an entry.
 const NOWHERE: u32 = u32::MAX;
 
-/// The slots' entries: when, and whose.
+/// When, and whose. Packed, as there is one for each of perhaps a million slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(packed(4))]
+struct Entry {
+    due_ns: u64,
+    slot: u32,
+}
+
+/// The slots' entries.
 #[derive(Debug)]
 pub(super) struct Timers {
-    heap: Vec<(u64, u32)>,
+    heap: Vec<Entry>,
     /// Where each slot stands in the heap; those that never did are not in here.
     place: Vec<u32>,
 }
@@ -31,33 +39,33 @@ impl Timers {
     pub(super) fn set(&mut self, slot: u32, due_ns: u64) {
         let at = self.place.get(slot as usize).copied().unwrap_or(NOWHERE);
         // As a rule it is due later than its entry says.
-        if self.heap.get(at as usize).map_or(u64::MAX, |&(known_ns, _)| known_ns) > due_ns {
+        if self.heap.get(at as usize).map_or(u64::MAX, |known| known.due_ns) > due_ns {
             self.bring_forward(slot, at, due_ns);
         }
     }
 
     fn bring_forward(&mut self, slot: u32, at: u32, due_ns: u64) {
         if at != NOWHERE {
-            self.heap[at as usize].0 = due_ns;
+            self.heap[at as usize].due_ns = due_ns;
             return self.rise(at as usize);
         }
         if self.place.len() <= slot as usize {
             self.place.resize(slot as usize + 1, NOWHERE);
         }
-        self.heap.push((due_ns, slot));
+        self.heap.push(Entry { due_ns, slot });
         self.rise(self.heap.len() - 1);
     }
 
     /// When there is something to look at.
     #[inline]
     pub(super) fn next_ns(&self) -> u64 {
-        self.heap.first().map_or(u64::MAX, |&(due_ns, _)| due_ns)
+        self.heap.first().map_or(u64::MAX, |first| first.due_ns)
     }
 
     /// The slot that is due first, if it is due.
     #[inline]
     pub(super) fn due(&self, now_ns: u64) -> Option<u32> {
-        self.heap.first().filter(|&&(due_ns, _)| due_ns <= now_ns).map(|&(_, slot)| slot)
+        self.heap.first().filter(|first| first.due_ns <= now_ns).map(|first| first.slot)
     }
 
     /// Takes away the entry of the slot that is due first.
@@ -67,7 +75,7 @@ impl Timers {
             Some(first) => std::mem::replace(first, last),
             None => last,
         };
-        self.place[first.1 as usize] = NOWHERE;
+        self.place[first.slot as usize] = NOWHERE;
         if !self.heap.is_empty() {
             self.sink(0);
         }
@@ -116,9 +124,9 @@ impl Timers {
         self.settle(at, entry);
     }
 
-    fn settle(&mut self, at: usize, entry: (u64, u32)) {
+    fn settle(&mut self, at: usize, entry: Entry) {
         self.heap[at] = entry;
-        self.place[entry.1 as usize] = at as u32;
+        self.place[entry.slot as usize] = at as u32;
     }
 }
 

@@ -148,7 +148,7 @@ fn what_cannot_work_is_refused_with_the_cure() {
     assert_eq!(amiss(&need(&policy, &ports), &poor), [("nofile", Verdict::Prevents)]);
     let full = HostFacts { files: Some((1_000, 1_050)), ..host() };
     assert_eq!(amiss(&need(&policy, &ports), &full), [("fs.file-max", Verdict::Prevents)]);
-    let small = HostFacts { memory_available_bytes: Some(300_000), ..host() };
+    let small = HostFacts { memory_available_bytes: Some(100_000), ..host() };
     assert_eq!(amiss(&need(&policy, &ports), &small), [("memory", Verdict::Prevents)]);
 }
 

@@ -26,7 +26,7 @@ mod wait;
 
 use super::{
     Address, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent, Handover, Op, Patience,
-    SINK_BYTES, Slot, Token, extent, scoped,
+    SINK_BYTES, SlotId, Token, extent, scoped,
 };
 use pool::Pool;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -95,7 +95,7 @@ pub struct EpollDriver {
     places: Vec<Place>,
     pool: Pool,
     /// Whose read found no buffer, first come, first served.
-    waiting: VecDeque<Slot>,
+    waiting: VecDeque<SlotId>,
     /// The buffers of what the latest turn has brought.
     lent: Vec<u8>,
     /// Where bytes go that nobody reads.
@@ -130,13 +130,13 @@ impl EpollDriver {
     }
 
     /// The place of a connection, if it is still the one that has it.
-    fn place(&mut self, slot: Slot) -> &mut Place {
+    fn place(&mut self, slot: SlotId) -> &mut Place {
         let place = &mut self.places[slot.index as usize];
         debug_assert_eq!(place.generation, slot.generation, "a verb for an earlier connection");
         place
     }
 
-    fn tell(&mut self, op: Op, slot: Slot, result: Result<usize, Errno>) {
+    fn tell(&mut self, op: Op, slot: SlotId, result: Result<usize, Errno>) {
         let result = result.map_err(io::Error::from);
         let completion = Completion { token: Token { op, slot }, result, more: false };
         self.ready.push_back(Ready { completion, buffer: None });
@@ -145,7 +145,7 @@ impl EpollDriver {
     /// Makes the socket and sends the SYN; what failed, and how.
     fn begin(
         &mut self,
-        slot: Slot,
+        slot: SlotId,
         address: usize,
         source: Option<SocketAddr>,
     ) -> Result<(), (Op, Errno)> {
@@ -179,7 +179,7 @@ impl EpollDriver {
     }
 
     /// A socket is ready for something.
-    fn wake(&mut self, slot: Slot, flags: EventFlags) {
+    fn wake(&mut self, slot: SlotId, flags: EventFlags) {
         let place = &mut self.places[slot.index as usize];
         if place.generation != slot.generation || place.socket.is_none() {
             return;
@@ -210,7 +210,7 @@ impl EpollDriver {
     }
 
     /// Takes what the socket has, or remembers that it is wanted.
-    fn read(&mut self, slot: Slot, wanted: Wanted) {
+    fn read(&mut self, slot: SlotId, wanted: Wanted) {
         let place = &mut self.places[slot.index as usize];
         let Some(socket) = &place.socket else { return };
         place.buffer = None;
@@ -292,7 +292,7 @@ impl Driver for EpollDriver {
         self.config.epoch.elapsed().as_nanos() as u64
     }
 
-    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+    fn open(&mut self, slot: SlotId, address: usize, source: Option<SocketAddr>) {
         let place = &mut self.places[slot.index as usize];
         debug_assert!(place.socket.is_none(), "the slot still has a socket");
         *place = Place { generation: slot.generation, ..Place::default() };
@@ -301,7 +301,7 @@ impl Driver for EpollDriver {
         }
     }
 
-    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
+    fn send(&mut self, slot: SlotId, bytes: &[u8]) -> Handover {
         let place = self.place(slot);
         let sent = match &place.socket {
             Some(socket) => net::send(socket, bytes, SendFlags::NOSIGNAL),
@@ -315,7 +315,7 @@ impl Driver for EpollDriver {
         Handover { taken: sent.unwrap_or(0), confirmed: true }
     }
 
-    fn receive(&mut self, slot: Slot, demand: Demand) {
+    fn receive(&mut self, slot: SlotId, demand: Demand) {
         let place = self.place(slot);
         match place.readable {
             true => self.read(slot, demand.into()),
@@ -324,7 +324,7 @@ impl Driver for EpollDriver {
         }
     }
 
-    fn received(&self, slot: Slot, count: usize) -> &[u8] {
+    fn received(&self, slot: SlotId, count: usize) -> &[u8] {
         match self.places[slot.index as usize].buffer {
             Some(buffer) => {
                 &self.pool.buffer(buffer)[..count.min(self.config.receive_buffer_bytes)]
@@ -333,7 +333,7 @@ impl Driver for EpollDriver {
         }
     }
 
-    fn extent(&mut self, slot: Slot, extent: Extent) {
+    fn extent(&mut self, slot: SlotId, extent: Extent) {
         let measured = match &self.place(slot).socket {
             Some(socket) => extent::measure(socket.as_fd(), extent),
             None => Err(Errno::NOTCONN.into()),
@@ -342,12 +342,12 @@ impl Driver for EpollDriver {
         self.tell(Op::Extent, slot, result);
     }
 
-    fn close(&mut self, slot: Slot) {
+    fn close(&mut self, slot: SlotId) {
         // Closing takes the socket out of the epoll instance, too: nobody else has it.
         self.place(slot).socket = None;
     }
 
-    fn cancel(&mut self, slot: Slot, op: Op) {
+    fn cancel(&mut self, slot: SlotId, op: Op) {
         let place = self.place(slot);
         let was_under_way = match op {
             Op::Connect => std::mem::take(&mut place.connecting),

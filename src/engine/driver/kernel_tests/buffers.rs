@@ -19,12 +19,12 @@ struct Crowd {
     peers: Vec<TcpStream>,
 }
 
-fn slot(index: u32) -> Slot {
-    Slot { index, generation: 1 }
+fn slot(index: u32) -> SlotId {
+    SlotId { index, generation: 1 }
 }
 
 /// What a peer answers: something else on each connection, and not of one length.
-fn answer(slot: Slot) -> Vec<u8> {
+fn answer(slot: SlotId) -> Vec<u8> {
     let text = format!("answer to {} of {} ", slot.generation, slot.index);
     text.bytes().cycle().take(20 + slot.index as usize * 7 % 4000).collect()
 }
@@ -40,7 +40,7 @@ fn crowd(slots: u32, engine: Engine) -> Crowd {
 }
 
 impl Crowd {
-    fn open(&mut self, slot: Slot) -> TcpStream {
+    fn open(&mut self, slot: SlotId) -> TcpStream {
         self.driver.open(slot, 0, None);
         next(&mut self.driver).result.expect("established");
         self.listener.accept().expect("a connection").0
@@ -48,7 +48,7 @@ impl Crowd {
 
     /// A turn. Each of the receives that it brings has the right bytes, unless it was cancelled.
     /// Whose they were, and how many were cancelled.
-    fn turn(&mut self, patience: Patience, engine: Engine) -> (Vec<Slot>, usize) {
+    fn turn(&mut self, patience: Patience, engine: Engine) -> (Vec<SlotId>, usize) {
         let (mut told, mut cancelled) = (Vec::new(), 0);
         let mut completions = Vec::new();
         self.driver.turn(patience, &mut completions).expect("the driver works");
@@ -119,7 +119,7 @@ fn a_receive_that_waits_for_a_buffer_can_be_cancelled_and_its_slot_used_again() 
         let mut crowd = crowd(MANY, engine);
         crowd.answer_all();
         crowd.receive_all();
-        let mut waiting: Vec<Slot> = (0..MANY).map(slot).collect();
+        let mut waiting: Vec<SlotId> = (0..MANY).map(slot).collect();
         // Until some wait for a buffer; what the kernel has posted of others was not looked at yet.
         for _ in 0..3 {
             let (told, _) = crowd.turn(ALL, engine);

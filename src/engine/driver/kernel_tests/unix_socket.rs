@@ -82,7 +82,7 @@ fn closing_is_seen_by_the_peer() {
         let at = listening(8);
         let mut driver = super::driver(engine, &[at.socket], &[]);
         for generation in 1..4 {
-            let slot = Slot { generation, ..SLOT };
+            let slot = SlotId { generation, ..SLOT };
             driver.open(slot, 0, None);
             next(&mut driver).result.expect("connected");
             driver.close(slot);
@@ -96,7 +96,7 @@ fn a_full_queue_is_told_at_once_and_not_waited_for() {
     for engine in engines() {
         let Listening { listener, socket, .. } = &listening(0);
         let mut driver = driver(engine, std::slice::from_ref(socket), &[]);
-        let first = Slot { index: 0, generation: 1 };
+        let first = SlotId { index: 0, generation: 1 };
         driver.open(first, 0, None);
         next(&mut driver).result.expect("there is room for one");
         driver.open(SLOT, 0, None);

@@ -2,13 +2,13 @@
 //! direct descriptor needs a plain one beside it for a moment (6.8).
 
 use super::{Tier, UringDriver};
-use crate::engine::driver::{Completion, Extent, Op, Slot, Token, extent};
+use crate::engine::driver::{Completion, Extent, Op, SlotId, Token, extent};
 use io_uring::{opcode, types};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 impl UringDriver {
-    pub(super) fn ask_extent(&mut self, slot: Slot, extent: Extent) {
+    pub(super) fn ask_extent(&mut self, slot: SlotId, extent: Extent) {
         let place = &mut self.places[slot.index as usize];
         place.set_extent(extent);
         let token = Token { op: Op::Extent, slot };

@@ -22,11 +22,9 @@ pub mod tier;
 
 use super::{
     Address, COMPLETIONS_MAX, Completion, Config, Demand, Driver, Extent, Handover, Op, Patience,
-    Slot, TRANSFER_BYTES_MAX, Token, prefetch,
+    SlotId, TRANSFER_BYTES_MAX, Token, prefetch,
 };
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
-#[cfg(test)]
-pub(super) use memory::OWN_BUFFERS_SLOTS_MAX;
 use memory::{Memory, NO_BLOCK, NO_BUFFER};
 use place::{Failure, NO_SOCKET, Place, bit, fact};
 use rustix::net::SocketAddrAny;
@@ -76,9 +74,9 @@ pub struct UringDriver {
     /// Operations whose completion has not come yet.
     outstanding: u64,
     /// Plain descriptors that were made in the ring and wait to be connected.
-    unconnected: Vec<Slot>,
+    unconnected: Vec<SlotId>,
     /// Receives that found no buffer, first come, first served; some may have been cancelled.
-    starved: VecDeque<Slot>,
+    starved: VecDeque<SlotId>,
     overflows: u64,
     submit_ns: u64,
     /// Taken from the queue and not looked at yet; empty between two calls.
@@ -135,7 +133,7 @@ impl UringDriver {
             Tier::Direct => Sources::in_turn(ring.params().sq_entries() as usize),
             Tier::Plain | Tier::Basic => Sources::by_slot(slots as usize),
         };
-        let nobody = Slot { index: 0, generation: 0 };
+        let nobody = SlotId { index: 0, generation: 0 };
         Ok(UringDriver {
             ring,
             features,
@@ -307,7 +305,7 @@ impl UringDriver {
     }
 
     /// Asks the kernel to end the operation that it knows by these bits.
-    fn push_cancel(&mut self, slot: Slot, bits: u64) {
+    fn push_cancel(&mut self, slot: SlotId, bits: u64) {
         let token = Token { op: Op::Cancel, slot }.to_bits();
         let entry = opcode::AsyncCancel::new(bits).build();
         self.push(&entry.user_data(token).flags(self.quiet()));
@@ -356,11 +354,11 @@ impl Driver for UringDriver {
         self.config.epoch.elapsed().as_nanos() as u64
     }
 
-    fn open(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+    fn open(&mut self, slot: SlotId, address: usize, source: Option<SocketAddr>) {
         self.open_socket(slot, address, source);
     }
 
-    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Handover {
+    fn send(&mut self, slot: SlotId, bytes: &[u8]) -> Handover {
         let constant = self.config.constant.as_ptr_range();
         let is_constant =
             constant.contains(&bytes.as_ptr()) && bytes.as_ptr_range().end <= constant.end;
@@ -400,7 +398,7 @@ impl Driver for UringDriver {
         handover
     }
 
-    fn receive(&mut self, slot: Slot, demand: Demand) {
+    fn receive(&mut self, slot: SlotId, demand: Demand) {
         let place = &mut self.places[slot.index as usize];
         place.under_way |= bit(Op::Receive);
         place.set(fact::CANCELLED, false);
@@ -408,16 +406,16 @@ impl Driver for UringDriver {
         self.push_receive(slot, demand);
     }
 
-    fn received(&self, slot: Slot, count: usize) -> &[u8] {
+    fn received(&self, slot: SlotId, count: usize) -> &[u8] {
         let index = slot.index as usize;
         self.memory.receive.received(index, self.places[index].buffer, count)
     }
 
-    fn extent(&mut self, slot: Slot, extent: Extent) {
+    fn extent(&mut self, slot: SlotId, extent: Extent) {
         self.ask_extent(slot, extent);
     }
 
-    fn close(&mut self, slot: Slot) {
+    fn close(&mut self, slot: SlotId) {
         let place = &mut self.places[slot.index as usize];
         let fd = std::mem::replace(&mut place.fd, NO_SOCKET);
         if fd == NO_SOCKET {
@@ -435,7 +433,7 @@ impl Driver for UringDriver {
         self.push(&entry.user_data(token).flags(self.quiet()));
     }
 
-    fn cancel(&mut self, slot: Slot, op: Op) {
+    fn cancel(&mut self, slot: SlotId, op: Op) {
         if op != Op::Receive || !self.cancel_starved(slot) {
             self.push_cancel(slot, Token { op, slot }.to_bits());
         }
@@ -507,7 +505,7 @@ impl Drop for UringDriver {
             if fd == NO_SOCKET {
                 continue;
             }
-            let slot = Slot { index: index as u32, generation };
+            let slot = SlotId { index: index as u32, generation };
             for op in [Op::Connect, Op::Send, Op::Receive] {
                 if under_way & bit(op) != 0 {
                     self.cancel(slot, op);

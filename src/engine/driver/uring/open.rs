@@ -19,7 +19,7 @@ use super::UringDriver;
 use super::memory::NO_BLOCK;
 use super::place::{DIRECT_SOCKET, Failure, NO_SOCKET, Place, bit, fact};
 use super::tier::Tier;
-use crate::engine::driver::{Op, Slot, Token, scoped};
+use crate::engine::driver::{Op, SlotId, Token, scoped};
 use io_uring::{opcode, squeue, types};
 use std::io;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 const OPEN_ENTRIES: usize = 3;
 
 impl UringDriver {
-    pub(super) fn open_socket(&mut self, slot: Slot, address: usize, source: Option<SocketAddr>) {
+    pub(super) fn open_socket(&mut self, slot: SlotId, address: usize, source: Option<SocketAddr>) {
         let index = slot.index as usize;
         let domain = libc::c_int::from(self.addresses[address].address_family().as_raw());
         debug_assert_eq!(self.places[index].fd, NO_SOCKET, "the slot still has a socket");
@@ -65,7 +65,7 @@ impl UringDriver {
     }
 
     /// Queues options, source and connect for a socket that exists or is about to.
-    fn push_rest(&mut self, slot: Slot) {
+    fn push_rest(&mut self, slot: SlotId) {
         if self.features.options_in_ring {
             self.push_options(slot);
         }
@@ -75,7 +75,7 @@ impl UringDriver {
         self.push_connect(slot);
     }
 
-    fn push_options(&mut self, slot: Slot) {
+    fn push_options(&mut self, slot: SlotId) {
         let fd = self.places[slot.index as usize].fd;
         for index in 0..self.config.options.len() {
             let option = &self.config.options[index];
@@ -94,7 +94,7 @@ impl UringDriver {
     }
 
     /// The head of a link: the connect behind it only runs when the source is bound.
-    fn push_bind(&mut self, slot: Slot) {
+    fn push_bind(&mut self, slot: SlotId) {
         let fd = self.places[slot.index as usize].fd;
         let source = self.sources.of(slot.index as usize);
         let (name, len) = (source.pointer(), source.len());
@@ -107,7 +107,7 @@ impl UringDriver {
         self.push(&entry.user_data(token).flags(flags));
     }
 
-    fn push_connect(&mut self, slot: Slot) {
+    fn push_connect(&mut self, slot: SlotId) {
         let place = self.places[slot.index as usize];
         let address = &self.addresses[place.address as usize];
         let (name, len) = (address.as_ptr().cast(), address.addr_len());
@@ -119,7 +119,7 @@ impl UringDriver {
     }
 
     /// For kernels without a socket operation: socket(2) and the rest.
-    fn open_by_system_call(&mut self, slot: Slot, domain: libc::c_int) {
+    fn open_by_system_call(&mut self, slot: SlotId, domain: libc::c_int) {
         let place = &mut self.places[slot.index as usize];
         // SAFETY: no pointers.
         let fd = unsafe { libc::socket(domain, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
@@ -132,7 +132,7 @@ impl UringDriver {
     }
 
     /// Connected by system calls; a no-operation carries the result back.
-    fn open_unix_socket(&mut self, slot: Slot) {
+    fn open_unix_socket(&mut self, slot: SlotId) {
         let place = &mut self.places[slot.index as usize];
         let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no pointers.
@@ -164,7 +164,7 @@ impl UringDriver {
     }
 
     /// Does by system calls what this ring cannot, and leaves the rest to it.
-    fn prepare_and_connect(&mut self, slot: Slot) {
+    fn prepare_and_connect(&mut self, slot: SlotId) {
         let binds = self.places[slot.index as usize].is(fact::BINDS) && !self.features.bind_in_ring;
         // A bind needs the options first, and the ring comes later than a system call.
         if binds || !self.features.options_in_ring {
@@ -184,14 +184,14 @@ impl UringDriver {
     }
 
     /// A completion for an `open` that has failed already.
-    fn push_no_connect(&mut self, slot: Slot) {
+    fn push_no_connect(&mut self, slot: SlotId) {
         let address = &self.addresses[0];
         let (name, len) = (address.as_ptr().cast(), address.addr_len());
         let entry = opcode::Connect::new(types::Fd(NO_SOCKET), name, len).build();
         self.push(&entry.user_data(Token { op: Op::Connect, slot }.to_bits()));
     }
 
-    fn set_options_by_system_call(&mut self, slot: Slot) {
+    fn set_options_by_system_call(&mut self, slot: SlotId) {
         let place = &mut self.places[slot.index as usize];
         for option in &self.config.options {
             if let Err(error) = option.set(place.fd) {
@@ -201,7 +201,7 @@ impl UringDriver {
         }
     }
 
-    fn bind_by_system_call(&mut self, slot: Slot) {
+    fn bind_by_system_call(&mut self, slot: SlotId) {
         let place = &mut self.places[slot.index as usize];
         let source = self.sources.of(slot.index as usize);
         // SAFETY: the source is an address of that length.

@@ -7,7 +7,7 @@
 //! ```
 
 use super::memory::{NO_BLOCK, NO_BUFFER};
-use crate::engine::driver::{Extent, Op, Slot};
+use crate::engine::driver::{Extent, Op, SlotId};
 use std::os::fd::RawFd;
 
 /// No descriptor.
@@ -73,7 +73,7 @@ pub(super) mod fact {
 
 impl Place {
     /// The place of a connection that is about to be opened.
-    pub(super) fn new(slot: Slot, address: usize) -> Place {
+    pub(super) fn new(slot: SlotId, address: usize) -> Place {
         Place {
             fd: NO_SOCKET,
             generation: slot.generation,
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn facts_do_not_touch_each_other() {
-        let mut place = Place::new(Slot { index: 0, generation: 7 }, 3);
+        let mut place = Place::new(SlotId { index: 0, generation: 7 }, 3);
         assert!(place.is(fact::HEARD) && !place.is(fact::MORE));
         place.set(fact::MORE, true);
         place.set_extent(Extent::Sent);

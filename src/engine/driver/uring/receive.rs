@@ -11,7 +11,7 @@ use super::UringDriver;
 use super::memory::{GROUP, Target};
 use super::place::{bit, fact};
 use super::tier::Tier;
-use crate::engine::driver::{Completion, Demand, Op, Slot, Token};
+use crate::engine::driver::{Completion, Demand, Op, SlotId, Token};
 use io_uring::{opcode, squeue, types};
 use std::io;
 
@@ -19,7 +19,7 @@ use std::io;
 const RECVSEND_POLL_FIRST: u16 = 1;
 
 impl UringDriver {
-    pub(super) fn push_receive(&mut self, slot: Slot, demand: Demand) {
+    pub(super) fn push_receive(&mut self, slot: SlotId, demand: Demand) {
         let place = self.places[slot.index as usize];
         // Of what nobody reads TCP need not make a copy.
         let (target, message_flags) = match demand {
@@ -44,7 +44,7 @@ impl UringDriver {
 
     /// A receive found no buffer (a socket has no such error): it is to be asked for again, unless
     /// it has been cancelled meanwhile. Whether that is so.
-    pub(super) fn starve(&mut self, slot: Slot) -> bool {
+    pub(super) fn starve(&mut self, slot: SlotId) -> bool {
         let place = &mut self.places[slot.index as usize];
         if place.generation != slot.generation || place.is(fact::CANCELLED) {
             return false;
@@ -84,7 +84,7 @@ impl UringDriver {
 
     /// Notes that a receive is cancelled; whether that has ended it, as it was only to be asked for
     /// again.
-    pub(super) fn cancel_starved(&mut self, slot: Slot) -> bool {
+    pub(super) fn cancel_starved(&mut self, slot: SlotId) -> bool {
         let place = &mut self.places[slot.index as usize];
         if place.generation != slot.generation {
             return false;

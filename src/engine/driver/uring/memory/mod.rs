@@ -14,8 +14,6 @@ mod send;
 use crate::engine::driver::SINK_BYTES;
 use block::Block;
 use io_uring::Submitter;
-#[cfg(test)]
-pub(in crate::engine::driver) use receive::OWN_BUFFERS_SLOTS_MAX;
 pub(super) use receive::{NO_BUFFER, ReceiveBuffers, Target};
 pub(super) use ring::{BufferRing, GROUP};
 pub(super) use send::{NO_BLOCK, SendBlocks};

@@ -1,16 +1,12 @@
 //! Where received bytes come to lie: in buffers that all slots share, or in a buffer of each slot.
 //!
 //! Shared buffers are the rule: what they cost does not grow with the slots, and they stay in the
-//! caches. Where the kernel has no ring of them, each slot has its own. So it has, too, where the
-//! slots are so few that their buffers stay in the caches anyway.
+//! caches. Where the kernel has no ring of them, each slot has its own.
 
 use super::block::Buffers;
 use super::ring::BufferRing;
 use crate::engine::driver::prefetch::prefetch_at;
 use io_uring::{Submitter, cqueue, squeue};
-
-/// Up to so many slots have a buffer each, even where they could share some.
-pub const OWN_BUFFERS_SLOTS_MAX: u32 = 0;
 
 /// No buffer was named: of a completion that has none, and of all whose slots have their own.
 pub const NO_BUFFER: u16 = u16::MAX;
@@ -35,11 +31,7 @@ impl ReceiveBuffers {
         buffer_bytes: usize,
         may_share: bool,
     ) -> ReceiveBuffers {
-        let wants_own = slots <= OWN_BUFFERS_SLOTS_MAX as usize;
-        if may_share
-            && !wants_own
-            && let Ok(ring) = BufferRing::new(submitter, slots, buffer_bytes)
-        {
+        if may_share && let Ok(ring) = BufferRing::new(submitter, slots, buffer_bytes) {
             return ReceiveBuffers::Shared(ring);
         }
         ReceiveBuffers::Own(Buffers::new(slots, buffer_bytes))
