@@ -136,7 +136,7 @@ fn a_quota_of_its_own_is_seen_in_the_run_and_before_it() {
 #[test]
 fn a_limit_of_memory_of_its_own_is_seen_before_the_run() {
     let _alone = alone();
-    let Some(group) = Group::with_memory(64 << 20) else { return };
+    let Some(group) = Group::with_memory(32 << 20) else { return };
     let server = ServerProcess::start("--threads 1");
     for (connections, expected) in [(64, "fits"), (16_000, "prevents")] {
         let plan = format!("doctor {} -c {connections} --json -", server.url);
@@ -144,7 +144,7 @@ fn a_limit_of_memory_of_its_own_is_seen_before_the_run() {
         let check = check(&ran.document(), "memory limit");
         assert_eq!(check["verdict"], expected, "{check:#}");
         assert!(
-            check["current"].as_str().is_some_and(|text| text.contains("of 67.1 MB")),
+            check["current"].as_str().is_some_and(|text| text.contains("of 33.6 MB")),
             "{check:#}"
         );
         support::assert_pastes("memory limit", check["cure"].as_str().expect("a text"));
