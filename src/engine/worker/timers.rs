@@ -12,7 +12,7 @@ const NOWHERE: u32 = u32::MAX;
 
 /// When, and whose. Packed, as there is one for each of perhaps a million slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 struct Entry {
     due_ns: u64,
     slot: u32,
