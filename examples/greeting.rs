@@ -8,6 +8,7 @@
 //!   server  PING 7, NEWS              answered with PONG 7; counted
 //!   server  ANSWER 1, ANSWER 0        in any order
 //!   server  PAUSE, RESUME             no questions in between
+//!   server  NOT 1                     it was not processed; no questions until RESUME
 //!   client  ALIVE                     where nothing else was said for a while
 //!   server  BYE                       what is not answered yet was not processed
 //! ```
@@ -181,6 +182,13 @@ impl Greeting {
             ("NEWS", text) => events.message(text.len()),
             ("PAUSE", _) if self.talk == Talk::Open => self.talk = Talk::Paused,
             ("RESUME", _) if self.talk == Talk::Paused => self.talk = Talk::Open,
+            ("NOT", number) => {
+                let number: u64 = number.parse().ok()?;
+                let lane = self.asked.iter().position(|asked| *asked == Some(number))?;
+                self.asked[lane] = None;
+                self.talk = Talk::Paused;
+                events.returned(lane as Lane);
+            }
             ("BYE", _) => {
                 self.talk = Talk::Over;
                 for (lane, asked) in self.asked.iter_mut().enumerate() {

@@ -101,7 +101,7 @@ fn run_task(task: Task, server: &mut Server<'_>) -> (Outcome, Vec<String>) {
             replies.push(Reply::bytes(after_ns, text.as_bytes().into()));
         }
     };
-    let driver = ScriptDriver::new(1, script).end_within(100_000);
+    let driver = ScriptDriver::new(task.slots, script).end_within(100_000);
     let manners = Manners { lanes: task.policy.pipeline, heartbeat_ns: 5 * MS };
     let stop = AtomicBool::new(false);
     let mut worker = Worker::<_, Greeting>::new(driver, manners, task, &stop);
@@ -318,4 +318,80 @@ fn a_held_connection_that_is_never_set_up_has_failed_although_nothing_was_asked(
     // One in the time of a timeout, and its rest.
     assert!((4..=10).contains(&tally.broken[0].count), "{:?}", tally.broken);
     assert_eq!((tally.counters.started, tally.counters.failed), (0, 0));
+}
+
+#[test]
+fn a_held_connection_that_the_server_takes_leave_of_is_not_opened_again_at_once() {
+    let (outcome, _) = hold(S, &mut |line| match line {
+        "" => vec![(0, "HELLO\n"), (MS, "BYE\n")],
+        _ => vec![],
+    });
+    let counters = outcome.tallies.measured.counters;
+    assert!((5..=11).contains(&counters.connections_opened), "{}", counters.connections_opened);
+}
+
+#[test]
+fn the_end_before_a_connection_is_set_up_is_its_failure_although_nothing_was_asked() {
+    let (outcome, _) = hold(S, &mut |line| if line.is_empty() { vec![(MS, "")] } else { vec![] });
+    let tally = &outcome.tallies.measured;
+    let failures: Vec<Failure> = tally.broken.iter().map(|entry| entry.failure).collect();
+    assert_eq!(failures, [Failure { phase: Phase::Setup, kind: Kind::Eof }]);
+    assert_eq!((tally.counters.closed_idle, tally.counters.failed), (0, 0));
+}
+
+#[test]
+fn a_pause_that_lasts_ends_when_others_have_used_up_the_quota() {
+    // The first of two connections is paused after its first answers; the other one does the rest.
+    let policy = Policy { requests_per_connection: None, pipeline: 2, ..policy() };
+    let mut connections = 0;
+    let mut paused = false;
+    let (outcome, _) = run_task(Task { ..task(2, 20, policy) }, &mut |line| match line {
+        "" => {
+            connections += 1;
+            vec![(0, "HELLO\n")]
+        }
+        "ASK 1" if !paused => {
+            paused = true;
+            vec![(MS, "ANSWER 0\nANSWER 1\nPAUSE\n")]
+        }
+        _ => {
+            let number: u64 = line.strip_prefix("ASK ").map_or(0, |n| n.parse().expect("a number"));
+            match number % 2 {
+                1 => ANSWERS.get(number as usize / 2).map_or(vec![], |text| vec![(MS, *text)]),
+                _ => vec![],
+            }
+        }
+    });
+    let counters = outcome.tallies.measured.counters;
+    assert_eq!((connections, counters.ok, counters.failed), (2, 20, 0));
+    assert!(outcome.end_ns - outcome.begin_ns < 300 * MS, "{}", outcome.end_ns);
+}
+
+/// Answers to two questions each.
+const ANSWERS: [&str; 10] = [
+    "ANSWER 0\nANSWER 1\n",
+    "ANSWER 2\nANSWER 3\n",
+    "ANSWER 4\nANSWER 5\n",
+    "ANSWER 6\nANSWER 7\n",
+    "ANSWER 8\nANSWER 9\n",
+    "ANSWER 10\nANSWER 11\n",
+    "ANSWER 12\nANSWER 13\n",
+    "ANSWER 14\nANSWER 15\n",
+    "ANSWER 16\nANSWER 17\n",
+    "ANSWER 18\nANSWER 19\n",
+];
+
+#[test]
+fn what_was_given_back_and_finds_no_room_is_out_of_time_at_its_time() {
+    // The server gives back the second one, and takes no more while it is at the first.
+    let (outcome, _) = run_script(2, 20 * MS, &mut |line| match line {
+        "" => vec![(0, "HELLO\n")],
+        "ASK 1" => vec![(MS, "NOT 1\n"), (10 * MS, "ANSWER 0\n")],
+        _ => vec![],
+    });
+    let tally = &outcome.tallies.measured;
+    assert_eq!((tally.counters.ok, tally.counters.failed), (1, 1));
+    assert_eq!(tally.errors[0].failure.kind, Kind::Timeout);
+    let end_ns = outcome.end_ns - outcome.begin_ns;
+    assert!((20 * MS..22 * MS).contains(&end_ns), "{end_ns}");
 }

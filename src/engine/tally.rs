@@ -514,6 +514,9 @@ impl Tally {
         for (sum, more) in self.statuses.iter_mut().zip(other.statuses.iter()) {
             *sum += more;
         }
+        for (&code, count) in &other.codes {
+            *self.codes.entry(code).or_default() += count;
+        }
         for (entries, more) in
             [(&mut self.errors, &other.errors), (&mut self.broken, &other.broken)]
         {

@@ -445,14 +445,15 @@ fn turns(threads: &[ThreadTime], counters: &tally::Counters) -> Turns {
     };
     let (wall_s, cpu_s) = (sum(|time| time.wall), sum(ThreadTime::cpu));
     let waited_s = sum(|time| time.waited.unwrap_or_default());
+    let looked_s = sum(|time| time.looked);
     let dispatch_s = counters.dispatch_ns as f64 / 1e9;
     Turns {
         turns: counters.turns,
         completions: counters.completions,
         dispatch_s: rounded(dispatch_s, 6),
         submit_s: rounded(counters.submit_ns as f64 / 1e9, 6),
-        kernel_s: rounded((cpu_s - dispatch_s).max(0.0), 6),
-        idle_s: rounded((wall_s - cpu_s - waited_s).max(0.0), 6),
+        kernel_s: rounded((cpu_s - looked_s - dispatch_s).max(0.0), 6),
+        idle_s: rounded((wall_s - cpu_s + looked_s - waited_s).max(0.0), 6),
     }
 }
 

@@ -61,11 +61,6 @@ impl Exchange {
     pub(super) fn taken(part: Part, due_ns: Option<u64>) -> Exchange {
         Exchange { stand: Stand::Waiting, part, intended_ns: due_ns.unwrap_or(NEVER), ..FREE }
     }
-
-    /// When its time is over.
-    pub(super) fn end_ns(&self, timeout_ns: u64) -> u64 {
-        self.begun_ns.saturating_add(timeout_ns)
-    }
 }
 
 /// The exchanges of all slots of a worker. A slot that has had no request yet has no memory here.

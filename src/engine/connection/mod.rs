@@ -53,6 +53,9 @@ pub use waiting::Next;
 /// How long a peer that was asked to close may take for it once its answer is whole.
 const LINGER_NS: u64 = 200_000_000;
 
+/// How often a connection that has no room looks whether there is anything left to do.
+const PAUSE_LOOK_NS: u64 = 100_000_000;
+
 /// How soon the kernel is asked again to end an operation.
 const CANCEL_AGAIN_NS: u64 = 50_000_000;
 
@@ -397,6 +400,9 @@ impl<S: Session> Connection<S> {
                 Room::Ends | Room::PeerEnds if is_fresh => {
                     return self.set_up_failed(Kind::Eof, around);
                 }
+                Room::Ends | Room::PeerEnds if self.flight.begun == 0 => {
+                    return self.ended_idle(around);
+                }
                 Room::Ends => return self.close(around.now_ns),
                 Room::PeerEnds if self.flight.waiting > 0 => return self.close(around.now_ns),
                 Room::PeerEnds => return self.leave(around),
@@ -405,11 +411,17 @@ impl<S: Session> Connection<S> {
                     return Step::Go;
                 }
                 Room::Full => {
-                    self.deadline_ns = self.stage_end_ns(around);
-                    let is_done = self.flight.begun > 0
-                        && (self.has_had_its_share(&around.policy)
-                            || around.pace.is_over(around.now_ns));
-                    return if is_done { self.close(around.now_ns) } else { Step::Go };
+                    let is_asked = self.flight.begun > 0 && self.has_had_its_share(&around.policy);
+                    if is_asked || around.pace.is_over(around.now_ns) {
+                        return self.close(around.now_ns);
+                    }
+                    // Others may use up the quota meanwhile.
+                    let again_ns = match around.pace.has_quota() {
+                        true => around.now_ns + PAUSE_LOOK_NS,
+                        false => u64::MAX,
+                    };
+                    self.deadline_ns = self.stage_end_ns(around).min(again_ns);
+                    return Step::Go;
                 }
                 Room::For(_) if self.flight.waiting > 0 => {}
                 Room::For(_) => {
@@ -507,7 +519,8 @@ impl<S: Session> Connection<S> {
                 } else {
                     exchange.begun_ns = begins_ns;
                 }
-                self.deadline_ns = self.deadline_ns.min(exchange.end_ns(timeout_ns));
+                self.deadline_ns =
+                    self.deadline_ns.min(exchange.begun_ns.saturating_add(timeout_ns));
                 lane += 1;
                 left -= 1;
             }
@@ -533,8 +546,9 @@ impl<S: Session> Connection<S> {
         Step::Go
     }
 
-    /// What is under way has failed, or what waits where nothing could be handed over, or the
-    /// connection alone where nothing was asked; and it ends.
+    /// What is under way has failed, or what waits where nothing could be handed over (what has time
+    /// left waits on where another was late), or the connection alone where nothing was asked; and it
+    /// ends.
     fn fail(&mut self, failure: Failure, around: &mut Surroundings<S>) -> Step {
         let stand = if self.flight.begun > 0 { Stand::UnderWay } else { Stand::Waiting };
         let before = self.in_flight();
@@ -542,7 +556,11 @@ impl<S: Session> Connection<S> {
             if self.in_flight() == 0 {
                 break;
             }
-            if around.exchanges.of(self.slot.index)[lane].stand == stand {
+            let exchange = &around.exchanges.of(self.slot.index)[lane];
+            let has_time = stand == Stand::Waiting
+                && failure.kind == Kind::Timeout
+                && self.end_ns(exchange, around) > around.now_ns;
+            if exchange.stand == stand && !has_time {
                 self.lose_lane(lane, failure, around);
             }
         }

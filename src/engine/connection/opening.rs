@@ -28,7 +28,7 @@ impl<S: Session> Connection<S> {
         // already.
         let slot = &mut around.slots[self.slot.index as usize];
         slot.open();
-        if slot.retry.is_first() && slot.tried == 0 {
+        if slot.is_new() {
             self.opened_ns = now_ns;
             slot.address = around.route.next(now_ns) as u32;
         }

@@ -19,30 +19,46 @@
 //! One case looks like a loss and is none: a peer that closes only its own side (`shutdown`) and
 //! acknowledges what comes afterwards, before this side has looked. It counts as a failure.
 
-use super::exchanges::{NEVER, Stand};
+use super::exchanges::{Exchange, NEVER, Stand};
 use super::{Connection, Fault, State, Step, Surroundings, Told, listener};
 use crate::engine::driver::{Extent, Op};
 use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::session::Session;
 use std::io;
 
+/// A held connection that has lived for longer does not count among failed attempts in a row.
+const LIVED_NS: u64 = 1_000_000_000;
+
 impl<S: Session> Connection<S> {
     /// When the time is over for the requests that are carried to the next connection.
     pub(super) fn carried_end_ns(&self, around: &Surroundings<S>) -> u64 {
-        let mut lanes = around.exchanges.of(self.slot.index).iter();
-        let carried = lanes.find(|exchange| exchange.stand == Stand::Waiting);
-        let begun_ns = carried.map(|exchange| exchange.begun_ns).filter(|&ns| ns != NEVER);
-        begun_ns.unwrap_or(self.opened_ns).saturating_add(around.policy.timeout_ns)
+        let lanes = around.exchanges.of(self.slot.index).iter();
+        let carried = lanes.filter(|exchange| exchange.stand == Stand::Waiting);
+        let first_ns = carried.map(|exchange| self.end_ns(exchange, around)).min();
+        first_ns.unwrap_or(self.opened_ns.saturating_add(around.policy.timeout_ns))
+    }
+
+    /// When the time of an exchange is over: one that was never handed over waits for the connection
+    /// since that was opened.
+    pub(super) fn end_ns(&self, exchange: &Exchange, around: &Surroundings<S>) -> u64 {
+        let begun_ns = if exchange.begun_ns == NEVER { self.opened_ns } else { exchange.begun_ns };
+        begun_ns.saturating_add(around.policy.timeout_ns)
     }
 
     /// The peer has closed its side.
     pub(super) fn ended(&mut self, around: &mut Surroundings<S>) -> Step {
         if self.in_flight() == 0 {
-            return self.ended_idle(around);
+            return match self.session.stage() {
+                Some(_) => self.set_up_failed(Kind::Eof, around),
+                None => self.ended_idle(around),
+            };
         }
         let mut told = listener!(self, around);
         self.session.ended(&mut around.shared, &mut told);
         self.look_at_returned(around);
+        if self.heard.contract_broken {
+            return self.fail(Failure::response(Kind::Contract), around);
+        }
         if self.flight.begun == 0 {
             return self.set_up_failed(Kind::Eof, around);
         }
@@ -60,12 +76,16 @@ impl<S: Session> Connection<S> {
     }
 
     /// The connection is gone, and nothing was asked on it.
-    fn ended_idle(&mut self, around: &mut Surroundings<S>) -> Step {
+    pub(super) fn ended_idle(&mut self, around: &mut Surroundings<S>) -> Step {
         if self.state != State::Lingering {
             around.tallies.current().counters.closed_idle += 1;
             // One that is held is opened again, and not at once.
             if around.policy.holds {
-                around.slots[self.slot.index as usize].fail(Failure::response(Kind::Eof));
+                let slot = &mut around.slots[self.slot.index as usize];
+                if around.now_ns.saturating_sub(self.opened_ns) > LIVED_NS {
+                    slot.succeed();
+                }
+                slot.fail(Failure::response(Kind::Eof));
             }
         }
         self.close(around.now_ns)
@@ -85,7 +105,7 @@ impl<S: Session> Connection<S> {
     pub(super) fn broken(&mut self, errno: i32, around: &mut Surroundings<S>) -> Step {
         let failure = Failure::errno(Phase::Receive, errno);
         match self.in_flight() {
-            0 => self.ended_idle(around),
+            0 if self.session.stage().is_none() => self.ended_idle(around),
             _ if self.flight.begun == 0 => {
                 self.fail(self.fault.failure().unwrap_or(failure), around)
             }

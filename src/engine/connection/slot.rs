@@ -85,6 +85,11 @@ impl Slot {
         rest_ns.max(pace.think_ns())
     }
 
+    /// Whether its next connection is no further attempt at the one before.
+    pub(super) fn is_new(&self) -> bool {
+        self.retry.is_first() && self.tried == 0
+    }
+
     /// Whether it may take a request: between two it thinks, if it is to, and while it waits,
     /// whatever happens on its connection is no reason to take one.
     #[inline]

@@ -1,6 +1,6 @@
 //! What a connection does by the clock.
 
-use super::exchanges::{Exchange, Stand};
+use super::exchanges::Stand;
 use super::{Connection, State, Step, Surroundings, Told, listener};
 use crate::engine::driver::Op;
 use crate::engine::failure::{Failure, Kind, Phase};
@@ -39,7 +39,10 @@ impl<S: Session> Connection<S> {
                 return self.fail(failure, around);
             }
             if self.deadline_ns > now_ns {
-                return self.proceed(false, around);
+                return match self.settling {
+                    true => Step::Go,
+                    false => self.proceed(false, around),
+                };
             }
         }
         if self.in_flight() == 0 {
@@ -51,20 +54,17 @@ impl<S: Session> Connection<S> {
                 false => self.proceed(false, around),
             };
         }
-        let timeout_ns = around.policy.timeout_ns;
-        if self.flight.under_way == 0 {
+        if self.flight.begun == 0 {
             // Nothing could be handed over in all that time.
             return self.set_up_failed(Kind::Timeout, around);
         }
-        let lanes = around.exchanges.of(self.slot.index).len();
-        let is_late = |exchange: &Exchange| {
-            exchange.stand == Stand::UnderWay && exchange.end_ns(timeout_ns) <= now_ns
-        };
-        for lane in 0..lanes {
-            if !is_late(&around.exchanges.of(self.slot.index)[lane]) {
+        for lane in 0..around.exchanges.of(self.slot.index).len() {
+            let exchange = &around.exchanges.of(self.slot.index)[lane];
+            let stand = exchange.stand;
+            if stand == Stand::Free || self.end_ns(exchange, around) > now_ns {
                 continue;
             }
-            if !self.session.abandon(&mut around.shared, lane as Lane) {
+            if stand == Stand::UnderWay && !self.session.abandon(&mut around.shared, lane as Lane) {
                 return self.time_out(around);
             }
             self.lose_lane(lane, self.timeout(), around);
@@ -88,10 +88,9 @@ impl<S: Session> Connection<S> {
 
     /// The deadline is that of the exchange that began first.
     fn note_times(&mut self, around: &Surroundings<S>) {
-        let timeout_ns = around.policy.timeout_ns;
         let lanes = around.exchanges.of(self.slot.index).iter();
-        let under_way = lanes.filter(|exchange| exchange.stand == Stand::UnderWay);
-        self.deadline_ns =
-            under_way.map(|exchange| exchange.end_ns(timeout_ns)).min().unwrap_or(u64::MAX);
+        let begun = lanes.filter(|exchange| exchange.stand != Stand::Free);
+        let first_ns = begun.map(|exchange| self.end_ns(exchange, around)).min();
+        self.deadline_ns = first_ns.unwrap_or(u64::MAX);
     }
 }

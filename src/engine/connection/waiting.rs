@@ -28,7 +28,10 @@ impl<S: Session> Connection<S> {
             if around.pace.is_over(now_ns) {
                 return Next::Over;
             }
-            if let Some(rest_ns) = slot.take_rest_ns(&mut around.pace) {
+            // Where another port or address is tried, the attempt goes on.
+            if slot.is_new()
+                && let Some(rest_ns) = slot.take_rest_ns(&mut around.pace)
+            {
                 return Next::Wait(Wait::Until(now_ns + rest_ns));
             }
             // In a closed loop a request begins when its connection may be opened.
@@ -37,7 +40,9 @@ impl<S: Session> Connection<S> {
             {
                 return Next::Wait(Wait::Until(due_ns));
             }
-            if !around.policy.holds {
+            if around.policy.holds {
+                around.slots[index].part = around.pace.part(now_ns);
+            } else {
                 self.take(1, None, around);
                 if !self.carries_request() {
                     return Next::Wait(Wait::InLine);

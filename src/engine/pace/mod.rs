@@ -247,7 +247,8 @@ impl Pace {
         }
     }
 
-    /// A slot waits for a request no more, although none was due. Rare, and so a search.
+    /// A slot waits for a request no more, although none was due. A search, for what is rare: that a
+    /// connection ends which carries a request while its slot waits, or which is held.
     pub fn leave_line(&mut self, slot: u32) {
         if let Some(line) = &mut self.line {
             line.idle.retain(|&idle| idle != slot);
@@ -275,6 +276,11 @@ impl Pace {
         self.is_used_up() && self.part(now_ns) == Part::Measured
     }
 
+    /// Whether the number of requests is limited.
+    pub fn has_quota(&self) -> bool {
+        self.quota.is_some()
+    }
+
     fn is_used_up(&self) -> bool {
         self.quota.as_ref().is_some_and(Allowance::is_used_up)
     }
@@ -285,7 +291,7 @@ impl Pace {
     }
 
     /// What a moment belongs to.
-    fn part(&self, now_ns: u64) -> Part {
+    pub fn part(&self, now_ns: u64) -> Part {
         Part::at(now_ns, self.measure_from_ns)
     }
 

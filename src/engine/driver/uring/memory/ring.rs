@@ -63,9 +63,9 @@ impl BufferRing {
             lent: Vec::with_capacity(count_max),
         };
         let start = ring.entry(0) as u64;
-        // SAFETY: so many entries begin there, at a page, and they stay until the kernel's ring is
-        // gone: the driver drops its ring first or leaks this one. (The kernel keeps the pages,
-        // besides.)
+        // SAFETY: so many entries begin there, at a page, and they stay until nothing is under way
+        // that could take one: before that the driver frees nothing, or leaks it. (The kernel keeps
+        // the pages, besides.)
         unsafe { submitter.register_buf_ring_with_flags(start, ring.count_max, GROUP, 0)? };
         ring.put_into_use(COMPLETIONS_MAX.min(count_max) as u16);
         Ok(ring)
