@@ -3,8 +3,8 @@
 
 use crate::plan::redact;
 use crate::preflight::candidates::AddressChoice;
-use crate::report::console::format::escape;
 use crate::tuning::command::TuneArgs;
+use crate::words::text::escape;
 use clap::error::{ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 

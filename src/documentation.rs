@@ -5,7 +5,7 @@ use crate::cli::Cli;
 use crate::engine::driver::EngineChoice;
 use crate::engine::pace::schedule::Arrivals;
 use crate::engine::policy::CloseMode;
-use crate::plan::UsageError;
+use crate::words::UsageError;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use std::io;
@@ -64,9 +64,9 @@ pub fn manual(command: &[String]) -> Result<String, UsageError> {
 /// Prints a text; a closed pipe is no failure.
 ///
 /// # Errors
-/// As [`crate::report::file::write()`].
+/// As [`crate::words::file::write()`].
 pub fn print(text: &str) -> io::Result<u8> {
-    crate::report::file::write(text, "-").map(|()| 0)
+    crate::words::file::write(text, "-").map(|()| 0)
 }
 
 #[cfg(test)]

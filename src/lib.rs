@@ -10,7 +10,6 @@ pub mod cli;
 pub mod plan;
 
 pub mod experiment;
-pub mod say;
 pub mod signals;
 
 pub mod preflight;

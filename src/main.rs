@@ -2,16 +2,13 @@
 
 use clap::Parser;
 use ringshot::cli::{self, Cli, Command, RunArgs};
-use ringshot::compare;
 use ringshot::experiment::Experiment;
-use ringshot::plan::{Plan, UsageError};
-use ringshot::render;
+use ringshot::plan::Plan;
 use ringshot::report::console::{self, Page, Progress};
-use ringshot::say;
-use ringshot::search;
 use ringshot::signals::Signals;
 use ringshot::tuning::command as tune;
-use ringshot::{doctor, documentation};
+use ringshot::words::{UsageError, say};
+use ringshot::{compare, doctor, documentation, render, search};
 use std::error::Error;
 use std::io;
 use std::process::ExitCode;

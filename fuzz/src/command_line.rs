@@ -8,9 +8,9 @@ use ringshot::compare::ComparePlan;
 use ringshot::documentation;
 use ringshot::engine::session::Session;
 use ringshot::engine::session::http1::{Http1, RequestBlock, Shared};
-use ringshot::plan::{Endpoint, Outputs, Plan, UsageError};
-use ringshot::report::console::format;
+use ringshot::plan::{Endpoint, Outputs, Plan};
 use ringshot::search::SearchPlan;
+use ringshot::words::{UsageError, text};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -59,7 +59,7 @@ fn judge<T>(result: Result<T, UsageError>) {
 /// The words for a person are there, on one line, and steer no terminal.
 fn is_one_line(text: &str) {
     assert!(!text.trim().is_empty(), "no word of what is wrong");
-    assert!(!text.contains(format::steers), "{text:?}");
+    assert!(!text.contains(text::steers), "{text:?}");
 }
 
 /// Takes out what would be read from a file.

@@ -5,9 +5,12 @@
 mod edit;
 
 use ringshot::render::{self, Saved};
-use ringshot::report::console::{self, Style, format};
 use ringshot::report::markdown::beside::Plot;
-use ringshot::report::{Report, csv, hdr, hgrm, json, markdown, merge, plots, side_by_side};
+use ringshot::report::{
+    Report, console, csv, hdr, hgrm, json, markdown, merge, plots, side_by_side,
+};
+use ringshot::words::style::Style;
+use ringshot::words::text;
 use ringshot::{compare, search};
 
 /// Reads a document, renders it in every way there is, and reads it again.
@@ -23,7 +26,7 @@ fn read(data: &[u8]) {
         Ok(saved) => rendered(&saved),
         Err(reason) => {
             assert!(!reason.trim().is_empty(), "no word of what is wrong");
-            assert!(!reason.contains(format::steers), "{reason:?}");
+            assert!(!reason.contains(text::steers), "{reason:?}");
         }
     }
 }
@@ -65,7 +68,7 @@ fn run_rendered(report: &Report) {
         let mut page = Vec::new();
         console::summary(report, &mut page, style).expect("memory takes it");
         let page = String::from_utf8(page).expect("text");
-        let steers = |c| c != '\n' && format::steers(c);
+        let steers = |c| c != '\n' && text::steers(c);
         assert!(style.colour || !page.contains(steers), "{page:?}");
     }
     assert!(csv::series(report).lines().count() == report.series.len() + 1);
@@ -85,7 +88,7 @@ fn run_rendered(report: &Report) {
 /// A page has a heading, and what is in it steers no terminal.
 fn is_page(page: &str, plots: &[Plot]) {
     assert!(page.starts_with("# "), "{page:.100?}");
-    assert!(!page.contains(|c| c != '\n' && format::steers(c)), "{page:?}");
+    assert!(!page.contains(|c| c != '\n' && text::steers(c)), "{page:?}");
     for plot in plots {
         assert!(plot.svg.contains("<svg"), "{}", plot.name);
         assert!(!plot.svg.contains("NaN"), "{} has no place", plot.name);

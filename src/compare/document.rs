@@ -1,14 +1,14 @@
 //! What a comparison has to say: every run of every tool, and what they come to.
 
-use super::judge;
 use super::plan::{ComparePlan, Mode};
 use super::statistics::Spread;
 use super::tools::{Latencies, Reading};
 use super::trial::Trial;
-use super::verdict;
+use super::{judge, verdict};
 use crate::engine::driver::Engine;
-use crate::report::{Host, Word};
+use crate::report::Host;
 use crate::statistics::{median, rounded};
+use crate::words::Word;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

@@ -6,8 +6,9 @@ use super::plan::Mode;
 use super::statistics::Spread;
 use super::tools::Reading;
 use crate::findings;
-use crate::report::console::format::{count, counted, escape};
 use crate::statistics::median;
+use crate::words::quantities::{count, counted};
+use crate::words::text::escape;
 
 /// How far a tool's count may be from the server's, beside the requests that were under way.
 const DIFFERENCE_MAX: f64 = 0.01;
@@ -244,7 +245,7 @@ pub(super) fn complaint(stderr: &str, stdout: &str) -> String {
     let mut lines = stderr.lines().chain(stdout.lines()).map(str::trim);
     let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
     let line = line.trim_end_matches('.');
-    crate::report::console::format::shortened(&escape(line), CHARACTERS_MAX)
+    crate::words::text::shortened(&escape(line), CHARACTERS_MAX)
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 
 use super::document::{Document, Row};
 use super::page::{ABOUT, COLUMNS, cells, how_often, name, what_runs};
-use crate::report::console::format::seconds;
 use crate::report::markdown::beside::Plot;
 use crate::report::markdown::setup;
 use crate::report::markdown::text::Align::{Left, Right};
 use crate::report::markdown::text::{self, block, plain, sentence, shell};
 use crate::report::plot::{self, BarRow};
+use crate::words::quantities::seconds;
 
 /// The whole of it; all numbers are those of the document. `image` gives the Markdown of a plot,
 /// empty where there is none.
@@ -109,7 +109,8 @@ fn result_table(document: &Document) -> String {
 mod tests {
     use super::*;
     use crate::compare::document::tests::{document, rows};
-    use crate::report::console::format::{bytes, count, rate, steers, time_us};
+    use crate::words::quantities::{bytes, count, rate, time_us};
+    use crate::words::text::steers;
     use serde_json::Value;
     use std::collections::HashSet;
 

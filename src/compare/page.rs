@@ -1,12 +1,11 @@
 //! What a person sees of a comparison: a line for each run as it is made, and at the end the table.
 
 use super::document::{Document, Round, Row, Setup};
-use crate::report::console::format::{
-    NOTHING, bytes, count, counted, cpu_list, escape, rate, seconds, time_us, wrapped,
-};
 use crate::report::console::headline;
-use crate::report::console::style::{Role, Style};
-use crate::say;
+use crate::words::quantities::{NOTHING, bytes, count, counted, cpu_list, rate, seconds, time_us};
+use crate::words::say;
+use crate::words::style::{Role, Style};
+use crate::words::text::{escape, wrapped};
 use std::io::{self, Write};
 
 /// How wide the names of the tools are.

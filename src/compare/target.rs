@@ -7,13 +7,13 @@
 
 use super::document::Seen;
 use crate::engine::driver::{Address, UnixSocket};
-use crate::experiment;
 use crate::kernel::{Counters, Snapshot, sockets, sysctl};
 use crate::plan::{Endpoint, Plan};
-use crate::preflight::{self, cpus::Placement};
-use crate::report::console::format::count;
-use crate::say;
+use crate::preflight::cpus::Placement;
 use crate::signals::Signals;
+use crate::words::quantities::count;
+use crate::words::say;
+use crate::{experiment, preflight};
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::HashSet;

@@ -2,8 +2,8 @@
 
 use super::document::{OURSELVES, Round, Row};
 use super::judge::{listed, mostly_failed, starved, throttled, waited};
-use crate::report::console::format::{rate, time_us};
 use crate::statistics::median;
+use crate::words::quantities::{rate, time_us};
 
 /// A tool of which something can be said.
 struct Measured<'a> {

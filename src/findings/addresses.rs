@@ -3,7 +3,7 @@
 use super::{Facts, Finding, Severity};
 use crate::engine::run::answer::Answer;
 use crate::report::TargetAddress;
-use crate::report::console::format::{count, counted, seconds};
+use crate::words::quantities::{count, counted, seconds};
 use std::net::SocketAddr;
 
 /// Addresses that did not accept before the run, while another one did.

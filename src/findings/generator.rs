@@ -2,10 +2,10 @@
 
 use super::{Facts, Finding, Severity};
 use crate::engine::failure::{Kind, Phase};
-use crate::report::console::format::{count, latency_us, share};
 use crate::report::{Generator, Latency};
 use crate::statistics::enough_samples;
 use crate::tuning::cure;
+use crate::words::quantities::{count, latency_us, share};
 
 /// From this share of a thread's time on, the generator is the limit: what is missing to one is
 /// what a virtual machine's neighbours and the start of the run take.

@@ -13,7 +13,7 @@
 
 use super::{Facts, Finding, Severity};
 use crate::engine::tally::percentile_us;
-use crate::report::console::format::{count, latency_us};
+use crate::words::quantities::{count, latency_us};
 use std::ops::RangeInclusive;
 
 /// What may lie between first and last byte: the kernel delays for 40 ms (`TCP_DELACK_MIN`) and up

@@ -5,8 +5,8 @@
 
 use super::{Facts, Finding, Severity};
 use crate::engine::failure::{Kind, Phase};
-use crate::report::console::format::count;
 use crate::tuning::cure;
+use crate::words::quantities::count;
 
 /// When a SYN is sent again: after 1, 3 and 7 s with doubling waits; from Linux 6.5 on
 /// (`net.ipv4.tcp_syn_linear_timeouts`, 4 by default) after 1, 2, 3, 4, 5 and 7 s. What the

@@ -8,7 +8,7 @@
 
 use super::{Facts, Finding, Severity};
 use crate::report::Generator;
-use crate::report::console::format::{cpu_list, seconds, share};
+use crate::words::quantities::{cpu_list, seconds, share};
 
 /// A thread that waits for this part of a second, or for this part of all the time, is late far more
 /// often than a wake-up takes.

@@ -2,8 +2,8 @@
 
 use super::{Facts, Finding, Severity};
 use crate::engine::failure::{Kind, Phase};
-use crate::report::console::format::count;
 use crate::tuning::cure;
+use crate::words::quantities::count;
 
 /// The server did not accept as fast as connections came: no packet waits then, connect(2) fails.
 pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {

@@ -1,10 +1,9 @@
 //! Where the results go.
 
-use super::UsageError;
 use crate::cli::OutputArgs;
-use crate::report::console::format::escape;
-use crate::report::file;
 use crate::report::markdown::beside;
+use crate::words::text::escape;
+use crate::words::{UsageError, file};
 use std::io;
 use std::path::{Path, PathBuf};
 

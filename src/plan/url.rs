@@ -12,8 +12,9 @@
 //! percent-encoded in the path, as curl does, and a host becomes what DNS knows it by. Then
 //! [`Endpoint::sent_as`] says so.
 
-use super::{UsageError, redaction, unix_socket};
+use super::{redaction, unix_socket};
 use crate::engine::driver::UnixSocket;
+use crate::words::UsageError;
 use base64::Engine;
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::net::Ipv6Addr;

@@ -20,7 +20,7 @@ use crate::engine::connection::Route;
 use crate::engine::driver::Address;
 use crate::engine::run::Load;
 use crate::engine::run::answer::Answer;
-use crate::report::console::format::seconds;
+use crate::words::quantities::seconds;
 use knock::Knocks;
 use std::net::SocketAddr;
 use std::time::Duration;

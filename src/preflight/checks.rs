@@ -4,7 +4,6 @@
 mod group;
 mod unix_socket;
 
-use super::Refusal;
 use super::descriptors::{self, Needed};
 use super::host::HostFacts;
 use crate::engine::driver::Engine;
@@ -12,8 +11,9 @@ use crate::engine::policy::{CloseMode, Policy};
 use crate::engine::ports::{Method, Ports};
 use crate::kernel::Listener;
 use crate::plan;
-use crate::report::console::format::{bytes, count, rate, seconds};
 use crate::tuning::cure;
+use crate::words::Refusal;
+use crate::words::quantities::{bytes, count, rate, seconds};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::time::Duration;

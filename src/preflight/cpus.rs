@@ -9,10 +9,10 @@
 //! Under a quota of CPU time that is smaller than the mask nobody is pinned: the kernel hands the
 //! quota out by the CPU, and a thread that cannot move waits for what another CPU was given.
 
-use super::Refusal;
 use crate::kernel::cgroup::{CpuQuota, Groups};
 use crate::plan::CpuChoice;
-use crate::report::console::format::{counted, cpus_used};
+use crate::words::Refusal;
+use crate::words::quantities::{counted, cpus_used};
 use std::path::Path;
 
 /// The processors of this process.

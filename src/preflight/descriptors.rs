@@ -3,10 +3,10 @@
 //! Direct descriptors take no descriptor number, but each ring's table of them may not be larger
 //! than the limit; plain ones count, all rings together.
 
-use super::Refusal;
 use crate::engine::driver::Engine;
 use crate::engine::driver::uring::Tier;
-use crate::report::console::format::{count, counted};
+use crate::words::Refusal;
+use crate::words::quantities::{count, counted};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Standard streams, one ring or epoll instance a thread, the bundled server's own, files being written.

@@ -11,24 +11,8 @@ mod zone;
 
 use crate::engine::driver::Address;
 use crate::plan::Endpoint;
+use crate::words::Refusal;
 use std::net::{SocketAddr, ToSocketAddrs};
-
-/// A plan that cannot run here: what is missing, and the cure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// What is in the way.
-    pub what: String,
-    /// What helps.
-    pub cure: String,
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\n  cure: {}", self.what, self.cure)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// Where connections to a target may go: to its unix socket, or to one of its addresses, in the order
 /// in which they are tried.

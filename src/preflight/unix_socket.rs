@@ -1,10 +1,10 @@
 //! Whether a unix socket can be connected to, as far as that can be seen without a connection: the
 //! server would count one.
 
-use super::Refusal;
 use crate::engine::driver::UnixSocket;
 use crate::kernel::unix_sockets;
-use crate::report::console::format::escape;
+use crate::words::Refusal;
+use crate::words::text::escape;
 use nix::unistd::{AccessFlags, eaccess};
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::os::unix::fs::FileTypeExt;

@@ -4,11 +4,12 @@
 mod read;
 
 use crate::cli::ReportArgs;
-use crate::plan::{JsonOutput, Outputs, UsageError};
-use crate::report::console::format::escape;
+use crate::plan::{JsonOutput, Outputs};
 use crate::report::deliver::Delivery;
 use crate::report::markdown::beside::Plot;
-use crate::report::{Report, csv, file, hdr, hgrm, markdown, merge, plots, side_by_side};
+use crate::report::{Report, csv, hdr, hgrm, markdown, merge, plots, side_by_side};
+use crate::words::text::escape;
+use crate::words::{UsageError, file};
 use crate::{compare, search};
 use std::error::Error;
 use std::io;

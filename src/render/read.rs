@@ -1,8 +1,8 @@
 //! Saved documents, read back: what is no whole document of ours is refused with the file's name and
 //! the reason, before anything is written.
 
-use crate::report::console::format::escape;
 use crate::report::{Report, SCHEMA, hdr};
+use crate::words::text::escape;
 use crate::{compare, search};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -1,12 +1,13 @@
 //! The addresses of the target, and which of them the load went to.
 
-use super::Word;
-use super::console::format::{count, counted, escape};
 use crate::engine::driver::Address;
 use crate::engine::run::answer::Answer;
 use crate::engine::run::{Load, Measured};
 use crate::engine::tally::{Loss, Tally};
 use crate::statistics::rounded;
+use crate::words::Word;
+use crate::words::quantities::{count, counted};
+use crate::words::text::escape;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 

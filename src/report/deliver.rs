@@ -9,7 +9,7 @@
 use super::json;
 use super::markdown::beside::{self, Plot};
 use crate::plan::{JsonOutput, Outputs};
-use crate::say;
+use crate::words::say;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io;

@@ -2,7 +2,7 @@
 //! wrk2 prints and <https://hdrhistogram.github.io/HdrHistogram/plotFiles.html> plots. Values are
 //! in milliseconds, as there.
 
-use super::console::format::NOTHING;
+use crate::words::quantities::NOTHING;
 use hdrhistogram::Histogram;
 use std::fmt::Write;
 

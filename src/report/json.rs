@@ -1,7 +1,6 @@
 //! A document as JSON text, written as it is made: no text of the whole is ever in memory.
 
-use super::console::format;
-use super::file;
+use crate::words::{file, text};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use std::io::{self, Write};
@@ -38,7 +37,7 @@ impl Formatter for Safe {
         fragment: &str,
     ) -> io::Result<()> {
         let mut plain = 0;
-        let steers = |&(_, c): &(usize, char)| c >= '\u{7f}' && format::steers(c);
+        let steers = |&(_, c): &(usize, char)| c >= '\u{7f}' && text::steers(c);
         for (at, c) in fragment.char_indices().filter(steers) {
             out.write_all(&fragment.as_bytes()[plain..at])?;
             for unit in c.encode_utf16(&mut [0; 2]) {

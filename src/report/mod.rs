@@ -9,7 +9,6 @@ pub mod console;
 pub mod csv;
 pub mod deliver;
 mod earlier;
-pub mod file;
 pub mod hdr;
 pub mod hgrm;
 mod host;
@@ -27,18 +26,15 @@ use crate::slo;
 
 pub use crate::engine::run::second::{HostSecond, Second, ServerSecond};
 use crate::statistics::{Confidence, Steadiness, rounded};
+use crate::words::Word;
 pub use addresses::TargetAddress;
 pub(crate) use earlier::forget_zeros;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 pub use watch::{LimitedBy, Watch};
 
 /// The name and version of the document's shape.
 pub const SCHEMA: &str = "ringshot.run/1";
-
-/// A word of a small vocabulary: a constant in a run, read from a saved document.
-pub type Word = Cow<'static, str>;
 
 /// Everything that a run has to say.
 #[derive(Clone, Debug, Serialize, Deserialize)]

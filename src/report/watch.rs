@@ -1,6 +1,6 @@
 //! What the box and the server did meanwhile, as the document has it.
 
-use super::Word;
+use crate::words::Word;
 use serde::{Deserialize, Serialize};
 
 /// What the box and the server did during the measurement.

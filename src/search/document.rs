@@ -1,8 +1,9 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
 use super::{Bounds, Next, SearchPlan, Step, Trial, decide, generator_was_limit, knee};
-use crate::report::{Error, Host, Report, Word};
+use crate::report::{Error, Host, Report};
 use crate::statistics::enough_samples;
+use crate::words::Word;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};

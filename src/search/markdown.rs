@@ -2,7 +2,6 @@
 
 use super::document::{Document, Point, points};
 use super::{Generator, Step, page};
-use crate::report::console::format::{bytes, count, counted, latency_us, rate, seconds, time_us};
 use crate::report::console::headline;
 use crate::report::markdown::beside::Plot;
 use crate::report::markdown::text::Align::{Left, Right};
@@ -10,6 +9,7 @@ use crate::report::markdown::text::{block, code, plain, sentence, shell, table};
 use crate::report::markdown::{errors, setup};
 use crate::report::plot::{self, LoadPoint};
 use crate::statistics::enough_samples;
+use crate::words::quantities::{bytes, count, counted, latency_us, rate, seconds, time_us};
 
 /// The report; `image` gives the Markdown of a plot, empty where there is none.
 pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {

@@ -2,12 +2,11 @@
 
 use super::document::{self, Document, LimitedBy};
 use super::{Bounds, Purpose, SearchPlan, Step};
-use crate::report::console::format::{
-    count, counted, escape, latency_us, rate, seconds, time_us, wrapped,
-};
-use crate::report::console::style::{Role, Style};
 use crate::slo::Missing;
 use crate::statistics::enough_samples;
+use crate::words::quantities::{count, counted, latency_us, rate, seconds, time_us};
+use crate::words::style::{Role, Style};
+use crate::words::text::{escape, wrapped};
 use std::io::{self, Write};
 
 /// Where the verdict of a row begins.

@@ -4,8 +4,9 @@ use super::Bounds;
 use super::document::Earlier;
 use crate::cli::SearchArgs;
 use crate::engine::pace::curve::Stage;
-use crate::plan::{Plan, UsageError, parse};
-use crate::report::console::format::seconds;
+use crate::plan::{Plan, parse};
+use crate::words::UsageError;
+use crate::words::quantities::seconds;
 use std::error::Error;
 use std::time::Duration;
 

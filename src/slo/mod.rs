@@ -26,7 +26,7 @@
 mod text;
 
 use crate::engine::tally::percentile_us;
-use crate::report::console::format::count;
+use crate::words::quantities::count;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

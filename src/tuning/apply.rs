@@ -14,7 +14,7 @@
 use super::catalogue::{Knob, KnobKind, numbers, same};
 use super::state::{Change, Lock, State, Store};
 use super::system::{Reading, System};
-use crate::preflight::Refusal;
+use crate::words::Refusal;
 use std::io;
 
 /// What would be done, from what is set now.

@@ -2,7 +2,7 @@
 //! does not need them: a test writes and compares them.
 
 use super::catalogue::{Catalogue, Knob, KnobKind, Role, SOURCES};
-use crate::report::console::format::wrapped;
+use crate::words::text::wrapped;
 use std::fmt::Write;
 
 /// Width of a comment, its `# ` included.

@@ -5,8 +5,9 @@ use super::catalogue::{Catalogue, Group, Knob, KnobKind, same};
 use super::obsolete::Obsolete;
 use super::state::{State, Store};
 use super::system::{Reading, System};
-use crate::report::console::format::{NOTHING, counted, escape, wrapped};
-use crate::report::console::style::{Role as Ink, Style};
+use crate::words::quantities::{NOTHING, counted};
+use crate::words::style::{Role as Ink, Style};
+use crate::words::text::{escape, wrapped};
 use std::io::{self, Write};
 
 const RECOMMENDED: &str = "recommended";

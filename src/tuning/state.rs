@@ -6,7 +6,7 @@
 
 use super::catalogue::{KnobKind, catalogue, numbers};
 use super::trust;
-use crate::preflight::Refusal;
+use crate::words::Refusal;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};

@@ -10,8 +10,8 @@
 //!
 //! What holds cannot be changed by anybody else between the look and the use.
 
-use crate::preflight::Refusal;
-use crate::report::console::format::escape;
+use crate::words::Refusal;
+use crate::words::text::escape;
 use nix::unistd::geteuid;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};

@@ -4,7 +4,7 @@ use super::{Invocation, Latencies, Output, Reading, text};
 use crate::cli::RunArgs;
 use crate::compare::plan::Mode;
 use crate::engine::session::http1;
-use crate::report::console::format::cpu_list;
+use crate::words::quantities::cpu_list;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::Path;

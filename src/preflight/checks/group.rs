@@ -2,7 +2,7 @@
 
 use super::{Check, Need, Verdict};
 use crate::preflight::host::HostFacts;
-use crate::report::console::format::{bytes, count, cpus_used};
+use crate::words::quantities::{bytes, count, cpus_used};
 
 /// The quota of CPU time.
 pub(super) fn cpu(need: &Need<'_>, host: &HostFacts) -> Option<Check> {

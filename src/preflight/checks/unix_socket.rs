@@ -2,8 +2,8 @@
 
 use super::{Check, Need, Verdict};
 use crate::preflight::host::HostFacts;
-use crate::report::console::format::count;
 use crate::tuning::cure;
+use crate::words::quantities::count;
 
 /// Nothing waits in front of a full queue, as a SYN does that is sent again: connect(2) fails.
 pub(super) fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {

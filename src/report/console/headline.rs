@@ -1,16 +1,16 @@
 //! The top of the page: what was run, and the numbers for which it was.
 
-use super::format::{
-    NOTHING, bytes, count, counted, cpu_list, escape, latency_us, rate, seconds, shortened,
-    time_us, wrapped,
-};
-use super::style::{Role, Style};
 use super::{INDENT, TEXT, row};
 use crate::findings;
 use crate::report::{
     PlanSummary, PortsSummary, Report, Requests, ScheduleSummary, StageSummary, Warmup,
 };
 use crate::statistics::enough_samples;
+use crate::words::quantities::{
+    NOTHING, bytes, count, counted, cpu_list, latency_us, rate, seconds, time_us,
+};
+use crate::words::style::{Role, Style};
+use crate::words::text::{escape, shortened, wrapped};
 use std::io::{self, Write};
 
 /// A little waiting for a CPU is in every run, as a wake-up is never at once.

@@ -1,10 +1,11 @@
 //! The latency table, with what each row contains: a latency without its definition cannot be
 //! compared with anybody else's.
 
-use super::format::{NOTHING, counted, time_us, wrapped};
-use super::style::{Role, Style};
 use super::{INDENT, LABEL, TEXT};
 use crate::report::{Latency, LatencySet};
+use crate::words::quantities::{NOTHING, counted, time_us};
+use crate::words::style::{Role, Style};
+use crate::words::text::wrapped;
 use std::io::{self, Write};
 
 /// `1.23 ms` is seven columns; two keep it from its neighbour.

@@ -3,7 +3,7 @@
 //!
 //! The page is a function of the report and a [`Style`]; what the terminal can do is asked once,
 //! in the style's constructors. Nothing that came from a server or a user reaches a terminal
-//! unescaped ([`format::escape`]).
+//! unescaped ([`crate::words::text::escape`]).
 //!
 //! ```text
 //! GET http://127.0.0.1:8080/            what was run
@@ -21,10 +21,8 @@
 //! Requests/sec:  101234.00              for scripts that know wrk
 //! ```
 
-pub mod format;
 pub mod page;
 pub mod progress;
-pub mod style;
 
 pub(crate) mod headline;
 pub(super) mod latency;
@@ -35,11 +33,12 @@ pub(super) mod watched;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use crate::words::style::Style;
 pub use page::Page;
 pub use progress::Progress;
-pub use style::Style;
 
 use super::Report;
+use crate::words::quantities::{NOTHING, wrk_binary};
 use std::io::{self, Write};
 
 /// How far the rows below a heading are moved in.
@@ -69,12 +68,12 @@ fn last_two_lines(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)?;
     let Some(requests_per_s) = report.rate.requests_per_s.filter(|_| report.duration_s > 0.0)
     else {
-        let nothing = format::NOTHING;
+        let nothing = NOTHING;
         return writeln!(out, "Requests/sec: {nothing:>9}\nTransfer/sec: {nothing:>11}");
     };
     let bytes_per_s = report.bytes.read as f64 / report.duration_s;
     writeln!(out, "Requests/sec: {requests_per_s:9.2}")?;
-    writeln!(out, "Transfer/sec: {:>10}B", format::wrk_binary(bytes_per_s))
+    writeln!(out, "Transfer/sec: {:>10}B", wrk_binary(bytes_per_s))
 }
 
 /// A row with its name; further lines stand below the first.

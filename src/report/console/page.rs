@@ -1,9 +1,9 @@
 //! Where a command's page goes. Nothing depends on whether it arrives: a page that cannot be written
 //! costs one line on standard error, and no result and no exit code.
 
-use super::Style;
 use crate::plan::{JsonOutput, Outputs};
-use crate::say;
+use crate::words::say;
+use crate::words::style::Style;
 use std::io::{self, ErrorKind, Write};
 
 /// The page of a command, which may come in parts.

@@ -4,10 +4,10 @@
 //! On a terminal one line that is drawn over, elsewhere (a log, CI) one row a second. There is no
 //! thread that animates it: it would take time from the workers that are being measured.
 
-use super::format::{count, latency_us, rate, seconds};
-use super::style;
 use crate::engine::tally::{Counters, Part};
 use crate::report::Second;
+use crate::words::quantities::{count, latency_us, rate, seconds};
+use crate::words::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
 

@@ -101,7 +101,7 @@ fn what_a_server_or_user_wrote_cannot_steer_the_terminal() {
     report.kernel.findings[0].text = EVIL.into();
     report.kernel.findings[0].cure = EVIL.into();
     let page = page(&report, Style::PLAIN);
-    assert!(!page.chars().any(|c| c != '\n' && format::steers(c)), "{page:?}");
+    assert!(!page.chars().any(|c| c != '\n' && crate::words::text::steers(c)), "{page:?}");
     assert!(page.contains(r"\x1b]0;x\x07"));
 }
 

@@ -1,11 +1,12 @@
 //! The lower part of the page: statuses, and what went wrong with what to do about it. A clean
 //! run has one line of it.
 
-use super::format::{count, counted, escape, wrapped};
-use super::style::{Role, Style};
 use super::{INDENT, TEXT, row};
 use crate::findings::{Finding, Severity};
 use crate::report::Error;
+use crate::words::quantities::{count, counted};
+use crate::words::style::{Role, Style};
+use crate::words::text::{escape, wrapped};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 

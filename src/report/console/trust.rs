@@ -1,12 +1,12 @@
 //! How far the numbers can be trusted, and whether they keep the limits that were set.
 
-use super::format::{count, counted, rate, seconds, time_us, wrapped};
-use super::headline;
-use super::style::{Role, Style};
-use super::{INDENT, TEXT, row};
+use super::{INDENT, TEXT, headline, row};
 use crate::report::Report;
 use crate::slo::Outcome;
 use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict, enough_samples};
+use crate::words::quantities::{count, counted, rate, seconds, time_us};
+use crate::words::style::{Role, Style};
+use crate::words::text::wrapped;
 use std::io::{self, Write};
 
 /// Where the name of a limit begins.

@@ -1,10 +1,11 @@
 //! What the box and the server did meanwhile, and who of them was the limit.
 
-use super::format::{bytes, count, counted, cpus_used, escape, rate, share, time_us, wrapped};
-use super::style::{Role, Style};
 use super::{TEXT, row};
 use crate::report::watch::{CpuLoad, NetworkLoad, ServerLoad, Watch};
 use crate::report::{LimitedBy, Report};
+use crate::words::quantities::{bytes, count, counted, cpus_used, rate, share, time_us};
+use crate::words::style::{Role, Style};
+use crate::words::text::{escape, wrapped};
 use std::io::{self, Write};
 
 /// More CPUs than this are summed up.

@@ -338,7 +338,7 @@ fn the_document_ends_with_a_newline_and_steers_no_terminal() {
     let text = document(&report);
     assert!(text.starts_with("{\n  \"schema\": \"ringshot.run/1\",\n"));
     assert!(text.ends_with("\n}\n"));
-    assert!(!text.chars().any(|c| c != '\n' && format::steers(c)));
+    assert!(!text.chars().any(|c| c != '\n' && crate::words::text::steers(c)));
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["target"]["url"], report.target.url.as_str());
 }

@@ -2,7 +2,7 @@
 //! without a directory, so that both can be moved together.
 
 use super::text::plain;
-use crate::report::file;
+use crate::words::file;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::ffi::OsString;
 use std::io;

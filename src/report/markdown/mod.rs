@@ -18,11 +18,10 @@ pub mod text;
 pub(crate) mod setup;
 mod verdict;
 
-use super::console::format::{NOTHING, bytes, count, counted, latency_us, rate, seconds};
-use super::console::headline;
 use super::console::latency::{COLUMNS, Row, cell, definition_of, is_left_out, rows};
-use super::console::style::Role;
-use super::console::{trouble, trust, watched};
+use super::console::{headline, trouble, trust, watched};
+use crate::words::quantities::{NOTHING, bytes, count, counted, latency_us, rate, seconds};
+use crate::words::style::Role;
 
 use super::merge::{self, MergedResult};
 use super::{Bytes, Error, LatencySet, Report};

@@ -3,9 +3,10 @@
 
 use super::text::Align::Left;
 use super::text::{self, code, plain};
-use crate::report::console::format::{bytes, count, counted, cpus_used, shortened};
 use crate::report::console::headline;
 use crate::report::{Host, Report, Target};
+use crate::words::quantities::{bytes, count, counted, cpus_used};
+use crate::words::text::shortened;
 
 /// A longer one is in the command.
 const REQUEST_CHARACTERS_MAX: usize = 200;

@@ -32,7 +32,7 @@ fn trouble_comes_with_its_cures() {
         assert!(text.contains(present), "{present}: {text}");
     }
     // What would steer a terminal is shown and does nothing.
-    assert!(!text.chars().any(|c| c != '\n' && crate::report::console::format::steers(c)));
+    assert!(!text.chars().any(|c| c != '\n' && crate::words::text::steers(c)));
 }
 
 #[test]

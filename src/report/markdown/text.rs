@@ -2,14 +2,14 @@
 //! is markup, or escaped; it cannot start a link, an image or a tag. (A name behind an `@` is made a
 //! mention by GitHub wherever it stands but in code.)
 
-use crate::report::console::format;
+use crate::words::text;
 
 /// The characters that mean something to a renderer within a line; `|` ends a cell.
 const MARKUP: &str = r"\`*_[]<>|~&$#";
 
 /// Text as it is.
 pub fn plain(text: &str) -> String {
-    let text: Vec<char> = format::escape(text).chars().collect();
+    let text: Vec<char> = text::escape(text).chars().collect();
     let mut escaped = String::with_capacity(text.len());
     for (at, &c) in text.iter().enumerate() {
         let is_word = |at: usize| text.get(at).is_some_and(|c| c.is_alphanumeric());
@@ -38,7 +38,7 @@ pub fn sentence(text: &str) -> String {
 
 /// A code span.
 pub fn code(text: &str) -> String {
-    let text = format::escape(text);
+    let text = text::escape(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
     // A span must not begin or end with its own fence's character.
@@ -48,7 +48,7 @@ pub fn code(text: &str) -> String {
 
 /// A block of code, such as a command; `text` is of one line.
 pub fn block(text: &str) -> String {
-    format!("    {}\n", format::escape(text))
+    format!("    {}\n", text::escape(text))
 }
 
 /// A command line as a shell reads it; the program without its directory, which is another one
@@ -59,7 +59,7 @@ pub fn shell(words: &[String]) -> String {
         match shlex::try_quote(word) {
             _ if !word.is_empty() && word.chars().all(is_plain) => word.clone(),
             // What would not be seen, or not survive being copied.
-            Ok(_) if word.chars().any(format::steers) => ansi_c(word),
+            Ok(_) if word.chars().any(text::steers) => ansi_c(word),
             Ok(quoted) => quoted.into_owned(),
             // Only a zero byte cannot be quoted, and no argument has one.
             Err(_) => word.escape_debug().to_string(),
@@ -78,8 +78,8 @@ fn ansi_c(word: &str) -> String {
             '\n' => quoted += "\\n",
             '\t' => quoted += "\\t",
             '\'' | '\\' => quoted.extend(['\\', c]),
-            c if format::steers(c) && c.is_ascii() => quoted += &format!("\\x{:02x}", c as u32),
-            c if format::steers(c) => quoted += &format!("\\U{:08x}", c as u32),
+            c if text::steers(c) && c.is_ascii() => quoted += &format!("\\x{:02x}", c as u32),
+            c if text::steers(c) => quoted += &format!("\\U{:08x}", c as u32),
             c => quoted.push(c),
         }
     }

@@ -3,11 +3,10 @@
 use super::of_findings;
 use super::text::{code, plain, sentence};
 use crate::report::Report;
-use crate::report::console::format::{
-    NOTHING, count, counted, latency_us, rate, seconds, shortened,
-};
 use crate::report::console::{headline, trust, watched};
 use crate::statistics::enough_samples;
+use crate::words::quantities::{NOTHING, count, counted, latency_us, rate, seconds};
+use crate::words::text::shortened;
 
 /// A longer URL pushes everything else out of sight; it is in the command.
 const URL_CHARACTERS_MAX: usize = 80;

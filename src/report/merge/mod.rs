@@ -16,10 +16,12 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use super::console::format::{escape, per_s, seconds};
-use super::{Report, SCHEMA, Word};
+use super::{Report, SCHEMA};
 use crate::findings::{Finding, Severity};
 use crate::statistics::rounded;
+use crate::words::Word;
+use crate::words::quantities::{per_s, seconds};
+use crate::words::text::escape;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 

@@ -1,7 +1,8 @@
 //! Whether results are of one test: the same load on the same server, each recorded once.
 
-use crate::report::console::format::{escape, seconds};
 use crate::report::{PlanSummary, Report};
+use crate::words::quantities::seconds;
+use crate::words::text::escape;
 
 /// Why these results, each with its file, cannot become one.
 pub(super) fn refusal(results: &[(String, Report)]) -> Option<String> {

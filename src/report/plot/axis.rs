@@ -9,7 +9,7 @@
 //!
 //! Whatever the values are, an axis has a length: no position is ever infinite.
 
-use crate::report::console::format;
+use crate::words::quantities;
 
 /// Numbers from a document are brought below this, so that no sum or product is infinite.
 const VALUE_MAX: f64 = 1e18;
@@ -195,7 +195,7 @@ fn named(value: f64, step: f64) -> String {
     }
     let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
     match decimals {
-        0 => format::count(value.round() as u64),
+        0 => quantities::count(value.round() as u64),
         _ if value == 0.0 => "0".into(),
         _ => format!("{value:.decimals$}"),
     }

@@ -10,7 +10,7 @@ use super::axis::{Axis, sane};
 use super::canvas::{Beside, Canvas, Size, WIDTH, label, picture};
 use super::chart::{THIN, heading};
 use super::palette;
-use crate::report::console::format::rate;
+use crate::words::quantities::rate;
 
 /// One thing that is compared.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,7 @@
 //! so only its shapes are used.
 
 use super::palette::{self, Ink};
-use crate::report::console::format;
+use crate::words::text;
 use plotters::backend::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, RGBAColor, ShapeStyle, TextStyle};
@@ -176,8 +176,8 @@ fn simplified(places: &[Place]) -> Vec<Place> {
 /// Text from outside that a picture may show: on one line, at most that long, and without what XML
 /// forbids or what makes text read other than it is.
 pub(super) fn label(text: &str, length: usize) -> String {
-    let safe: String = format::escape(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
-    format::shortened(&safe, length)
+    let safe: String = text::escape(text).replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
+    text::shortened(&safe, length)
 }
 
 fn xml(text: &str) -> String {

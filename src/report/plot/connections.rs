@@ -6,7 +6,7 @@ use super::columns::{Column, columns, cut, reduced_s, rows};
 use super::over_time::rate_pane;
 use super::palette;
 use crate::report::Report;
-use crate::report::console::format::count;
+use crate::words::quantities::count;
 
 /// Connections opened per second, and sockets in TIME_WAIT, over time; `None` when there were
 /// neither.

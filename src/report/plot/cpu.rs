@@ -4,8 +4,8 @@ use super::axis::Axis;
 use super::chart::{BOLD, Band, Chart, Line, Pane, Point, THIN, height_for, line};
 use super::columns::{Column, columns, cut, reduced_s, rows};
 use super::{canvas, palette};
-use crate::report::console::format::count;
 use crate::report::{Report, Second};
+use crate::words::quantities::count;
 
 /// More CPUs than these are a band from the least to the most busy one.
 const LINES_MAX: usize = 4;

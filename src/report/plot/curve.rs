@@ -3,7 +3,7 @@
 use super::axis::{Axis, ends, sane};
 use super::chart::{BOLD, Chart, Mark, Pane, Point, line};
 use super::palette;
-use crate::report::console::format::{rate, time_us};
+use crate::words::quantities::{rate, time_us};
 
 /// Latencies at one rate.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,9 +8,9 @@ use super::axis::{Axis, ends, sane};
 use super::canvas::label;
 use super::chart::{BOLD, Chart, Line, Pane, Point, THIN, height_for, line};
 use super::palette;
-use crate::report::console::format::{count, latency_us, time_us};
 use crate::report::{Latency, Report, hdr};
 use crate::statistics::SAMPLES_BEYOND_MIN;
+use crate::words::quantities::{count, latency_us, time_us};
 
 const HEIGHT: i32 = 480;
 

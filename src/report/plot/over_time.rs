@@ -5,7 +5,7 @@ use super::chart::{BOLD, Band, Bar, Chart, HAIR, Pane, Point, THIN, line};
 use super::columns::{Column, Rates, columns, cut, reduced_s, rows};
 use super::palette;
 use crate::report::Report;
-use crate::report::console::format::{NOTHING, count, latency_us, rate};
+use crate::words::quantities::{NOTHING, count, latency_us, rate};
 
 /// The rate of good answers, failures where there are any, and p50 and p99 of `total`, all over
 /// time; `None` for a run without a single second.

@@ -1,10 +1,10 @@
 //! The numbers that variants are compared by, and what makes a difference a change.
 
 use super::Variant;
-use crate::report::console::format::{percent_change, rate, time_us};
 use crate::report::console::headline;
 use crate::report::{Latency, Report};
 use crate::statistics::{Confidence, Range, median};
+use crate::words::quantities::{percent_change, rate, time_us};
 
 /// A smaller part of the first is no change, however alike the runs were: nobody acts on it, and the
 /// buckets of a histogram are up to a fifth as wide.

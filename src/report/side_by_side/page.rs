@@ -3,9 +3,9 @@
 use super::Variant;
 use super::measure::{Change, MEASURES, Measure};
 use super::setup::{differences, troubles};
-use crate::report::console::format::{counted, percent_change};
-use crate::report::markdown::text::Align::{Left, Right};
-use crate::report::markdown::text::{Align, block, code, plain, shell, table};
+use crate::report::markdown::text::Align::{self, Left, Right};
+use crate::report::markdown::text::{block, code, plain, shell, table};
+use crate::words::quantities::{counted, percent_change};
 
 /// The comparison of the first variant with each of the others; `image` gives the Markdown of a
 /// plot, empty where there is none.

@@ -3,8 +3,8 @@
 use super::Variant;
 use crate::findings::Severity;
 use crate::report::Report;
-use crate::report::console::format::escape;
 use crate::report::markdown::text::code;
+use crate::words::text::escape;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

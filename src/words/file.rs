@@ -22,7 +22,7 @@
 //! choice (and what `fs.protected_symlinks` is for). [`check()`] tells before a run what [`write()`]
 //! would refuse after it.
 
-use super::console::format;
+use super::text;
 use nix::unistd::{AccessFlags, Uid, eaccess, geteuid};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -279,7 +279,7 @@ fn reworded(path: &Path, kind: ErrorKind, reason: &str) -> io::Error {
 fn shown(path: &Path) -> String {
     match path == Path::new("-") {
         true => "to standard output".into(),
-        false => format::escape(&path.to_string_lossy()),
+        false => text::escape(&path.to_string_lossy()),
     }
 }
 

@@ -2,8 +2,7 @@
 //!
 //! `eprintln!` panics when its text cannot be written, and a panic ends a release build before the
 //! results of its run are on the disk. A lint (`Cargo.toml`) refuses it. Everything that is said
-//! while ringshot works goes through this module; pages go through
-//! [`Page`](crate::report::console::Page).
+//! while ringshot works goes through this module, but for pages.
 
 use std::fmt::Display;
 use std::io::{self, Write};
