@@ -3,8 +3,7 @@
 
 use crate::engine::driver::uring::Tier;
 use crate::engine::driver::{Address, Engine, EngineChoice};
-use crate::plan::{Endpoint, Plan};
-use crate::preflight::candidates::AddressChoice;
+use crate::plan::{AddressChoice, Endpoint, Plan};
 use crate::preflight::checks::{Check, Verdict};
 use crate::preflight::ground::Ground;
 use crate::preflight::host::HostFacts;

@@ -1,10 +1,10 @@
-//! Completions and manual pages, made from the flags' own definitions ([`crate::cli`]): what is in
+//! Completions and manual pages, made from the flags' own definitions ([`crate::plan::flags`]): what is in
 //! `--help` is in them.
 
-use crate::cli::Cli;
 use crate::engine::driver::EngineChoice;
 use crate::engine::pace::schedule::Arrivals;
 use crate::engine::policy::CloseMode;
+use crate::plan::flags::Cli;
 use crate::words::UsageError;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;

@@ -6,7 +6,6 @@
 
 #![deny(unsafe_code)]
 
-pub mod cli;
 pub mod plan;
 
 pub mod experiment;

@@ -1,9 +1,9 @@
 //! The story of a run: parse, plan, preflight, run, report, exit code.
 
 use clap::Parser;
-use ringshot::cli::{self, Cli, Command, RunArgs};
 use ringshot::experiment::Experiment;
 use ringshot::plan::Plan;
+use ringshot::plan::flags::{self, Cli, Command, RunArgs};
 use ringshot::report::console::{self, Page, Progress};
 use ringshot::signals::Signals;
 use ringshot::tuning::command as tune;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 fn parse() -> Result<Cli, u8> {
     Cli::try_parse().map_err(|error| {
         if error.use_stderr() {
-            say::line(cli::usage_line(&error));
+            say::line(flags::usage_line(&error));
             return USAGE;
         }
         // --help or --version.

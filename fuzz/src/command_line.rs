@@ -3,11 +3,11 @@
 //! out.
 
 use clap::Parser;
-use ringshot::cli::{self, Cli, Command, RunArgs};
 use ringshot::compare::ComparePlan;
 use ringshot::documentation;
 use ringshot::engine::session::Session;
 use ringshot::engine::session::http1::{Http1, RequestBlock, Shared};
+use ringshot::plan::flags::{self, Cli, Command, RunArgs};
 use ringshot::plan::{Endpoint, Outputs, Plan};
 use ringshot::search::SearchPlan;
 use ringshot::words::{UsageError, text};
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
     let typed: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return is_one_line(&cli::usage_line(&error)),
+        Err(error) if error.use_stderr() => return is_one_line(&flags::usage_line(&error)),
         // The help, or the version.
         Err(error) => return assert!(!error.to_string().is_empty()),
     };

@@ -1,12 +1,11 @@
 //! What a comparison is to be: the one load that every tool gets, who takes part, how often.
 
 use super::tools::{self, Tool};
-use crate::cli::{CompareArgs, RunArgs};
 use crate::engine::driver::UnixSocket;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
-use crate::plan::{Endpoint, Plan, parse, redact};
-use crate::preflight::candidates::AddressChoice;
+use crate::plan::flags::{CompareArgs, RunArgs};
+use crate::plan::{AddressChoice, Endpoint, Plan, parse, redact};
 use crate::words::UsageError;
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -226,7 +225,7 @@ fn refuse_what_others_lack(run: &RunArgs) -> Result<(), UsageError> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::plan::flags::{Cli, Command};
     use clap::Parser;
 
     pub(in crate::compare) fn plan(arguments: &str) -> Result<ComparePlan, UsageError> {

@@ -1,6 +1,6 @@
 //! The body of a request: where it comes from, and whether the user's own headers say the same of it.
 
-use crate::cli::RunArgs;
+use crate::plan::flags::RunArgs;
 use crate::words::UsageError;
 use std::fs::File;
 use std::io::{self, Read};

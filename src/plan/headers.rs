@@ -14,7 +14,7 @@
 //! ```
 
 use super::parse;
-use crate::cli::RunArgs;
+use crate::plan::flags::RunArgs;
 use crate::words::UsageError;
 use std::ffi::OsString;
 use std::fs::File;

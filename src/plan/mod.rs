@@ -2,6 +2,7 @@
 
 mod body;
 mod closing;
+pub mod flags;
 mod headers;
 mod outputs;
 mod pacing;
@@ -10,13 +11,12 @@ mod redaction;
 mod unix_socket;
 mod url;
 
-use crate::cli::RunArgs;
 use crate::engine::driver::uring::Tier;
 use crate::engine::driver::{EngineChoice, SocketOption, UnixSocket};
 use crate::engine::policy::{CloseMode, Policy};
 use crate::engine::ports::{PortChoice, SourceList};
 use crate::engine::session::http1;
-use crate::preflight::candidates::AddressChoice;
+use crate::plan::flags::RunArgs;
 use crate::slo::Limit;
 pub use crate::words::UsageError;
 use crate::words::text::escape;
@@ -103,6 +103,26 @@ pub enum CpuChoice {
     List(Vec<usize>),
     /// Wherever the scheduler puts them.
     Unpinned,
+}
+
+/// Which of a name's addresses are to be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AddressChoice {
+    /// The first that accepts
+    #[default]
+    First,
+    /// All that accept, in turn
+    All,
+}
+
+impl AddressChoice {
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AddressChoice::First => "first",
+            AddressChoice::All => "all",
+        }
+    }
 }
 
 impl Plan {

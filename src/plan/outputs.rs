@@ -1,6 +1,6 @@
 //! Where the results go.
 
-use crate::cli::OutputArgs;
+use crate::plan::flags::OutputArgs;
 use crate::report::markdown::beside;
 use crate::words::text::escape;
 use crate::words::{UsageError, file};

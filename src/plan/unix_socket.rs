@@ -1,11 +1,11 @@
 //! `--unix-socket`: which socket connections go to, instead of the host and port of the URL.
 
 use super::Plan;
-use crate::cli::RunArgs;
 use crate::engine::driver::UnixSocket;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
-use crate::preflight::candidates::AddressChoice;
+use crate::plan::AddressChoice;
+use crate::plan::flags::RunArgs;
 use crate::words::UsageError;
 use percent_encoding::percent_decode_str;
 

@@ -20,6 +20,7 @@ use crate::engine::connection::Route;
 use crate::engine::driver::Address;
 use crate::engine::run::Load;
 use crate::engine::run::answer::Answer;
+use crate::plan::AddressChoice;
 use crate::words::quantities::seconds;
 use knock::Knocks;
 use std::net::SocketAddr;
@@ -31,26 +32,6 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// How long the last one that was tried has for its answer: by then the kernel has sent its SYN
 /// again, after 1 s and after 3.
 const PATIENCE: Duration = Duration::from_millis(3500);
-
-/// Which of a name's addresses are to be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum AddressChoice {
-    /// The first that accepts
-    #[default]
-    First,
-    /// All that accept, in turn
-    All,
-}
-
-impl AddressChoice {
-    /// As on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            AddressChoice::First => "first",
-            AddressChoice::All => "all",
-        }
-    }
-}
 
 /// Connections on trial, and the clock.
 trait Attempts {

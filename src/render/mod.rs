@@ -3,7 +3,7 @@
 
 mod read;
 
-use crate::cli::ReportArgs;
+use crate::plan::flags::ReportArgs;
 use crate::plan::{JsonOutput, Outputs};
 use crate::report::deliver::Delivery;
 use crate::report::markdown::beside::Plot;

@@ -4,9 +4,9 @@ use super::{
     Circumstances, Document, Generator, Next, Purpose, SearchPlan, Step, Verdict, curve, markdown,
     next, page, plots,
 };
-use crate::cli::SearchArgs;
 use crate::experiment::Experiment;
 use crate::plan::JsonOutput;
+use crate::plan::flags::SearchArgs;
 use crate::report::console::{Page, Progress};
 use crate::report::deliver::Delivery;
 use crate::report::json;

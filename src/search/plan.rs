@@ -2,8 +2,8 @@
 
 use super::Bounds;
 use super::document::Earlier;
-use crate::cli::SearchArgs;
 use crate::engine::pace::curve::Stage;
+use crate::plan::flags::SearchArgs;
 use crate::plan::{Plan, parse};
 use crate::words::UsageError;
 use crate::words::quantities::seconds;
@@ -128,7 +128,7 @@ fn refuse<T>(text: &str) -> Result<T, Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::plan::flags::{Cli, Command};
     use clap::Parser;
 
     fn plan(arguments: &str) -> Result<SearchPlan, Box<dyn Error>> {

@@ -1,9 +1,9 @@
 //! ringshot itself, as a child like all others: with the flags that were typed.
 
 use super::{Invocation, Latencies, Output, Reading, text};
-use crate::cli::RunArgs;
 use crate::compare::plan::Mode;
 use crate::engine::session::http1;
+use crate::plan::flags::RunArgs;
 use crate::words::quantities::cpu_list;
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -121,8 +121,8 @@ pub fn read(output: &Output) -> Result<Reading, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Cli;
     use crate::compare::plan::tests::plan;
+    use crate::plan::flags::Cli;
     use crate::plan::{Endpoint, Plan};
     use clap::Parser;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::plan::flags::{Cli, Command};
 use crate::search::Purpose;
 use clap::Parser;
 use std::path::PathBuf;

@@ -1,9 +1,10 @@
 //! What was typed: the flags and their help texts, nothing else. What they mean is decided in
 //! [`crate::plan`], which also words the errors, so most values arrive here as text.
 
-use crate::plan::redact;
-use crate::preflight::candidates::AddressChoice;
-use crate::tuning::command::TuneArgs;
+pub mod tune;
+
+use crate::plan::flags::tune::TuneArgs;
+use crate::plan::{AddressChoice, redact};
 use crate::words::text::escape;
 use clap::error::{ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
