@@ -1,10 +1,10 @@
 use super::*;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::Method;
-use crate::engine::tally::latency_histogram;
 use crate::kernel::Counters as KernelCounters;
 use crate::report::console::sample;
 use crate::report::{Generator, Latency};
+use crate::statistics::latency_histogram;
 
 /// What facts refer to.
 pub(super) struct Run {

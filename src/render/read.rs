@@ -142,9 +142,9 @@ fn told(error: serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tally::latency_histogram;
     use crate::report::console::sample;
     use crate::report::{Latency, json};
+    use crate::statistics::latency_histogram;
 
     /// A document as a run writes it: with histograms that are some.
     fn whole() -> String {

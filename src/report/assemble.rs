@@ -8,15 +8,14 @@ use crate::engine::failure::Phase;
 use crate::engine::pace::curve::Stage;
 use crate::engine::ports::PortChoice;
 use crate::engine::run::{Load, Measured, ThreadTime};
-use crate::engine::tally::{Tally, longest_us, percentile_us};
+use crate::engine::tally::Tally;
 use crate::findings::{self, Facts};
-use crate::kernel::TimeWait;
 use crate::kernel::cgroup::Throttled;
-use crate::kernel::{self, Counters, Moment};
+use crate::kernel::{self, Counters, Moment, TimeWait};
 use crate::plan::{self, Pacing, Plan};
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
-use crate::statistics::{self, rounded};
+use crate::statistics::{self, longest_us, percentile_us, rounded};
 use crate::watch::Pressure;
 use hdrhistogram::Histogram;
 
@@ -464,7 +463,7 @@ impl Latency {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::engine::tally::latency_histogram;
+    use crate::statistics::latency_histogram;
 
     /// Failures of one kind.
     pub(in crate::report) fn error(phase: &'static str, kind: &str, count: u64) -> Error {

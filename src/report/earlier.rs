@@ -57,9 +57,9 @@ pub(crate) fn forget_zeros<const N: usize>(latencies: [&mut Option<u64>; N]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tally::latency_histogram;
     use crate::report::console::sample;
     use crate::report::json;
+    use crate::statistics::latency_histogram;
     use serde_json::{Value, json};
 
     /// A run in which nothing was answered, and which took no time.

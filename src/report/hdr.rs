@@ -68,7 +68,7 @@ pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tally::latency_histogram;
+    use crate::statistics::latency_histogram;
     use proptest::prelude::*;
 
     #[test]

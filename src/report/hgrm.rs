@@ -51,7 +51,7 @@ pub fn table(histogram: &Histogram<u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tally::latency_histogram;
+    use crate::statistics::latency_histogram;
 
     #[test]
     fn a_table_reads_as_that_of_wrk2() {

@@ -65,8 +65,8 @@ fn is_behind_connecting(phase: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tally::latency_histogram;
     use crate::report::assemble::tests::error;
+    use crate::statistics::latency_histogram;
 
     #[test]
     fn who_ran_out_of_time_is_told_by_phase_and_kind() {

@@ -25,7 +25,7 @@
 
 mod text;
 
-use crate::engine::tally::percentile_us;
+use crate::statistics::percentile_us;
 use crate::words::quantities::count;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};

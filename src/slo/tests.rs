@@ -1,8 +1,7 @@
 //! What limits look like, and where they begin and end to be kept.
 
-use super::text;
-use super::*;
-use crate::engine::tally::latency_histogram;
+use super::{text, *};
+use crate::statistics::latency_histogram;
 use proptest::prelude::*;
 
 #[test]

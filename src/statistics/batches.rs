@@ -12,7 +12,7 @@
 //! Memory is that of 40 histograms, whatever the run; those that a merge frees are used again.
 
 use super::silence::{Arrivals, Silence};
-use crate::engine::tally::{LatencyCounts, latency_histogram, percentile_us};
+use super::{LatencyCounts, latency_histogram, percentile_us};
 use hdrhistogram::Histogram;
 use std::time::Duration;
 

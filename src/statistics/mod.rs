@@ -25,12 +25,16 @@
 
 mod batches;
 mod confidence;
+mod counts;
+mod histogram;
 mod numbers;
 mod silence;
 mod trend;
 
 pub use batches::{Batches, Samples};
 pub use confidence::{Confidence, Range};
+pub use counts::LatencyCounts;
+pub use histogram::{LATENCY_US_MAX, latency_histogram, longest_us, percentile_us};
 pub(crate) use numbers::{median, rounded};
 pub use trend::{Steadiness, Trend, Verdict};
 

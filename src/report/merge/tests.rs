@@ -1,10 +1,10 @@
 //! A merge is what one run on all boxes would have recorded.
 
 use super::*;
-use crate::engine::tally::latency_histogram;
 use crate::kernel::{Owner, TimeWait, TimeWaitGroup};
 use crate::report::console::{headline, sample};
 use crate::report::{Latency, Second, StageSummary, hdr, markdown};
+use crate::statistics::latency_histogram;
 use hdrhistogram::Histogram;
 use proptest::prelude::*;
 use serde_json::Value;

@@ -170,7 +170,7 @@ fn named_percentiles(latency: &Latency) -> Vec<(f64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tally::latency_histogram;
+    use crate::statistics::latency_histogram;
 
     fn latency(values: &[(u64, u64)]) -> Latency {
         let mut histogram = latency_histogram();

@@ -1,8 +1,8 @@
 use super::*;
-use crate::engine::tally::latency_histogram;
 use crate::report::console::sample;
 use crate::report::watch::{CpuLoad, ServerLoad};
 use crate::report::{HostSecond, Latency, Report, Second, ServerSecond, Watch};
+use crate::statistics::latency_histogram;
 use proptest::prelude::*;
 use roxmltree::Document;
 use std::f64::consts::TAU;

@@ -9,7 +9,7 @@
 //! Several times a second each worker hands out such counts, adds them to its own and takes empty
 //! ones. To go through all buckets for that would cost little time but most of a CPU's cache.
 
-use super::{LATENCY_US_MAX, latency_histogram};
+use super::histogram::{LATENCY_US_MAX, latency_histogram};
 use hdrhistogram::Histogram;
 use std::ops::Range;
 
