@@ -2,7 +2,8 @@
 //! before a run, but all that matters is shown, also what fits.
 
 use crate::engine::driver::uring::Tier;
-use crate::engine::driver::{Address, Engine, EngineChoice};
+use crate::engine::driver::{Engine, EngineChoice};
+use crate::kernel::Address;
 use crate::plan::{AddressChoice, Endpoint, Plan};
 use crate::preflight::checks::{Check, Verdict};
 use crate::preflight::ground::Ground;

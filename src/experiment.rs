@@ -6,11 +6,10 @@
 //!                                                                   └──┘
 //! ```
 
-use crate::engine::driver::Address;
 use crate::engine::run::{self, Event, Load};
 use crate::engine::session::http1::{Http1, RequestBlock, Shared};
 use crate::engine::tally::Part;
-use crate::kernel::Moment;
+use crate::kernel::{Address, Moment};
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::candidates;
 use crate::preflight::checks::{self, Check, Verdict};

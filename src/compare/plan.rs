@@ -1,9 +1,9 @@
 //! What a comparison is to be: the one load that every tool gets, who takes part, how often.
 
 use super::tools::{self, Tool};
-use crate::engine::driver::UnixSocket;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
+use crate::kernel::UnixSocket;
 use crate::plan::flags::{CompareArgs, RunArgs};
 use crate::plan::{AddressChoice, Endpoint, Plan, parse, redact};
 use crate::words::UsageError;

@@ -6,8 +6,7 @@
 //! stays where it is, so there the ports are waited for.
 
 use super::document::Seen;
-use crate::engine::driver::{Address, UnixSocket};
-use crate::kernel::{Counters, Snapshot, sockets, sysctl};
+use crate::kernel::{Address, Counters, Snapshot, UnixSocket, sockets, sysctl};
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::cpus::Placement;
 use crate::signals::Signals;

@@ -1,7 +1,7 @@
 //! What to do about a failure; one line, for the table of errors.
 
-use crate::engine::driver::Address;
 use crate::engine::failure::{Failure, Kind, Phase};
+use crate::kernel::Address;
 
 /// What to do about a failure towards a target; one line, for the table of errors.
 pub fn advice(failure: Failure, target: &Address) -> &'static str {
@@ -110,7 +110,7 @@ fn over_tcp(failure: Failure) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::driver::UnixSocket;
+    use crate::kernel::UnixSocket;
 
     #[test]
     fn a_unix_socket_has_words_of_its_own_where_it_means_something_else() {

@@ -18,6 +18,7 @@
 //!
 //! Nothing here is needed to run. What a kernel or a container does not show is absent, never 0.
 
+mod address;
 pub mod cgroup;
 pub mod child;
 pub mod counters;
@@ -30,10 +31,10 @@ pub mod sysctl;
 pub mod threads;
 pub mod unix_sockets;
 
-use crate::engine::driver::Address;
 use std::io;
 use std::net::SocketAddr;
 
+pub use address::{Address, UnixSocket};
 pub use counters::{Counters, Snapshot};
 pub use sockets::{Listener, Owner, TimeWait, TimeWaitGroup, is_local};
 

@@ -5,7 +5,7 @@
 
 use super::diag;
 use super::sockets::Listener;
-use crate::engine::driver::UnixSocket;
+use crate::kernel::UnixSocket;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NlasIterator, Parseable,
 };

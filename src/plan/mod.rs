@@ -12,10 +12,11 @@ mod unix_socket;
 mod url;
 
 use crate::engine::driver::uring::Tier;
-use crate::engine::driver::{EngineChoice, SocketOption, UnixSocket};
+use crate::engine::driver::{EngineChoice, SocketOption};
 use crate::engine::policy::{CloseMode, Policy};
 use crate::engine::ports::{PortChoice, SourceList};
 use crate::engine::session::http1;
+use crate::kernel::UnixSocket;
 use crate::plan::flags::RunArgs;
 use crate::slo::Limit;
 pub use crate::words::UsageError;

@@ -1,9 +1,9 @@
 //! `--unix-socket`: which socket connections go to, instead of the host and port of the URL.
 
 use super::Plan;
-use crate::engine::driver::UnixSocket;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
+use crate::kernel::UnixSocket;
 use crate::plan::AddressChoice;
 use crate::plan::flags::RunArgs;
 use crate::words::UsageError;

@@ -13,7 +13,7 @@
 //! [`Endpoint::sent_as`] says so.
 
 use super::{redaction, unix_socket};
-use crate::engine::driver::UnixSocket;
+use crate::kernel::UnixSocket;
 use crate::words::UsageError;
 use base64::Engine;
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};

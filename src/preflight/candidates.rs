@@ -17,9 +17,9 @@ mod knock;
 mod tests;
 
 use crate::engine::connection::Route;
-use crate::engine::driver::Address;
 use crate::engine::run::Load;
 use crate::engine::run::answer::Answer;
+use crate::kernel::Address;
 use crate::plan::AddressChoice;
 use crate::words::quantities::seconds;
 use knock::Knocks;

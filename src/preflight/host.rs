@@ -1,9 +1,8 @@
 //! What the rules want to know of this box.
 
-use crate::engine::driver::Address;
 use crate::engine::ports::{Method, Ports};
 use crate::kernel::cgroup::{CpuQuota, Groups, MemoryLimit};
-use crate::kernel::{self, Listener, Snapshot, machine, sysctl};
+use crate::kernel::{self, Address, Listener, Snapshot, machine, sysctl};
 use socket2::{Domain, Socket, Type};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};

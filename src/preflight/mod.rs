@@ -9,7 +9,7 @@ pub mod host;
 pub mod unix_socket;
 mod zone;
 
-use crate::engine::driver::Address;
+use crate::kernel::Address;
 use crate::plan::Endpoint;
 use crate::words::Refusal;
 use std::net::{SocketAddr, ToSocketAddrs};

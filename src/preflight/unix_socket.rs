@@ -1,8 +1,7 @@
 //! Whether a unix socket can be connected to, as far as that can be seen without a connection: the
 //! server would count one.
 
-use crate::engine::driver::UnixSocket;
-use crate::kernel::unix_sockets;
+use crate::kernel::{UnixSocket, unix_sockets};
 use crate::words::Refusal;
 use crate::words::text::escape;
 use nix::unistd::{AccessFlags, eaccess};

@@ -1,9 +1,9 @@
 //! The addresses of the target, and which of them the load went to.
 
-use crate::engine::driver::Address;
 use crate::engine::run::answer::Answer;
 use crate::engine::run::{Load, Measured};
 use crate::engine::tally::{Loss, Tally};
+use crate::kernel::Address;
 use crate::statistics::rounded;
 use crate::words::Word;
 use crate::words::quantities::{count, counted};

@@ -2,7 +2,6 @@
 
 use super::limits::{self, Recorded};
 use super::*;
-use crate::engine::driver::Address;
 use crate::engine::driver::uring::Unavailable;
 use crate::engine::failure::Phase;
 use crate::engine::pace::curve::Stage;
@@ -11,7 +10,7 @@ use crate::engine::run::{Load, Measured, ThreadTime};
 use crate::engine::tally::Tally;
 use crate::findings::{self, Facts};
 use crate::kernel::cgroup::Throttled;
-use crate::kernel::{self, Counters, Moment, TimeWait};
+use crate::kernel::{self, Address, Counters, Moment, TimeWait};
 use crate::plan::{self, Pacing, Plan};
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;

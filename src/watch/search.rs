@@ -11,7 +11,7 @@
 //! before it was found is not known, and the document says for how long it was watched.
 
 use super::{Usage, WatchedServer};
-use crate::engine::driver::Address;
+use crate::kernel::Address;
 use crate::kernel::process::Depth;
 use crate::kernel::threads::own_cpu_time;
 use std::cell::Cell;

@@ -3,10 +3,9 @@
 
 use super::search::Outcome;
 use super::{Description, Usage};
-use crate::engine::driver::Address;
 use crate::kernel::process::{Depth, Group};
 use crate::kernel::threads::Threads;
-use crate::kernel::{self, holders};
+use crate::kernel::{self, Address, holders};
 use crate::words::UsageError;
 use std::io;
 

@@ -18,10 +18,11 @@ mod text;
 mod wrk;
 
 use super::plan::{Mode, Stop};
-use crate::engine::driver::UnixSocket;
 use crate::engine::policy::CloseMode;
-pub use ringshot::invocation as invoke_ringshot;
-pub use ringshot::{FOOTNOTE as RINGSHOT_FOOTNOTE, read as read_ringshot};
+use crate::kernel::UnixSocket;
+pub use ringshot::{
+    FOOTNOTE as RINGSHOT_FOOTNOTE, invocation as invoke_ringshot, read as read_ringshot,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::os::unix::fs::PermissionsExt;

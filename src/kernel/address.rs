@@ -66,7 +66,7 @@ impl Address {
     ///
     /// # Errors
     /// `ENAMETOOLONG`.
-    pub(super) fn to_kernel(&self) -> io::Result<SocketAddrAny> {
+    pub(crate) fn to_kernel(&self) -> io::Result<SocketAddrAny> {
         Ok(match self {
             Address::Inet(address) => (*address).into(),
             Address::Unix(UnixSocket::File(path)) => SocketAddrUnix::new(path)?.into(),
