@@ -21,7 +21,7 @@ pub mod statistics;
 pub mod slo;
 
 pub mod kernel;
-pub mod watch;
+pub mod observe;
 
 pub mod findings;
 pub mod report;

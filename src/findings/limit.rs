@@ -22,8 +22,8 @@
 
 use super::generator::{SATURATED_RATIO, demand_ratio, is_late};
 use super::own;
-use crate::report::watch::ServerLoad;
-use crate::report::{LimitedBy, Report, Watch};
+use crate::observe::{ServerLoad, Watch};
+use crate::report::{LimitedBy, Report};
 use crate::words::quantities::{count, cpus_used, per_s, rate, seconds, share, time_us};
 
 /// From this part of the time on a quota decides how fast anything is.

@@ -11,11 +11,11 @@ use crate::engine::tally::Tally;
 use crate::findings::{self, Facts};
 use crate::kernel::cgroup::Throttled;
 use crate::kernel::{self, Address, Counters, Moment, TimeWait};
+use crate::observe::Pressure;
 use crate::plan::{self, Pacing, Plan};
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
 use crate::statistics::{self, longest_us, percentile_us, rounded};
-use crate::watch::Pressure;
 use hdrhistogram::Histogram;
 
 /// Everything beside the numbers that a report names.

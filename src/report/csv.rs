@@ -82,8 +82,8 @@ fn columns(cpus: &[usize]) -> Vec<Column> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::CpuLoad;
     use crate::report::console::sample;
-    use crate::report::watch::CpuLoad;
 
     #[test]
     fn every_row_has_a_cell_for_every_name() {

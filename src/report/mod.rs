@@ -19,19 +19,18 @@ pub mod merge;
 pub mod plot;
 pub mod plots;
 pub mod side_by_side;
-pub mod watch;
 
 use crate::kernel;
 use crate::slo;
 
 pub use crate::engine::run::second::{HostSecond, Second, ServerSecond};
+pub use crate::observe::Watch;
 use crate::statistics::{Confidence, Steadiness, rounded};
 use crate::words::Word;
 pub use addresses::TargetAddress;
 pub(crate) use earlier::forget_zeros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-pub use watch::{LimitedBy, Watch};
 
 /// The name and version of the document's shape.
 pub const SCHEMA: &str = "ringshot.run/1";
@@ -455,6 +454,17 @@ pub struct Latency {
     pub percentile_supported: Option<f64>,
     /// The whole histogram in microseconds: HdrHistogram V2, deflated, base64.
     pub hdr: String,
+}
+
+/// What kept the numbers from being higher, and what speaks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitedBy {
+    /// `generator`, `server`, `both` (of them), `box`, `connections` (all waited for answers, and
+    /// nobody was busy), `schedule` (a rate of the plan that was kept), or `unseen` (a server that is
+    /// not on this box or not shown, or the way to it).
+    pub who: Word,
+    /// The numbers that say so, as a sentence.
+    pub evidence: String,
 }
 
 /// What the generator used.

@@ -2,7 +2,7 @@
 
 use crate::findings::{Finding, Severity};
 use crate::kernel::{Counters, Owner, TimeWait, TimeWaitGroup};
-use crate::report::watch::{CpuLoad, NetworkLoad, ServerLoad};
+use crate::observe::{CpuLoad, NetworkLoad, ServerLoad};
 use crate::report::*;
 use crate::slo::{Missing, Outcome};
 use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict};

@@ -1,7 +1,7 @@
 //! What the box and the server did meanwhile, and who of them was the limit.
 
 use super::{TEXT, row};
-use crate::report::watch::{CpuLoad, NetworkLoad, ServerLoad, Watch};
+use crate::observe::{CpuLoad, NetworkLoad, ServerLoad, Watch};
 use crate::report::{LimitedBy, Report};
 use crate::words::quantities::{bytes, count, counted, cpus_used, rate, share, time_us};
 use crate::words::style::{Role, Style};

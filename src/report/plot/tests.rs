@@ -1,7 +1,7 @@
 use super::*;
+use crate::observe::{CpuLoad, ServerLoad, Watch};
 use crate::report::console::sample;
-use crate::report::watch::{CpuLoad, ServerLoad};
-use crate::report::{HostSecond, Latency, Report, Second, ServerSecond, Watch};
+use crate::report::{HostSecond, Latency, Report, Second, ServerSecond};
 use crate::statistics::latency_histogram;
 use proptest::prelude::*;
 use roxmltree::Document;

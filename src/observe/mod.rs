@@ -16,18 +16,20 @@
 //! process', so they take a stat and a clock for each of at most 256 processes. Only the looks before
 //! the first row and after the last one are thorough, and read at most 1,024 threads.
 
+mod document;
 mod own;
 mod pace;
 mod search;
 mod server;
 mod sums;
 
+use crate::engine::run::second::Second;
 use crate::engine::run::{ThreadTime, WORKER_THREAD};
 use crate::kernel::cgroup::Groups;
 use crate::kernel::machine::Machine;
 use crate::kernel::process::{Depth, Usage};
 use crate::kernel::threads::{self, Threads};
-use crate::report::{Second, Watch};
+pub use document::{CpuLoad, NetworkLoad, ServerLoad, Watch};
 pub use own::{OwnReading, OwnSecond, Pressure, WorkerTime};
 use pace::Pace;
 pub use search::Search;

@@ -6,13 +6,13 @@
 //! those that do.
 
 use super::own::{OwnReading, OwnSecond, OwnSums, Pressure, ratio};
+use super::{CpuLoad, NetworkLoad, ServerLoad, Watch};
 use super::{Description, Usage};
 use crate::engine::run::ThreadTime as WorkerUse;
+use crate::engine::run::second::{HostSecond, ServerSecond};
 use crate::kernel::cgroup::Throttling;
 use crate::kernel::machine::{CpuTime, Machine, Traffic};
 use crate::kernel::threads::{ThreadTime, ThreadTimes};
-use crate::report::watch::{CpuLoad, NetworkLoad, ServerLoad};
-use crate::report::{HostSecond, ServerSecond, Watch};
 
 /// Between readings that are closer than this, ticks of 10 ms say little.
 const APART_NS_MIN: u64 = 50_000_000;

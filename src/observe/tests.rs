@@ -1,7 +1,6 @@
 use super::*;
 use crate::kernel::machine::{CpuTime, Traffic};
 use crate::kernel::threads::ThreadTime;
-use crate::report::watch::ServerLoad;
 
 const SECOND_NS: u64 = 1_000_000_000;
 

@@ -119,14 +119,3 @@ pub struct ServerLoad {
     /// Whether it had ended before the run did.
     pub ended: bool,
 }
-
-/// What kept the numbers from being higher, and what speaks for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LimitedBy {
-    /// `generator`, `server`, `both` (of them), `box`, `connections` (all waited for answers, and
-    /// nobody was busy), `schedule` (a rate of the plan that was kept), or `unseen` (a server that is
-    /// not on this box or not shown, or the way to it).
-    pub who: Word,
-    /// The numbers that say so, as a sentence.
-    pub evidence: String,
-}
