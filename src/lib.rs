@@ -18,8 +18,6 @@ pub mod engine;
 
 pub mod statistics;
 
-pub mod slo;
-
 pub mod kernel;
 pub mod observe;
 

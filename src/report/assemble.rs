@@ -1,6 +1,6 @@
 //! From the numbers of a run to its [`Report`].
 
-use super::limits::{self, Recorded};
+use super::slo::{self, Recorded};
 use super::*;
 use crate::engine::driver::uring::Unavailable;
 use crate::engine::failure::Phase;
@@ -304,7 +304,7 @@ fn limits(
     let numbers = slo::Numbers {
         requests_per_s: measured.rates.requests_per_s,
         connections_per_s: measured.rates.connections_per_s,
-        ..limits::numbers(recorded, &Requests::of(tally), schedule, errors)
+        ..slo::numbers(recorded, &Requests::of(tally), schedule, errors)
     };
     plan.slos.iter().map(|limit| limit.check(&numbers)).collect()
 }

@@ -13,15 +13,14 @@ pub mod hdr;
 pub mod hgrm;
 mod host;
 pub mod json;
-mod limits;
 pub mod markdown;
 pub mod merge;
 pub mod plot;
 pub mod plots;
 pub mod side_by_side;
+pub mod slo;
 
 use crate::kernel;
-use crate::slo;
 
 pub use crate::engine::run::second::{HostSecond, Second, ServerSecond};
 pub use crate::observe::Watch;

@@ -2,7 +2,7 @@
 
 use super::document::{self, Document, LimitedBy};
 use super::{Bounds, Purpose, SearchPlan, Step};
-use crate::slo::Missing;
+use crate::report::slo::Missing;
 use crate::statistics::enough_samples;
 use crate::words::quantities::{count, counted, latency_us, rate, seconds, time_us};
 use crate::words::style::{Role, Style};

@@ -2,8 +2,8 @@
 
 use super::{Purpose, Trial};
 use crate::findings::Finding;
+use crate::report::slo::Outcome;
 use crate::report::{Report, forget_zeros};
-use crate::slo::Outcome;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

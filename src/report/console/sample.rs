@@ -3,8 +3,8 @@
 use crate::findings::{Finding, Severity};
 use crate::kernel::{Counters, Owner, TimeWait, TimeWaitGroup};
 use crate::observe::{CpuLoad, NetworkLoad, ServerLoad};
+use crate::report::slo::{Missing, Outcome};
 use crate::report::*;
-use crate::slo::{Missing, Outcome};
 use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict};
 
 /// A latency around a median.

@@ -2,7 +2,7 @@
 
 use super::{INDENT, TEXT, headline, row};
 use crate::report::Report;
-use crate::slo::Outcome;
+use crate::report::slo::Outcome;
 use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict, enough_samples};
 use crate::words::quantities::{count, counted, rate, seconds, time_us};
 use crate::words::style::{Role, Style};

@@ -26,7 +26,7 @@ use crate::words::style::Role;
 use super::merge::{self, MergedResult};
 use super::{Bytes, Error, LatencySet, Report};
 use crate::findings::{Finding, Severity};
-use crate::slo::Outcome;
+use crate::report::slo::Outcome;
 use text::Align::{Left, Right};
 use text::{block, code, plain, sentence, shell, table};
 

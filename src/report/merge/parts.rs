@@ -5,9 +5,10 @@ use super::each;
 use super::histograms::{Histograms, Unusable};
 use super::ports::ports;
 use super::series::series;
-use crate::report::limits::{self, Recorded};
+use crate::plan::limit::Limit;
+use crate::report::slo::{self, Recorded};
+use crate::report::slo::{Numbers, Outcome};
 use crate::report::*;
-use crate::slo::{Limit, Numbers, Outcome};
 use crate::statistics::rounded;
 
 /// The sum of counts, which in a document from elsewhere can be any: beyond all numbers it is the
@@ -248,7 +249,7 @@ fn check(
     let numbers = Numbers {
         requests_per_s: per_s(reports, |report| report.rate.requests_per_s),
         connections_per_s: per_s(reports, |report| report.rate.connections_per_s),
-        ..limits::numbers(recorded, requests, schedule, errors)
+        ..slo::numbers(recorded, requests, schedule, errors)
     };
     // A limit that this version cannot read is none that it can check.
     let limits = reports[0].slo.iter().filter_map(|outcome| Limit::parse(&outcome.limit).ok());

@@ -22,7 +22,7 @@ pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
         rate_per_s,
         purpose: Purpose::Bisection,
         pass,
-        limits: vec![crate::slo::Outcome {
+        limits: vec![crate::report::slo::Outcome {
             limit: "total.p99<5ms".into(),
             measured: Some(if pass { 2_000.0 } else { 9_000.0 }),
             bound: 5_000.0,

@@ -3,7 +3,7 @@
 //! Numbers change their unit by moving the decimal point, never by multiplying: `0.1%` is the
 //! number nearest to 0.001, and is written as `0.1%` again.
 
-use super::{Latency, Limit, Quantity, Relation, Statistic};
+use super::{LatencyName, Limit, Quantity, Relation, Statistic};
 use std::fmt;
 
 const FORMS: &str = "give a latency such as p99<5ms or service.p99.9<=20ms (total, service, \
@@ -21,12 +21,12 @@ const NUMBER: &str = "give a number per second, such as rate>20000 or connection
 /// Longer latencies count as an hour, so a limit beyond it would never notice one.
 const LATENCY_US_MAX: f64 = 3_600_000_000.0;
 
-const LATENCIES: [(&str, Latency); 5] = [
-    ("total", Latency::Total),
-    ("service", Latency::Service),
-    ("connect", Latency::Connect),
-    ("first_byte", Latency::FirstByte),
-    ("uncorrected", Latency::Uncorrected),
+const LATENCIES: [(&str, LatencyName); 5] = [
+    ("total", LatencyName::Total),
+    ("service", LatencyName::Service),
+    ("connect", LatencyName::Connect),
+    ("first_byte", LatencyName::FirstByte),
+    ("uncorrected", LatencyName::Uncorrected),
 ];
 
 /// A relation comes before the one that it begins with.
@@ -76,7 +76,7 @@ fn quantity(text: &str) -> Result<Quantity, &'static str> {
         return Ok(Quantity::Latency(latency, statistic));
     }
     match statistic(text) {
-        Some(statistic) => Ok(Quantity::Latency(Latency::Total, statistic)),
+        Some(statistic) => Ok(Quantity::Latency(LatencyName::Total, statistic)),
         // `p100` and the like; anything else is not even meant as a statistic.
         None if text.strip_prefix('p').is_some_and(|n| number(n).is_some()) => Err(STATISTICS),
         None => Err(FORMS),

@@ -2,11 +2,7 @@
 //! `--slo 'p99<5ms' --slo 'errors<0.1%' --slo 'rate>20000'`.
 //!
 //! ```text
-//!   service.p99.9 <= 20ms        errors < 0.1%        rate > 20k        connections > 10k
-//!   latency stat.   bound (us)     (ratio)              (per s)           (per s)
-//!
 //!   text ──parse──► Limit ──check(Numbers)──► Outcome: measured, bound, pass
-//!     ▲───Display────┘
 //! ```
 //!
 //! A limit of which nothing was measured is broken: a run without a single answer must not pass
@@ -23,68 +19,18 @@
 //!   service                                                         x                   x
 //! ```
 
-mod text;
+mod numbers;
 
+use crate::plan::limit::{LatencyName, Limit, Quantity, Relation, Statistic};
 use crate::statistics::percentile_us;
 use crate::words::quantities::count;
 use hdrhistogram::Histogram;
+pub(crate) use numbers::{Recorded, numbers};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// What rounding may add to the percentile of the longest latency.
 const ROUNDING: f64 = 1e-9;
-
-/// What the numbers of a run have to be like, such as `total.p99<5ms`.
-///
-/// [`Display`](std::fmt::Display) writes the canonical form, which [`Limit::parse`] reads back to
-/// an equal limit.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limit {
-    quantity: Quantity,
-    relation: Relation,
-    /// In the unit of the quantity; finite and not negative.
-    bound: f64,
-}
-
-/// What a limit is about.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Quantity {
-    /// One statistic of one latency.
-    Latency(Latency, Statistic),
-    /// The share of requests that did not end well.
-    Errors,
-    /// Requests per second that ended well.
-    Rate,
-    /// Connections per second.
-    Connections,
-}
-
-/// The latencies, by the names that they have in a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Latency {
-    Total,
-    Service,
-    Connect,
-    FirstByte,
-    Uncorrected,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Statistic {
-    Min,
-    Mean,
-    Max,
-    /// Above 0 and below 100.
-    Percentile(f64),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Relation {
-    Below,
-    AtMost,
-    Above,
-    AtLeast,
-}
 
 /// The numbers of a run that limits can be about.
 #[derive(Clone, Copy, Debug)]
@@ -189,26 +135,6 @@ pub struct Outcome {
 }
 
 impl Limit {
-    /// Reads a limit such as `p99<5ms`, `service.p99.9 <= 20 ms`, `errors<0.1%` or `rate>20k`.
-    ///
-    /// # Errors
-    ///
-    /// What a usage line says after `--slo TEXT: `: the accepted form, with an example.
-    pub fn parse(text: &str) -> Result<Limit, String> {
-        text::limit(text)
-    }
-
-    /// Whether this is a limit of `uncorrected`, which only a paced run has.
-    pub fn is_of_uncorrected(&self) -> bool {
-        matches!(self.quantity, Quantity::Latency(Latency::Uncorrected, _))
-    }
-
-    /// Whether more load can keep it where less breaks it, as with `rate>20k`.
-    pub fn asks_for_load(&self) -> bool {
-        matches!(self.quantity, Quantity::Rate | Quantity::Connections)
-            && matches!(self.relation, Relation::Above | Relation::AtLeast)
-    }
-
     /// Compares the numbers of a run with this limit.
     pub fn check(&self, numbers: &Numbers<'_>) -> Outcome {
         let (measured, samples) = self.quantity.measure(numbers);
@@ -225,14 +151,6 @@ impl Limit {
 }
 
 impl Quantity {
-    fn unit(self) -> &'static str {
-        match self {
-            Quantity::Latency(..) => "us",
-            Quantity::Errors => "ratio",
-            Quantity::Rate | Quantity::Connections => "per_s",
-        }
-    }
-
     /// The value in this quantity's unit, and the number of samples behind it.
     fn measure(self, numbers: &Numbers<'_>) -> (Option<f64>, Option<u64>) {
         let Numbers { ok, failed, dropped, unanswered, .. } = *numbers;
@@ -262,33 +180,33 @@ impl Quantity {
     }
 }
 
-impl Latency {
+impl LatencyName {
     /// The requests that have begun this latency, as it is defined, and not ended it.
     fn missing(self, numbers: &Numbers<'_>) -> Missing {
         let Numbers { dropped, unanswered, timed_out, .. } = *numbers;
         let handed_over = timed_out.handed_over();
         let timed_out = match self {
-            Latency::Total | Latency::Uncorrected => {
+            LatencyName::Total | LatencyName::Uncorrected => {
                 timed_out.connecting.saturating_add(handed_over)
             }
-            Latency::Connect => timed_out.connecting,
-            Latency::FirstByte => timed_out.waiting,
-            Latency::Service => handed_over,
+            LatencyName::Connect => timed_out.connecting,
+            LatencyName::FirstByte => timed_out.waiting,
+            LatencyName::Service => handed_over,
         };
         match self {
             // It begins when the request is due, whether or not that is ever started.
-            Latency::Total => Missing { dropped, timed_out, unanswered },
+            LatencyName::Total => Missing { dropped, timed_out, unanswered },
             _ => Missing { timed_out, ..Missing::default() },
         }
     }
 
     fn of<'a>(self, numbers: &Numbers<'a>) -> Option<&'a Histogram<u64>> {
         match self {
-            Latency::Total => Some(numbers.total),
-            Latency::Service => Some(numbers.service),
-            Latency::Connect => Some(numbers.connect),
-            Latency::FirstByte => Some(numbers.first_byte),
-            Latency::Uncorrected => numbers.uncorrected,
+            LatencyName::Total => Some(numbers.total),
+            LatencyName::Service => Some(numbers.service),
+            LatencyName::Connect => Some(numbers.connect),
+            LatencyName::FirstByte => Some(numbers.first_byte),
+            LatencyName::Uncorrected => numbers.uncorrected,
         }
     }
 }

@@ -1,21 +1,21 @@
 //! The limits of a run against its numbers, of one run or of several that are merged.
 
-use super::{Error, Requests, ScheduleSummary};
-use crate::slo::{Numbers, TimedOut};
+use super::{Numbers, TimedOut};
+use crate::report::{Error, Requests, ScheduleSummary};
 use hdrhistogram::Histogram;
 
 /// The latencies that limits can be about; see [`Numbers`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Recorded<'a> {
-    pub(super) connect: &'a Histogram<u64>,
-    pub(super) first_byte: &'a Histogram<u64>,
-    pub(super) service: &'a Histogram<u64>,
-    pub(super) total: &'a Histogram<u64>,
-    pub(super) uncorrected: Option<&'a Histogram<u64>>,
+pub(crate) struct Recorded<'a> {
+    pub(crate) connect: &'a Histogram<u64>,
+    pub(crate) first_byte: &'a Histogram<u64>,
+    pub(crate) service: &'a Histogram<u64>,
+    pub(crate) total: &'a Histogram<u64>,
+    pub(crate) uncorrected: Option<&'a Histogram<u64>>,
 }
 
 /// What limits are checked against, but for the rates.
-pub(super) fn numbers<'a>(
+pub(crate) fn numbers<'a>(
     recorded: Recorded<'a>,
     requests: &Requests,
     schedule: Option<&ScheduleSummary>,
