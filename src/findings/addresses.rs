@@ -1,8 +1,8 @@
 //! Addresses of the target that did not answer, before the run or in it.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::run::answer::Answer;
-use crate::report::TargetAddress;
+use crate::report::{Finding, Severity, TargetAddress};
 use crate::words::quantities::{count, counted, seconds};
 use std::net::SocketAddr;
 

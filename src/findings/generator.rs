@@ -1,8 +1,8 @@
 //! When ringshot itself was the limit, or counts something else than the kernel does.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::failure::{Kind, Phase};
-use crate::report::{Generator, Latency};
+use crate::report::{Finding, Generator, Latency, Severity};
 use crate::statistics::enough_samples;
 use crate::tuning::cure;
 use crate::words::quantities::{count, latency_us, share};

@@ -26,52 +26,14 @@ use crate::engine::tally::{Counters, ErrorEntry};
 use crate::kernel;
 use crate::kernel::cgroup::CpuQuota;
 use crate::preflight::host::HostFacts;
-use crate::report::{Generator, ScheduleSummary, Second, TargetAddress};
+use crate::report::{Finding, Generator, ScheduleSummary, Second, TargetAddress};
 pub use advice::advice;
 pub use generator::{SATURATED_RATIO, demand_ratio};
 use hdrhistogram::Histogram;
 pub use limit::limited_by;
 pub use own::waited;
 pub(crate) use own::{THROTTLED_RATIO, WAIT_RATIO};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The result is not what it seems.
-    Error,
-    /// Something held the run back, or will.
-    Warning,
-    /// Good to know.
-    Info,
-}
-
-impl Severity {
-    /// As it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        }
-    }
-}
-
-/// A sentence with a cure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The stable name.
-    pub id: Cow<'static, str>,
-    /// How much it matters.
-    pub severity: Severity,
-    /// What was seen.
-    pub text: String,
-    /// What to do.
-    pub cure: String,
-}
 
 /// What findings are made from.
 #[derive(Clone, Debug)]

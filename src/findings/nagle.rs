@@ -11,7 +11,8 @@
 //! so that the counter alone is no proof. But a fresh connection acknowledges its first segments at
 //! once (`TCP_MAX_QUICKACKS`): with Nagle's algorithm exactly these answers are fast.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
+use crate::report::{Finding, Severity};
 use crate::statistics::percentile_us;
 use crate::words::quantities::{count, latency_us};
 use std::ops::RangeInclusive;

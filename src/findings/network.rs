@@ -3,8 +3,9 @@
 //! The counters are of the whole network namespace. Those of listeners only matter when the server
 //! is in it.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::failure::{Kind, Phase};
+use crate::report::{Finding, Severity};
 use crate::tuning::cure;
 use crate::words::quantities::count;
 

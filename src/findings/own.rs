@@ -6,8 +6,8 @@
 //!   cpu.stat of the own control groups     ──► throttled    the quota was used up
 //! ```
 
-use super::{Facts, Finding, Severity};
-use crate::report::Generator;
+use super::Facts;
+use crate::report::{Finding, Generator, Severity};
 use crate::words::quantities::{cpu_list, seconds, share};
 
 /// A thread that waits for this part of a second, or for this part of all the time, is late far more

@@ -2,6 +2,7 @@ use super::*;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::Method;
 use crate::kernel::Counters as KernelCounters;
+use crate::report::Severity;
 use crate::report::console::sample;
 use crate::report::{Generator, Latency};
 use crate::statistics::latency_histogram;

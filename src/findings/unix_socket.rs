@@ -1,7 +1,8 @@
 //! What a unix socket does otherwise than TCP.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::failure::{Kind, Phase};
+use crate::report::{Finding, Severity};
 use crate::tuning::cure;
 use crate::words::quantities::count;
 

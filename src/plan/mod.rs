@@ -23,7 +23,7 @@ use crate::plan::limit::Limit;
 pub use crate::words::UsageError;
 use crate::words::text::escape;
 use headers::Headers;
-pub use outputs::{JsonOutput, Outputs};
+pub use outputs::{JsonOutput, Outputs, PLOTS, plot_file};
 pub use pacing::Pacing;
 pub(crate) use redaction::redact;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ pub mod console;
 pub mod csv;
 pub mod deliver;
 mod earlier;
+mod finding;
 pub mod hdr;
 pub mod hgrm;
 mod host;
@@ -28,6 +29,7 @@ use crate::statistics::{Confidence, Steadiness, rounded};
 use crate::words::Word;
 pub use addresses::TargetAddress;
 pub(crate) use earlier::forget_zeros;
+pub use finding::{Finding, Severity};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -510,7 +512,7 @@ pub struct Kernel {
     /// Where they lead, and who owns them.
     pub time_wait_sockets: TimeWaitSockets,
     /// Sentences with a cure, worst first.
-    pub findings: Vec<crate::findings::Finding>,
+    pub findings: Vec<Finding>,
 }
 
 /// How many sockets were in TIME_WAIT; null when the kernel does not tell.

@@ -1,9 +1,8 @@
 //! One run at one rate, and whether the rate was kept.
 
 use super::{Purpose, Trial};
-use crate::findings::Finding;
 use crate::report::slo::Outcome;
-use crate::report::{Report, forget_zeros};
+use crate::report::{Finding, Report, forget_zeros};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! Reports for tests: one of a run in which all went well, one in which little did.
 
-use crate::findings::{Finding, Severity};
 use crate::kernel::{Counters, Owner, TimeWait, TimeWaitGroup};
 use crate::observe::{CpuLoad, NetworkLoad, ServerLoad};
 use crate::report::slo::{Missing, Outcome};

@@ -2,8 +2,7 @@
 //! run has one line of it.
 
 use super::{INDENT, TEXT, row};
-use crate::findings::{Finding, Severity};
-use crate::report::Error;
+use crate::report::{Error, Finding, Severity};
 use crate::words::quantities::{count, counted};
 use crate::words::style::{Role, Style};
 use crate::words::text::{escape, wrapped};

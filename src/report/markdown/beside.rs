@@ -2,17 +2,14 @@
 //! without a directory, so that both can be moved together.
 
 use super::text::plain;
+use crate::plan::plot_file;
 use crate::words::file;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What a link may contain as it is.
 const LINK: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
-
-/// The names of all plots.
-const NAMES: [&str; 5] = ["latency", "rate", "connections", "cpu", "curve"];
 
 /// A plot of a report.
 #[derive(Clone, Debug)]
@@ -38,7 +35,7 @@ pub fn write(
     // There is nothing beside a pipe.
     let plots = if file::is_stream(path) { &[] } else { plots };
     for plot in plots {
-        match file::write(&plot.svg, beside(path, plot.name)) {
+        match file::write(&plot.svg, plot_file(path, plot.name)) {
             Ok(()) => written.push(plot),
             Err(error) => failures.push(error),
         }
@@ -51,25 +48,8 @@ pub fn write(
     failures
 }
 
-/// The plots that there may be beside a report.
-pub fn all(path: &Path) -> Vec<PathBuf> {
-    match file::is_stream(path) {
-        true => Vec::new(),
-        false => NAMES.map(|name| beside(path, name)).to_vec(),
-    }
-}
-
-/// Where the plot of that name goes: `run.md` and `run.v2` are two reports.
-fn beside(path: &Path, name: &str) -> PathBuf {
-    let is_markdown = path.extension().is_some_and(|end| end == "md" || end == "markdown");
-    let stem = if is_markdown { path.file_stem() } else { path.file_name() };
-    let mut file = OsString::from(stem.unwrap_or_default());
-    file.push(format!(".{name}.svg"));
-    path.with_file_name(file)
-}
-
 fn image(path: &Path, plot: &Plot) -> String {
-    let file = beside(path, plot.name);
+    let file = plot_file(path, plot.name);
     let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     format!("\n![{}]({})\n", plain(&plot.title), utf8_percent_encode(&file, LINK))
 }
@@ -77,6 +57,7 @@ fn image(path: &Path, plot: &Plot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::PLOTS;
 
     #[test]
     fn a_plot_that_cannot_be_written_costs_neither_the_others_nor_the_text() {
@@ -85,7 +66,7 @@ mod tests {
         std::fs::create_dir(at("run.rate.svg")).unwrap();
         let plot = |name| Plot { name, title: name.into(), svg: "<svg/>".into() };
         let plots = ["latency", "rate", "cpu"].map(plot);
-        let all = |image: &dyn Fn(&str) -> String| NAMES.map(image).concat();
+        let all = |image: &dyn Fn(&str) -> String| PLOTS.map(image).concat();
 
         let failures = write(&at("run.md"), &plots, all);
 

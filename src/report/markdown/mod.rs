@@ -25,8 +25,8 @@ use crate::words::style::Role;
 
 use super::merge::{self, MergedResult};
 use super::{Bytes, Error, LatencySet, Report};
-use crate::findings::{Finding, Severity};
 use crate::report::slo::Outcome;
+use crate::report::{Finding, Severity};
 use text::Align::{Left, Right};
 use text::{block, code, plain, sentence, shell, table};
 

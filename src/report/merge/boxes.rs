@@ -4,9 +4,8 @@
 //! of any box: then such numbers are not known, rather than added or not.
 
 use super::parts::{add, distinct};
-use crate::findings::Finding;
 use crate::kernel::{Counters, TimeWait, TimeWaitGroup};
-use crate::report::{Kernel, Report, TimeWaitCounts, TimeWaitSockets};
+use crate::report::{Finding, Kernel, Report, TimeWaitCounts, TimeWaitSockets};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -17,7 +17,7 @@ mod series;
 mod tests;
 
 use super::{Report, SCHEMA};
-use crate::findings::{Finding, Severity};
+use crate::report::{Finding, Severity};
 use crate::statistics::rounded;
 use crate::words::Word;
 use crate::words::quantities::{per_s, seconds};

@@ -6,8 +6,7 @@ use super::histograms::{Histograms, Unusable};
 use super::ports::ports;
 use super::series::series;
 use crate::plan::limit::Limit;
-use crate::report::slo::{self, Recorded};
-use crate::report::slo::{Numbers, Outcome};
+use crate::report::slo::{self, Numbers, Outcome, Recorded};
 use crate::report::*;
 use crate::statistics::rounded;
 

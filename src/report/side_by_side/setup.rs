@@ -1,9 +1,8 @@
 //! What differs beside the results: how and where the variants were run, and how their runs went.
 
 use super::Variant;
-use crate::findings::Severity;
-use crate::report::Report;
 use crate::report::markdown::text::code;
+use crate::report::{Report, Severity};
 use crate::words::text::escape;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

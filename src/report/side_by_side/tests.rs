@@ -2,8 +2,8 @@
 
 use super::measure::{Change, MEASURES, Measure, Value};
 use super::*;
-use crate::findings::{Finding, Severity};
 use crate::report::console::sample;
+use crate::report::{Finding, Severity};
 use crate::statistics::Range;
 
 /// A run with that rate; its p99 moves the other way.
