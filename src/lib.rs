@@ -1,37 +1,26 @@
 //! ringshot opens short HTTP connections over io_uring, tells the truth about what it measured,
 //! and says why when the box itself is the limit.
 //!
-//! The modules are listed in the order in which a run passes through them, which is also the order
-//! to read them in.
+//! The rooms stand in their order, top to bottom: a room knows only those below it.
 
 #![deny(unsafe_code)]
 
+pub mod commands;
+pub mod pages;
+
+pub mod compare;
+pub mod search;
+
+pub mod findings;
+pub mod result;
+
+pub mod observe;
 pub mod plan;
-
-pub mod experiment;
-pub mod signals;
-
 pub mod preflight;
 pub mod tuning;
 
 pub mod engine;
 
-pub mod statistics;
-
 pub mod kernel;
-pub mod observe;
-
-pub mod findings;
-pub mod report;
-
-pub mod doctor;
-
-pub mod search;
-
-pub mod compare;
-
-pub mod render;
-
-pub mod documentation;
-
+pub mod statistics;
 pub mod words;

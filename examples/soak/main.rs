@@ -25,7 +25,7 @@ pub mod watch;
 use bench_server::{Backend, Config, Server};
 use clap::Parser;
 use judge::{Check, Outcome};
-use ringshot::report::Report;
+use ringshot::result::Report;
 use ringshot::words::file;
 use std::error::Error;
 use std::fs;

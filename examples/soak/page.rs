@@ -4,7 +4,7 @@ use super::Args;
 use super::judge::{self, Check, NAMED, Outcome, Part};
 use super::watch::Sample;
 use bench_server::Fault;
-use ringshot::report::Report;
+use ringshot::result::Report;
 use ringshot::words::quantities::{bytes, count, rate, seconds};
 use std::fmt::Write;
 

@@ -3,8 +3,8 @@
 //! out.
 
 use clap::Parser;
+use ringshot::commands::man;
 use ringshot::compare::ComparePlan;
-use ringshot::documentation;
 use ringshot::engine::session::Session;
 use ringshot::engine::session::http1::{Http1, RequestBlock, Shared};
 use ringshot::plan::flags::{self, Cli, Command, RunArgs};
@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
         }
         Some(Command::Report(args)) => return judge(Outputs::new(&args.output)),
         Some(Command::Man { command }) => {
-            return judge(documentation::manual(command));
+            return judge(man::manual(command));
         }
         Some(Command::Completions { .. } | Command::Tune(_)) => return,
     };

@@ -6,7 +6,7 @@ use super::tools::{Latencies, Reading};
 use super::trial::Trial;
 use super::{judge, verdict};
 use crate::engine::driver::Engine;
-use crate::report::Host;
+use crate::result::Host;
 use crate::statistics::{median, rounded};
 use crate::words::Word;
 use serde::{Deserialize, Serialize};
@@ -210,7 +210,7 @@ pub struct Medians {
 
 impl Setup {
     /// What all of them were given.
-    pub(super) fn of(
+    pub(crate) fn of(
         plan: &ComparePlan,
         threads: u32,
         engine: Engine,
@@ -241,7 +241,7 @@ impl Setup {
 
 impl Round {
     /// What the kernel says about a run; what the tool says is added by [`Round::with`].
-    pub(super) fn of(round: u32, trial: &Trial, processors: u32) -> Round {
+    pub(crate) fn of(round: u32, trial: &Trial, processors: u32) -> Round {
         let wall_s = trial.wall.as_secs_f64();
         let cpu_s = (trial.cpu_user + trial.cpu_sys).as_secs_f64();
         let there_was_s = Some(wall_s * f64::from(processors)).filter(|&s| s > 0.0);
@@ -260,7 +260,7 @@ impl Round {
     }
 
     /// What the tool says, held against what the other side saw.
-    pub(super) fn with(mut self, reading: &Reading, seen: Option<Seen>, mode: &Mode) -> Round {
+    pub(crate) fn with(mut self, reading: &Reading, seen: Option<Seen>, mode: &Mode) -> Round {
         let some = Some(reading.requests).filter(|&requests| requests > 0);
         let each_us = |seconds: f64| some.map(|count| rounded(seconds * 1e6 / count as f64, 3));
         let cpu_s = self.cpu_user_s.zip(self.cpu_sys_s).map(|(user_s, sys_s)| user_s + sys_s);
@@ -288,20 +288,20 @@ impl Round {
 }
 
 /// What is known when all runs are over, or as many as there were time for.
-pub(super) struct Circumstances<'a> {
-    pub(super) plan: &'a ComparePlan,
-    pub(super) setup: Setup,
-    pub(super) host: Host,
-    pub(super) begun_at: String,
-    pub(super) took: Duration,
-    pub(super) interrupted: bool,
+pub(crate) struct Circumstances<'a> {
+    pub(crate) plan: &'a ComparePlan,
+    pub(crate) setup: Setup,
+    pub(crate) host: Host,
+    pub(crate) begun_at: String,
+    pub(crate) took: Duration,
+    pub(crate) interrupted: bool,
     /// What was to be said while it went on.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Document {
     /// What the runs come to.
-    pub(super) fn new(around: Circumstances, mut tools: Vec<Row>) -> Document {
+    pub(crate) fn new(around: Circumstances, mut tools: Vec<Row>) -> Document {
         compare_rounds(&mut tools);
         for row in &mut tools {
             row.medians = Medians::of(&row.rounds);
@@ -390,4 +390,4 @@ impl Medians {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

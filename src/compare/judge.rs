@@ -27,7 +27,7 @@ const WALL_MIN_S: f64 = 1.0;
 const NEW_MAX: f64 = 0.5;
 
 /// What a tool says that the other side contradicts.
-pub(super) fn contradiction(reading: &Reading, seen: &Seen, mode: &Mode) -> Option<String> {
+pub(crate) fn contradiction(reading: &Reading, seen: &Seen, mode: &Mode) -> Option<String> {
     let said = reading.requests as f64;
     let under_way = f64::from(mode.connections) * f64::from(mode.pipeline);
     let allowed = said * DIFFERENCE_MAX + under_way;
@@ -74,7 +74,7 @@ pub(super) fn contradiction(reading: &Reading, seen: &Seen, mode: &Mode) -> Opti
 }
 
 /// Whether the ratio moved too far from round to round.
-pub(super) fn is_noisy(rounds: &[Round]) -> bool {
+pub(crate) fn is_noisy(rounds: &[Round]) -> bool {
     spread(rounds).is_some_and(|spread| spread.leaves(NOISE_MAX))
 }
 
@@ -84,7 +84,7 @@ fn spread(rounds: &[Round]) -> Option<Spread> {
 }
 
 /// What to know before the numbers are believed.
-pub(super) fn notes(tools: &[Row]) -> Vec<String> {
+pub(crate) fn notes(tools: &[Row]) -> Vec<String> {
     let mut notes = Vec::new();
     for row in tools {
         notes.extend(went_wrong(row));
@@ -148,7 +148,7 @@ fn server_was_limit(tools: &[Row]) -> Option<String> {
 
 /// How much of its processors' time a tool used, where it was so little that it was waiting for
 /// something else than these.
-pub(super) fn waited(row: &Row) -> Option<f64> {
+pub(crate) fn waited(row: &Row) -> Option<f64> {
     let busy = median(telling(row).filter_map(|round| round.busy_ratio))?;
     let starved = median(telling(row).filter_map(|round| round.cpu_wait_ratio)).unwrap_or(0.0);
     (busy + starved < BUSY_MIN).then_some(busy)
@@ -156,14 +156,14 @@ pub(super) fn waited(row: &Row) -> Option<f64> {
 
 /// How long a tool waited for its processors, over what these had, where that is more than it takes
 /// to wake up: the judgement is that of a run.
-pub(super) fn starved(row: &Row) -> Option<f64> {
+pub(crate) fn starved(row: &Row) -> Option<f64> {
     let ratio = median(telling(row).filter_map(|round| round.cpu_wait_ratio));
     // A quota stops a group, and most kernels count that as waiting.
     ratio.filter(|&ratio| ratio >= findings::WAIT_RATIO && throttled(row).is_none())
 }
 
 /// For which part of the time a quota stopped a tool, likewise.
-pub(super) fn throttled(row: &Row) -> Option<f64> {
+pub(crate) fn throttled(row: &Row) -> Option<f64> {
     let ratio = |round: &Round| Some(round.throttled_s? / round.wall_s?.max(1e-9));
     let ratio = median(telling(row).filter_map(ratio));
     ratio.filter(|&ratio| ratio >= findings::THROTTLED_RATIO)
@@ -224,14 +224,14 @@ fn had_errors(row: &Row) -> Option<String> {
 }
 
 /// Whether there were more errors than good answers.
-pub(super) fn mostly_failed(row: &Row) -> bool {
+pub(crate) fn mostly_failed(row: &Row) -> bool {
     let sum = |value: fn(&Round) -> Option<u64>| {
         row.rounds.iter().filter_map(value).fold(0, u64::saturating_add)
     };
     sum(|round| round.errors) > sum(|round| round.ok)
 }
 
-pub(super) fn listed(items: &[String]) -> String {
+pub(crate) fn listed(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -240,7 +240,7 @@ pub(super) fn listed(items: &[String]) -> String {
 }
 
 /// The first line of what a tool complained, safe to show and short.
-pub(super) fn complaint(stderr: &str, stdout: &str) -> String {
+pub(crate) fn complaint(stderr: &str, stdout: &str) -> String {
     const CHARACTERS_MAX: usize = 160;
     let mut lines = stderr.lines().chain(stdout.lines()).map(str::trim);
     let line = lines.find(|line| !line.is_empty()).unwrap_or_default();

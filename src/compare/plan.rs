@@ -223,12 +223,12 @@ fn refuse_what_others_lack(run: &RunArgs) -> Result<(), UsageError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::plan::flags::{Cli, Command};
     use clap::Parser;
 
-    pub(in crate::compare) fn plan(arguments: &str) -> Result<ComparePlan, UsageError> {
+    pub(crate) fn plan(arguments: &str) -> Result<ComparePlan, UsageError> {
         let words = "ringshot compare".split(' ').chain(arguments.split_whitespace());
         let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
         match cli.command {
@@ -238,7 +238,7 @@ pub(super) mod tests {
     }
 
     /// A load on two threads, towards `http://a:81/x`.
-    pub(in crate::compare) fn mode(arguments: &str) -> Mode {
+    pub(crate) fn mode(arguments: &str) -> Mode {
         let plan = plan(arguments).unwrap().run;
         Mode::of(&plan, &Endpoint::parse("http://a:81/x").unwrap(), 2)
     }

@@ -4,14 +4,14 @@ use crate::statistics::median;
 
 /// A median, and how far the rounds lie around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Spread {
-    pub(super) median: f64,
-    pub(super) min: f64,
-    pub(super) max: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
 }
 
 impl Spread {
-    pub(super) fn of(values: &[f64]) -> Option<Spread> {
+    pub(crate) fn of(values: &[f64]) -> Option<Spread> {
         Some(Spread {
             median: median(values.iter().copied())?,
             min: values.iter().copied().fold(f64::INFINITY, f64::min),
@@ -20,7 +20,7 @@ impl Spread {
     }
 
     /// Whether a round lies further from the median than this part of it.
-    pub(super) fn leaves(&self, ratio: f64) -> bool {
+    pub(crate) fn leaves(&self, ratio: f64) -> bool {
         self.max > self.median * (1.0 + ratio) || self.min < self.median * (1.0 - ratio)
     }
 }

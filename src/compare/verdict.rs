@@ -40,7 +40,7 @@ impl<'a> Measured<'a> {
 
 /// What it comes to, in two sentences: by the ratios within a round, as medians over rounds of two
 /// tools may have been made at different times.
-pub(super) fn verdict(tools: &[Row], rounds: u32) -> Vec<String> {
+pub(crate) fn verdict(tools: &[Row], rounds: u32) -> Vec<String> {
     let Some(row) = tools.iter().find(|row| row.name == OURSELVES && has_answers(row)) else {
         return vec!["ringshot had no answer, so nothing can be compared with it.".into()];
     };

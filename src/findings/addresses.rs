@@ -2,7 +2,7 @@
 
 use super::Facts;
 use crate::engine::run::answer::Answer;
-use crate::report::{Finding, Severity, TargetAddress};
+use crate::result::{Finding, Severity, TargetAddress};
 use crate::words::quantities::{count, counted, seconds};
 use std::net::SocketAddr;
 

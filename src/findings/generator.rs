@@ -2,7 +2,7 @@
 
 use super::Facts;
 use crate::engine::failure::{Kind, Phase};
-use crate::report::{Finding, Generator, Latency, Severity};
+use crate::result::{Finding, Generator, Latency, Severity};
 use crate::statistics::enough_samples;
 use crate::tuning::cure;
 use crate::words::quantities::{count, latency_us, share};

@@ -23,7 +23,7 @@
 use super::generator::{SATURATED_RATIO, demand_ratio, is_late};
 use super::own;
 use crate::observe::{ServerLoad, Watch};
-use crate::report::{LimitedBy, Report};
+use crate::result::{LimitedBy, Report};
 use crate::words::quantities::{count, cpus_used, per_s, rate, seconds, share, time_us};
 
 /// From this part of the time on a quota decides how fast anything is.

@@ -26,7 +26,7 @@ use crate::engine::tally::{Counters, ErrorEntry};
 use crate::kernel;
 use crate::kernel::cgroup::CpuQuota;
 use crate::preflight::host::HostFacts;
-use crate::report::{Finding, Generator, ScheduleSummary, Second, TargetAddress};
+use crate::result::{Finding, Generator, ScheduleSummary, Second, TargetAddress};
 pub use advice::advice;
 pub use generator::{SATURATED_RATIO, demand_ratio};
 use hdrhistogram::Histogram;

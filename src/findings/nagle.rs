@@ -12,7 +12,7 @@
 //! once (`TCP_MAX_QUICKACKS`): with Nagle's algorithm exactly these answers are fast.
 
 use super::Facts;
-use crate::report::{Finding, Severity};
+use crate::result::{Finding, Severity};
 use crate::statistics::percentile_us;
 use crate::words::quantities::{count, latency_us};
 use std::ops::RangeInclusive;

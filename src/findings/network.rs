@@ -5,7 +5,7 @@
 
 use super::Facts;
 use crate::engine::failure::{Kind, Phase};
-use crate::report::{Finding, Severity};
+use crate::result::{Finding, Severity};
 use crate::tuning::cure;
 use crate::words::quantities::count;
 

@@ -7,7 +7,7 @@
 //! ```
 
 use super::Facts;
-use crate::report::{Finding, Generator, Severity};
+use crate::result::{Finding, Generator, Severity};
 use crate::words::quantities::{cpu_list, seconds, share};
 
 /// A thread that waits for this part of a second, or for this part of all the time, is late far more
@@ -114,7 +114,7 @@ pub(super) fn stopped_by(quota: Option<f64>, generator: &Generator, stopped: f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::console::sample;
+    use crate::result::sample;
 
     #[test]
     fn who_waits_much_in_a_second_or_all_the_time_is_starved() {

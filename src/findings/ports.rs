@@ -4,7 +4,7 @@ use super::Facts;
 use crate::engine::failure::{Kind, Phase};
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::Method;
-use crate::report::{Finding, Severity};
+use crate::result::{Finding, Severity};
 use crate::tuning::cure;
 use crate::words::quantities::{count, time_us};
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@ use super::Facts;
 use crate::engine::failure::{Kind, Phase};
 use crate::engine::policy::CloseMode;
 use crate::engine::tally::Counters;
-use crate::report::{Finding, Severity};
+use crate::result::{Finding, Severity};
 use crate::words::quantities::{count, counted, share};
 
 pub(super) fn not_closed(facts: &Facts<'_>) -> Option<Finding> {

@@ -2,9 +2,7 @@ use super::*;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::Method;
 use crate::kernel::Counters as KernelCounters;
-use crate::report::Severity;
-use crate::report::console::sample;
-use crate::report::{Generator, Latency};
+use crate::result::{Generator, Latency, Severity, sample};
 use crate::statistics::latency_histogram;
 
 /// What facts refer to.

@@ -2,11 +2,10 @@
 
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use std::ffi::OsString;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 /// Where connections go.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,7 @@
 //! those that do.
 
 use super::own::{OwnReading, OwnSecond, OwnSums, Pressure, ratio};
-use super::{CpuLoad, NetworkLoad, ServerLoad, Watch};
-use super::{Description, Usage};
+use super::{CpuLoad, Description, NetworkLoad, ServerLoad, Usage, Watch};
 use crate::engine::run::ThreadTime as WorkerUse;
 use crate::engine::run::second::{HostSecond, ServerSecond};
 use crate::kernel::cgroup::Throttling;

@@ -1,7 +1,7 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
 use super::{Bounds, Next, SearchPlan, Step, Trial, decide, generator_was_limit, knee};
-use crate::report::{Error, Host, Report};
+use crate::result::{Error, Host, Report};
 use crate::statistics::enough_samples;
 use crate::words::Word;
 use serde::{Deserialize, Serialize};
@@ -308,7 +308,7 @@ pub fn points(document: &Document) -> Vec<Point> {
 }
 
 /// The latencies over the load, by rising rate.
-pub(super) fn curve(steps: &[Step], bounds: &Bounds) -> Vec<Point> {
+pub(crate) fn curve(steps: &[Step], bounds: &Bounds) -> Vec<Point> {
     let highest_per_s = Outcome::of(steps, bounds).rate_per_s.unwrap_or(0.0);
     let kept = steps.iter().filter(|step| step.pass && step.rate_per_s <= highest_per_s);
     let mut kept: Vec<&Step> = kept.collect();
@@ -405,4 +405,4 @@ impl Earlier {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,8 @@
 //! One run at one rate, and whether the rate was kept.
 
 use super::{Purpose, Trial};
-use crate::report::slo::Outcome;
-use crate::report::{Finding, Report, forget_zeros};
+use crate::result::slo::Outcome;
+use crate::result::{Finding, Report, forget_zeros};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

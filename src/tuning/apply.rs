@@ -12,7 +12,7 @@
 //! leaves what `revert` needs.
 
 use super::catalogue::{Knob, KnobKind, numbers, same};
-use super::state::{Change, Lock, State, Store};
+use super::state::{self, Change, Lock, State, Store};
 use super::system::{Reading, System};
 use crate::words::Refusal;
 use std::io;
@@ -95,7 +95,7 @@ pub const READ_ONLY: &str = "read-only here: it belongs to the initial network n
 pub const BOX_WIDE: &str = "belongs to the whole box: apply it outside of this network namespace";
 
 /// Whether a sysctl is the same one in all network namespaces.
-pub(super) fn is_box_wide(name: &str) -> bool {
+pub(crate) fn is_box_wide(name: &str) -> bool {
     !name.starts_with("net.")
 }
 
@@ -227,7 +227,7 @@ pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
         return Err(Refusal {
             what: format!(
                 "the settings of {} are still in force here; nothing was forgotten",
-                super::show::time(state.applied_at_s)
+                state::time(state.applied_at_s)
             ),
             cure: format!("`ringshot tune revert{}` puts them back", store.as_flag()),
         });
@@ -314,7 +314,7 @@ fn writable(system: &System, changes: &[Change]) -> Result<(), Refusal> {
 fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
     let Some(state) = store.load()? else { return Ok(()) };
     let flag = store.as_flag();
-    let since = super::show::time(state.applied_at_s);
+    let since = state::time(state.applied_at_s);
     Err(match elsewhere(system, &state).map_err(no_proc)? {
         Some(Elsewhere::Boot) => Refusal {
             what: format!("settings of {since} are recorded; the restart since has undone them"),
@@ -345,7 +345,7 @@ fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
 }
 
 fn revertible(system: &System, store: &Store, state: &State) -> Result<(), Refusal> {
-    let since = super::show::time(state.applied_at_s);
+    let since = state::time(state.applied_at_s);
     match elsewhere(system, state).map_err(no_proc)? {
         None => Ok(()),
         Some(Elsewhere::Boot) => Err(Refusal {
@@ -392,7 +392,7 @@ fn storage(store: &Store, verb: &str, error: &io::Error) -> Refusal {
     }
 }
 
-pub(super) fn no_proc(error: io::Error) -> Refusal {
+pub(crate) fn no_proc(error: io::Error) -> Refusal {
     Refusal { what: format!("cannot read /proc: {error}"), cure: "mount -t proc proc /proc".into() }
 }
 

@@ -2,7 +2,7 @@
 //! here, and how to change them for a while.
 //!
 //! The TOML files in `kernel-tuning/` are the single source. The binary embeds them
-//! ([`catalogue`]): what `ringshot tune` shows ([`show`]), applies and reverts ([`apply`]) comes
+//! ([`catalogue`]): what `ringshot tune` shows, applies and reverts ([`apply`]) comes
 //! from them, and so do the cures that other parts of the program name ([`cure`]). The files to
 //! copy to `/etc` are generated from them by a test, which holds both together.
 //!
@@ -18,15 +18,13 @@
 
 pub mod apply;
 pub mod catalogue;
-pub mod command;
 pub mod cure;
 pub mod obsolete;
-pub mod show;
 pub mod state;
 pub mod system;
 pub mod trust;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod files;

@@ -7,9 +7,11 @@
 //!   style        what a terminal can show: colour, columns
 //!   file         a new file, then its name: never half a result
 //!   say          a line on standard error
+//!   exit         the exit codes
 //!   refusal      what is wrong with a flag, or in the way of a plan, and the cure
 //! ```
 
+pub mod exit;
 pub mod file;
 pub mod quantities;
 mod refusal;

@@ -43,11 +43,11 @@ fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> Row {
 }
 
 /// ringshot and wrk, three rounds without any trouble.
-pub(in crate::compare) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     vec![row(OURSELVES, "0.1.0", 40.5, 25_000.0), row("wrk", "4.1.0", 60.75, 20_000.0)]
 }
 
-pub(in crate::compare) fn document(rows: Vec<Row>) -> Document {
+pub(crate) fn document(rows: Vec<Row>) -> Document {
     let mut plan = plan("-d 1s --rounds 3").unwrap();
     plan.run.command = ["ringshot", "compare", "-d", "1s"].map(String::from).into();
     let around = Circumstances {

@@ -17,12 +17,12 @@ fn after_21_s() -> Circumstances {
 }
 
 /// A step in which everything but the limit is as it should be.
-pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
+pub(crate) fn step(rate_per_s: f64, pass: bool) -> Step {
     Step {
         rate_per_s,
         purpose: Purpose::Bisection,
         pass,
-        limits: vec![crate::report::slo::Outcome {
+        limits: vec![crate::result::slo::Outcome {
             limit: "total.p99<5ms".into(),
             measured: Some(if pass { 2_000.0 } else { 9_000.0 }),
             bound: 5_000.0,
@@ -60,7 +60,7 @@ fn plan(arguments: &str) -> SearchPlan {
     }
 }
 
-pub(in crate::search) fn document_of(steps: &[Step]) -> Document {
+pub(crate) fn document_of(steps: &[Step]) -> Document {
     Document::new(&plan("http://a/"), steps, &after_21_s(), false)
 }
 
@@ -147,10 +147,10 @@ impl Drop for File {
 
 #[test]
 fn a_search_goes_on_from_its_document() {
-    let text = crate::report::json::document(&document_of(&edge()));
+    let text = crate::result::json::document(&document_of(&edge()));
     let file = File::new("search-whole", &text);
     assert_eq!(resume(&file, "http://a/").unwrap(), edge());
-    let short = crate::report::json::document(&Document::new(
+    let short = crate::result::json::document(&Document::new(
         &plan("--budget 30s http://a/"),
         &edge(),
         &after_21_s(),
@@ -185,7 +185,7 @@ fn a_step_of_an_earlier_version_has_no_latency_of_nothing() {
 
 #[test]
 fn a_file_that_is_no_search_is_named_with_the_reason() {
-    let whole = crate::report::json::document(&document_of(&edge()));
+    let whole = crate::result::json::document(&document_of(&edge()));
     let rate = whole.replace("\"rate_per_s\": 1000.0", "\"rate_per_s\": -1.0");
     for (name, text, reason) in [
         ("search-cut", &whole[..whole.len() / 2], "not a whole JSON document"),
