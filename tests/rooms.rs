@@ -57,6 +57,23 @@ fn a_room_knows_only_those_below_it() {
     assert!(rooms.len() <= ROOMS_MAX, "{} rooms", rooms.len());
 }
 
+/// Tests apart, which make boxes of their own.
+#[test]
+fn only_the_kernel_s_room_reads_what_the_kernel_shows_as_files() {
+    // The probe of the ring asks why there is none.
+    const EXCEPT: [&str; 1] = ["engine/driver/uring/tier.rs"];
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    visit(&src, &mut |path, text| {
+        let inside = path.strip_prefix(&src).expect("it is in src");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let reads = ["\"/proc/", "\"/sys/"].iter().any(|folder| code.contains(folder));
+        let may = inside.starts_with("kernel")
+            || inside.ends_with("tests.rs")
+            || EXCEPT.iter().any(|except| inside == Path::new(except));
+        assert!(may || !reads, "{} reads /proc or /sys", inside.display());
+    });
+}
+
 /// How many rooms from the top.
 fn floor(room: &str) -> usize {
     ROOMS.iter().position(|known| *known == room).map_or(0, |at| at + 1)

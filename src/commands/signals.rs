@@ -10,6 +10,7 @@
 //! is ended sends SIGTERM beside it: with the terminal gone the results are all that is left, so
 //! SIGHUP never costs them.
 
+use crate::kernel::process;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals as Incoming};
 use signal_hook::{flag, low_level};
@@ -48,7 +49,7 @@ impl Signals {
         let caught = [SIGINT, SIGTERM, SIGHUP].into_iter();
         let incoming = Incoming::new(caught.filter(|&signal| {
             // As by `nohup`, whose wish stands.
-            signal != SIGHUP || !is_ignored(signal)
+            signal != SIGHUP || !process::is_ignored(signal)
         }))?;
         let signals = Signals {
             stop: Arc::default(),
@@ -116,17 +117,6 @@ impl Wishes {
     }
 }
 
-/// Whether a signal was ignored when this process was started.
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    mask(&status, "SigIgn:").is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
-}
-
-fn mask(status: &str, label: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
-    u64::from_str_radix(line.trim(), 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,13 +140,5 @@ mod tests {
             });
             assert_eq!(ended, ending, "{signals:?}");
         }
-    }
-
-    #[test]
-    fn a_mask_of_signals_is_hexadecimal() {
-        let status = "Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
-        assert_eq!(mask(status, "SigIgn:"), Some(0x1001), "SIGHUP and SIGPIPE");
-        assert_eq!(mask(status, "SigBlk:"), None);
-        assert!(!is_ignored(SIGTERM));
     }
 }

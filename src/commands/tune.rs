@@ -1,12 +1,12 @@
 //! `ringshot tune`: shows, applies and reverts.
 
+use crate::kernel::system::System;
 use crate::pages::tune;
 use crate::plan::flags::tune::{Action, Profile, Selection, TuneArgs};
 use crate::tuning::apply::{self, Elsewhere, Failure, Planned, Restored};
 use crate::tuning::catalogue::{Knob, KnobKind, Role, catalogue};
 use crate::tuning::obsolete;
 use crate::tuning::state::{State, Store};
-use crate::tuning::system::System;
 use crate::words::style::Style;
 use crate::words::{Refusal, exit};
 use std::io::{self, Write};

@@ -14,6 +14,7 @@
 
 use crate::kernel::cgroup::Groups;
 use crate::kernel::child::{self, Usage};
+use crate::kernel::process;
 use crate::kernel::threads::{self, ThreadTimes};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, killpg};
@@ -180,7 +181,11 @@ pub fn run(
         cpu_sys: usage.cpu_sys,
         cpu_wait: seen.cpu_wait(),
         throttled: throttled.map(|stopped| Duration::from_nanos(stopped.throttled_ns)),
-        memory_peak_bytes: memory_peak_bytes(&usage, seen.memory_bytes, own_peak_bytes()),
+        memory_peak_bytes: memory_peak_bytes(
+            &usage,
+            seen.memory_bytes,
+            process::memory_peak_bytes("self"),
+        ),
     })
 }
 
@@ -199,7 +204,7 @@ struct Seen {
 
 impl Seen {
     fn look(&mut self, pid: u32) {
-        self.memory_bytes = self.memory_bytes.max(peak_bytes(&pid.to_string()));
+        self.memory_bytes = self.memory_bytes.max(process::memory_peak_bytes(&pid.to_string()));
         self.threads.extend(threads::times_of_process(pid));
     }
 
@@ -250,17 +255,6 @@ fn memory_peak_bytes(usage: &Usage, polled: Option<u64>, own: Option<u64>) -> Op
         Some(own) if usage.resident_bytes_max > own => Some(usage.resident_bytes_max),
         _ => polled,
     }
-}
-
-fn own_peak_bytes() -> Option<u64> {
-    peak_bytes("self")
-}
-
-/// `VmHWM` of a process: the most memory that it has had resident since its exec.
-fn peak_bytes(process: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Starts a child on these CPUs, and puts this thread back to where it was.

@@ -4,7 +4,7 @@
 //!   /proc/net/netstat, snmp, ...  ──►  counters  ──►  what happened between two snapshots
 //!   sock_diag over netlink        ──►  sockets   ──►  who owns TIME_WAITs, how full a backlog is
 //!                                      unix_sockets   the same of unix sockets, but TIME_WAIT
-//!   /proc/sys                     ──►  sysctl    ──►  what is allowed
+//!   /proc/sys                     ──►  sysctl    ──►  what is allowed; system: the same, to be changed
 //!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy the box is
 //!   /proc/PID                     ──►  process   ──►  what a server uses; holders: which process it is
 //!                                      threads   ──►  the same by thread
@@ -23,11 +23,14 @@ pub mod cgroup;
 pub mod child;
 pub mod counters;
 mod diag;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod holders;
 pub mod machine;
 pub mod process;
 pub mod sockets;
 pub mod sysctl;
+pub mod system;
 pub mod threads;
 pub mod unix_sockets;
 

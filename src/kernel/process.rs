@@ -13,11 +13,13 @@
 //! A look has bounds: 256 processes, and threads and descriptors only as far as its [`Depth`] says.
 
 use super::cgroup::Groups;
+use super::machine::bytes_of;
 use super::threads::{ThreadTimes, cpus_of, ticks_ns, times_of};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use procfs::process::{Process, Task};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -220,6 +222,22 @@ fn process_clock_ns(pid: i32) -> Option<u64> {
     u64::try_from(Duration::from(time).as_nanos()).ok()
 }
 
+/// `VmHWM` of a process: the most memory that it has had resident since its exec.
+pub fn memory_peak_bytes(process: &str) -> Option<u64> {
+    bytes_of("VmHWM:", &fs::read_to_string(format!("/proc/{process}/status")).ok()?)
+}
+
+/// Whether a signal was ignored when this process was started.
+pub fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    mask(&status, "SigIgn:").is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+fn mask(status: &str, label: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,5 +322,13 @@ mod tests {
             let _ = nix::sys::signal::kill(Pid::from_raw(*pid), nix::sys::signal::SIGKILL);
         }
         child.wait().expect("it has ended");
+    }
+
+    #[test]
+    fn a_mask_of_signals_is_hexadecimal() {
+        let status = "Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
+        assert_eq!(mask(status, "SigIgn:"), Some(0x1001), "SIGHUP and SIGPIPE");
+        assert_eq!(mask(status, "SigBlk:"), None);
+        assert!(!is_ignored(libc::SIGTERM));
     }
 }

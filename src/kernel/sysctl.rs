@@ -47,6 +47,12 @@ pub fn path(name: &str) -> Option<String> {
     path.split('/').all(|part| !matches!(part, "" | "." | "..")).then_some(path)
 }
 
+/// Whether two values of a sysctl are the same one; the kernel writes tabs where people type
+/// spaces.
+pub fn same(a: &str, b: &str) -> bool {
+    a.split_whitespace().eq(b.split_whitespace())
+}
+
 /// `32768 60999`, with a tab between them.
 fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
     let mut ends = text.split_whitespace();

@@ -1,10 +1,11 @@
 //! What is set, what would suit a load of short connections, and what ringshot has applied.
 
+use crate::kernel::sysctl::same;
+use crate::kernel::system::{Setting, System};
 use crate::tuning::apply::{BOX_WIDE, Elsewhere, is_box_wide};
-use crate::tuning::catalogue::{Catalogue, Group, Knob, KnobKind, same};
+use crate::tuning::catalogue::{Catalogue, Group, Knob, KnobKind};
 use crate::tuning::obsolete::Obsolete;
 use crate::tuning::state::{State, Store, time};
-use crate::tuning::system::{Reading, System};
 use crate::words::quantities::{NOTHING, counted};
 use crate::words::style::{Role as Ink, Style};
 use crate::words::text::{escape, wrapped};
@@ -67,15 +68,15 @@ fn compare(system: &System, knob: &Knob, applied: Option<&State>) -> (String, Ve
     let reading = match knob.kind {
         KnobKind::Sysctl => system.read(&knob.name),
         KnobKind::Limit => match system.open_files() {
-            Some((_, hard)) => Reading::Value(hard),
-            None => Reading::Missing,
+            Some((_, hard)) => Setting::Value(hard),
+            None => Setting::Missing,
         },
         KnobKind::Tool => return (NOTHING.into(), Verdict::ByRule),
     };
     let (now, writable) = match reading {
-        Reading::Value(now) => (now, true),
-        Reading::ReadOnly(now) => (now, false),
-        Reading::Missing | Reading::Unreadable(_) => return (NOTHING.into(), Verdict::Absent),
+        Setting::Value(now) => (now, true),
+        Setting::ReadOnly(now) => (now, false),
+        Setting::Missing | Setting::Unreadable(_) => return (NOTHING.into(), Verdict::Absent),
     };
     let change = applied
         .and_then(|state| state.changes.iter().find(|change| change.name == knob.name))

@@ -10,6 +10,7 @@
 //! quota out by the CPU, and a thread that cannot move waits for what another CPU was given.
 
 use crate::kernel::cgroup::{CpuQuota, Groups};
+use crate::kernel::machine;
 use crate::plan::CpuChoice;
 use crate::words::Refusal;
 use crate::words::quantities::{counted, cpus_used};
@@ -48,14 +49,14 @@ impl Cpus {
     pub fn detect() -> Cpus {
         let allowed =
             core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
-        Cpus::new(allowed, Groups::own().cpu_quota(), Path::new("/sys/devices/system/cpu"))
+        Cpus::new(allowed, Groups::own().cpu_quota(), Path::new(machine::CPUS))
     }
 
     /// These CPUs under a quota, with what the kernel says about each in a folder below `sys`.
     fn new(allowed: Vec<usize>, quota: Option<CpuQuota>, sys: &Path) -> Cpus {
         let most = quota.as_ref().map_or(usize::MAX, |quota| quota.cpus as usize);
         Cpus {
-            cores: cores(sys, &allowed),
+            cores: machine::cores(sys, &allowed),
             parallelism: allowed.len().min(most).max(1),
             allowed,
             quota,
@@ -168,21 +169,6 @@ impl Cpus {
         let names: Vec<String> = self.allowed.iter().map(usize::to_string).collect();
         names.join(",")
     }
-}
-
-/// The CPUs by the core that they are on, as far as the kernel tells.
-fn cores(sys: &Path, allowed: &[usize]) -> Vec<Vec<usize>> {
-    let mut cores: Vec<(String, Vec<usize>)> = Vec::new();
-    for &cpu in allowed {
-        let path = sys.join(format!("cpu{cpu}/topology/thread_siblings_list"));
-        // The same text for all CPUs of a core.
-        let siblings = std::fs::read_to_string(path).unwrap_or_else(|_| cpu.to_string());
-        match cores.iter_mut().find(|(known, _)| *known == siblings) {
-            Some((_, core)) => core.push(cpu),
-            None => cores.push((siblings, vec![cpu])),
-        }
-    }
-    cores.into_iter().map(|(_, core)| core).collect()
 }
 
 /// One CPU of each core, then the second of each, and so on.

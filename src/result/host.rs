@@ -3,7 +3,7 @@
 
 use super::Host;
 use crate::kernel::cgroup::Groups;
-use crate::kernel::sysctl;
+use crate::kernel::{machine, sysctl};
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
 use crate::statistics::rounded;
@@ -28,21 +28,15 @@ const SYSCTLS: [&str; 13] = [
 impl Host {
     /// Asks the box.
     pub(crate) fn detect(cpus: &Cpus, facts: &HostFacts) -> Host {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let model = |line: &str| {
-            line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
-        };
         let first = cpus.allowed.first().copied().unwrap_or(0);
-        let governor =
-            read(&format!("/sys/devices/system/cpu/cpu{first}/cpufreq/scaling_governor"));
         let value = |name: &str| Some((name.to_owned(), one_line(&sysctl::read(name)?)));
         Host {
             name: sysctl::read("kernel.hostname").unwrap_or_default(),
             kernel: sysctl::read("kernel.osrelease").unwrap_or_default(),
-            cpu_model: read("/proc/cpuinfo").lines().find_map(model).unwrap_or_default(),
+            cpu_model: machine::cpu_model().unwrap_or_default(),
             cpus: cpus.parallelism,
-            governor: Some(governor.trim().to_owned()).filter(|name| !name.is_empty()),
-            memory_bytes: memory_bytes(&read("/proc/meminfo")),
+            governor: machine::governor(first),
+            memory_bytes: machine::memory_bytes(),
             cpu_quota: cpus.quota.as_ref().map(|quota| rounded(quota.cpus, 3)),
             memory_limit_bytes: Groups::own().memory_limit().map(|limit| limit.bytes),
             descriptors: Some(facts.descriptors),
@@ -56,19 +50,12 @@ fn one_line(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn memory_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn memory_and_settings_are_read_as_the_kernel_prints_them() {
-        assert_eq!(memory_bytes("MemTotal:       24000 kB\nMemFree: 1 kB\n"), Some(24_576_000));
-        assert_eq!(memory_bytes("nothing of that kind"), None);
+    fn a_setting_of_several_numbers_is_one_line() {
         assert_eq!(one_line("32768\t60999"), "32768 60999");
     }
 

@@ -11,9 +11,10 @@
 //! There is a state file whenever a value may differ from what it was, so a crash at any point
 //! leaves what `revert` needs.
 
-use super::catalogue::{Knob, KnobKind, numbers, same};
+use super::catalogue::{Knob, KnobKind, numbers};
 use super::state::{self, Change, Lock, State, Store};
-use super::system::{Reading, System};
+use crate::kernel::sysctl::same;
+use crate::kernel::system::{Setting, System};
 use crate::words::Refusal;
 use std::io;
 
@@ -66,20 +67,20 @@ pub fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> P
         }
         let name = knob.name.clone();
         match system.read(&name) {
-            Reading::Value(old) if numbers(&old).is_none() => {
+            Setting::Value(old) if numbers(&old).is_none() => {
                 planned.skipped.push((name, format!("{old:?} is not what it should look like")));
             }
-            Reading::Value(old) => match knob.target(&old) {
+            Setting::Value(old) => match knob.target(&old) {
                 Some(_) if !first && is_box_wide(&name) => {
                     planned.skipped.push((name, BOX_WIDE.into()));
                 }
                 Some(new) => planned.changes.push(Change { name, old, new }),
                 None => planned.kept.push(name),
             },
-            Reading::ReadOnly(value) if knob.target(&value).is_none() => planned.kept.push(name),
-            Reading::ReadOnly(_) => planned.skipped.push((name, READ_ONLY.into())),
-            Reading::Missing => planned.skipped.push((name, MISSING.into())),
-            Reading::Unreadable(why) => planned.skipped.push((name, why)),
+            Setting::ReadOnly(value) if knob.target(&value).is_none() => planned.kept.push(name),
+            Setting::ReadOnly(_) => planned.skipped.push((name, READ_ONLY.into())),
+            Setting::Missing => planned.skipped.push((name, MISSING.into())),
+            Setting::Unreadable(why) => planned.skipped.push((name, why)),
         }
     }
     planned
@@ -238,7 +239,7 @@ pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
 /// The names of those settings that do not have the applied value.
 pub fn deviating(system: &System, state: &State) -> Vec<String> {
     let applied = |change: &&Change| match system.read(&change.name) {
-        Reading::Value(now) => same(&now, &change.new),
+        Setting::Value(now) => same(&now, &change.new),
         _ => false,
     };
     let deviating = state.changes.iter().filter(|change| !applied(change));
@@ -270,10 +271,10 @@ pub fn elsewhere(system: &System, state: &State) -> io::Result<Option<Elsewhere>
 
 fn restore(system: &System, change: &Change) -> Result<Restored, String> {
     let found = match system.read(&change.name) {
-        Reading::Value(found) => found,
-        Reading::Missing => return Ok(Restored::Gone(change.name.clone())),
-        Reading::ReadOnly(_) => return Err(READ_ONLY.into()),
-        Reading::Unreadable(why) => return Err(why),
+        Setting::Value(found) => found,
+        Setting::Missing => return Ok(Restored::Gone(change.name.clone())),
+        Setting::ReadOnly(_) => return Err(READ_ONLY.into()),
+        Setting::Unreadable(why) => return Err(why),
     };
     if same(&found, &change.old) {
         return Ok(Restored::Unchanged(change.name.clone()));

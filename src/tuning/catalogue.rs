@@ -1,5 +1,6 @@
 //! The catalogue of knobs: the TOML files in `kernel-tuning/`, embedded and parsed once.
 
+use crate::kernel::sysctl::same;
 use serde::Deserialize;
 use std::sync::LazyLock;
 
@@ -180,12 +181,6 @@ impl Knob {
         };
         (!same(&target, current)).then_some(target)
     }
-}
-
-/// Whether two values of a sysctl are the same one; the kernel writes tabs where people type
-/// spaces.
-pub fn same(a: &str, b: &str) -> bool {
-    a.split_whitespace().eq(b.split_whitespace())
 }
 
 /// The whole numbers in a value, if that is all it has.

@@ -21,10 +21,7 @@ pub mod catalogue;
 pub mod cure;
 pub mod obsolete;
 pub mod state;
-pub mod system;
 pub mod trust;
 
-#[cfg(test)]
-pub(crate) mod fake;
 #[cfg(test)]
 mod files;

@@ -2,8 +2,8 @@
 //! and those that this kernel does not have.
 
 use super::catalogue::catalogue;
-use super::system::System;
 use crate::kernel::sysctl;
+use crate::kernel::system::System;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fs;
@@ -116,7 +116,7 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuning::fake::FakeBox;
+    use crate::kernel::fake::FakeBox;
     use std::os::unix::fs::symlink;
 
     fn found(fake: &FakeBox) -> Vec<(String, usize, String)> {

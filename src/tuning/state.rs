@@ -243,9 +243,17 @@ pub fn time(s: u64) -> String {
 }
 
 #[cfg(test)]
+impl crate::kernel::fake::FakeBox {
+    /// Where it keeps what was applied.
+    pub fn store(&self) -> Store {
+        Store::new(&self.state_directory())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuning::fake::FakeBox;
+    use crate::kernel::fake::FakeBox;
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
     use std::os::unix::fs::{PermissionsExt, chown, symlink};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::tuning::fake::FakeBox;
+use crate::kernel::fake::FakeBox;
 use clap::Parser;
 
 #[derive(Parser)]

@@ -1,6 +1,6 @@
 use super::*;
+use crate::kernel::fake::FakeBox;
 use crate::tuning::catalogue::catalogue;
-use crate::tuning::fake::FakeBox;
 
 const RANGE: &str = "net.ipv4.ip_local_port_range";
 const REUSE: &str = "net.ipv4.tcp_tw_reuse";

@@ -18,7 +18,7 @@ pub struct System {
 
 /// What a sysctl has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum Setting {
     /// The value, without the newline at its end.
     Value(String),
     /// A value that cannot be changed from here.
@@ -51,7 +51,7 @@ impl System {
     }
 
     /// Reads a sysctl.
-    pub fn read(&self, name: &str) -> Reading {
+    pub fn read(&self, name: &str) -> Setting {
         let path = self.path(name);
         match fs::read_to_string(&path) {
             Ok(text) => {
@@ -59,12 +59,12 @@ impl System {
                 // Root may open any file, but no sysctl whose mode has no bit for writing.
                 let mode = fs::metadata(&path).map_or(0, |found| found.permissions().mode());
                 match mode & 0o222 {
-                    0 => Reading::ReadOnly(value),
-                    _ => Reading::Value(value),
+                    0 => Setting::ReadOnly(value),
+                    _ => Setting::Value(value),
                 }
             }
-            Err(error) if missing(&error) => Reading::Missing,
-            Err(error) => Reading::Unreadable(error.to_string()),
+            Err(error) if missing(&error) => Setting::Missing,
+            Err(error) => Setting::Unreadable(error.to_string()),
         }
     }
 
@@ -75,12 +75,12 @@ impl System {
     pub fn write(&self, name: &str, value: &str) -> Result<(), String> {
         self.write_file(name, value).map_err(|error| reason(&error))?;
         match self.read(name) {
-            Reading::Value(now) if super::catalogue::same(&now, value) => Ok(()),
-            Reading::Value(now) | Reading::ReadOnly(now) => {
+            Setting::Value(now) if super::sysctl::same(&now, value) => Ok(()),
+            Setting::Value(now) | Setting::ReadOnly(now) => {
                 Err(format!("the kernel answers {now:?} after {value:?} was written"))
             }
-            Reading::Missing => Err("it has gone".into()),
-            Reading::Unreadable(why) => Err(why),
+            Setting::Missing => Err("it has gone".into()),
+            Setting::Unreadable(why) => Err(why),
         }
     }
 
@@ -166,18 +166,18 @@ fn missing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuning::fake::FakeBox;
+    use crate::kernel::fake::FakeBox;
 
     #[test]
     fn a_value_is_read_back_after_it_was_written() {
         let fake = FakeBox::new(&[("net.core.somaxconn", "128")]);
         let system = fake.system();
-        assert_eq!(system.read("net.core.somaxconn"), Reading::Value("128".into()));
+        assert_eq!(system.read("net.core.somaxconn"), Setting::Value("128".into()));
         assert_eq!(system.write("net.core.somaxconn", "4096"), Ok(()));
         assert_eq!(fake.value("net.core.somaxconn"), "4096");
         fake.swallows_writes("net.core.deaf");
         assert!(system.write("net.core.deaf", "1").is_err());
-        assert_eq!(system.read("net.core.none"), Reading::Missing);
+        assert_eq!(system.read("net.core.none"), Setting::Missing);
         assert!(system.write("net.core.none", "1").is_err());
         assert!(!system.has("net.core.none"), "no file is created");
     }
@@ -198,6 +198,6 @@ mod tests {
         assert_eq!(system.boot_id().expect("a boot id").len(), 36);
         assert!(system.network_namespace().expect("a namespace").starts_with("net:["));
         assert!(system.open_files().expect("a limit").1.parse::<u64>().is_ok());
-        assert!(matches!(system.read("net.ipv4.tcp_tw_reuse"), Reading::Value(_)));
+        assert!(matches!(system.read("net.ipv4.tcp_tw_reuse"), Setting::Value(_)));
     }
 }

@@ -1,6 +1,5 @@
 //! A box for tests: a directory with a `/proc/sys` of its own.
 
-use super::state::Store;
 use super::system::System;
 use crate::kernel::sysctl;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -37,10 +36,6 @@ impl FakeBox {
 
     pub fn unprivileged(&self) -> System {
         System::in_directory(&self.root, false)
-    }
-
-    pub fn store(&self) -> Store {
-        Store::new(&self.state_directory())
     }
 
     pub fn state_directory(&self) -> PathBuf {
