@@ -4,13 +4,12 @@
 
 use clap::Parser;
 use ringshot::commands::man;
-use ringshot::compare::ComparePlan;
 use ringshot::engine::session::Session;
 use ringshot::engine::session::http1::{Http1, RequestBlock, Shared};
 use ringshot::plan::flags::{self, Cli, Command, RunArgs};
 use ringshot::plan::{Endpoint, Outputs, Plan};
-use ringshot::search::SearchPlan;
 use ringshot::words::{UsageError, text};
+use ringshot::{ComparePlan, SearchPlan};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 

@@ -5,8 +5,7 @@
 mod edit;
 
 use ringshot::commands::report::{self, Saved};
-use ringshot::pages::beside::Plot;
-use ringshot::pages::{comparison, run, search, side_by_side};
+use ringshot::pages::{Plot, comparison, run, search, side_by_side};
 use ringshot::result::{Report, csv, hdr, hgrm, json, merge};
 use ringshot::words::style::Style;
 use ringshot::words::text;

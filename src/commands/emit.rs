@@ -72,7 +72,7 @@ impl Delivery {
 
 /// The page of a command, which may come in parts.
 #[derive(Debug)]
-pub struct Page {
+pub(crate) struct Page {
     place: Place,
     style: Style,
     /// A part could not be written: the place is full or gone, and later parts are not tried.
@@ -87,7 +87,7 @@ enum Place {
 
 impl Page {
     /// On standard output, or on standard error if standard output carries the document.
-    pub fn beside(outputs: &Outputs) -> Page {
+    pub(crate) fn beside(outputs: &Outputs) -> Page {
         let (place, style) = match outputs.json {
             Some(JsonOutput::Stdout) => (Place::Stderr, Style::stderr()),
             _ => (Place::Stdout, Style::stdout()),
@@ -96,7 +96,7 @@ impl Page {
     }
 
     /// Composes a part in memory and writes it.
-    pub fn show(&mut self, part: impl FnOnce(&mut Vec<u8>, Style) -> io::Result<()>) {
+    pub(crate) fn show(&mut self, part: impl FnOnce(&mut Vec<u8>, Style) -> io::Result<()>) {
         if self.lost {
             return;
         }

@@ -27,7 +27,7 @@ const SIGNALLED: u8 = 128;
 const ONE_WISH: Duration = Duration::from_millis(200);
 
 /// The signals that end a run, from the moment when they are caught.
-pub struct Signals {
+pub(crate) struct Signals {
     /// Set by the first signal.
     pub stop: Arc<AtomicBool>,
     number: Arc<AtomicUsize>,
@@ -43,7 +43,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the handlers cannot be installed, or there can be no thread for them.
-    pub fn catch() -> io::Result<Signals> {
+    pub(crate) fn catch() -> io::Result<Signals> {
         // A file beyond `ulimit -f` is then one result that cannot be written, not the end of all.
         flag::register(libc::SIGXFSZ, Arc::default())?;
         let caught = [SIGINT, SIGTERM, SIGHUP].into_iter();
@@ -66,12 +66,12 @@ impl Signals {
 
     /// Does this too before a second signal ends the process, which nothing else outlives: not
     /// children, and not files with secrets.
-    pub fn at_once(&self, act: impl FnOnce() + Send + 'static) {
+    pub(crate) fn at_once(&self, act: impl FnOnce() + Send + 'static) {
         self.last_acts.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(act));
     }
 
     /// The exit code that the first signal asks for, once there was one.
-    pub fn exit_code(&self) -> Option<u8> {
+    pub(crate) fn exit_code(&self) -> Option<u8> {
         match self.number.load(Ordering::Relaxed) {
             0 => None,
             signal => Some(SIGNALLED + signal as u8),

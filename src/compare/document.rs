@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The name and version of the document's shape.
-pub const SCHEMA: &str = "ringshot.compare/1";
+pub(crate) const SCHEMA: &str = "ringshot.compare/1";
 
 /// The name of the row that all others are compared with.
-pub const OURSELVES: &str = "ringshot";
+pub(crate) const OURSELVES: &str = "ringshot";
 
 /// Most kernels take a sample every 4 ms to tell time in user mode from time in the kernel. With
 /// fewer than 25 of them the part may well be a fifth more or less.

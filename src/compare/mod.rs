@@ -23,14 +23,14 @@
 //! The rounds are run by `commands/compare`, which also gives each run a fresh server, or one without
 //! leftover ports of the run before.
 
-pub mod document;
-pub mod judge;
-pub mod order;
-pub mod plan;
+pub(crate) mod document;
+pub(crate) mod judge;
+pub(crate) mod order;
+pub(crate) mod plan;
 mod statistics;
-pub mod tools;
-pub mod trial;
+pub(crate) mod tools;
+pub(crate) mod trial;
 mod verdict;
 
-pub use document::{Document, Medians, Round, Row, SCHEMA, Seen};
-pub use plan::{ComparePlan, Mode, Stop};
+pub(crate) use document::{Document, SCHEMA};
+pub use plan::ComparePlan;

@@ -36,9 +36,7 @@ pub struct ComparePlan {
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Time.
     After(Duration),
-    /// So many requests.
     Requests(u64),
 }
 
@@ -49,19 +47,15 @@ pub struct Mode {
     pub url: String,
     /// Where connections go instead of the URL's host and port.
     pub socket: Option<UnixSocket>,
-    /// Concurrent connections.
     pub connections: u32,
     /// Threads, where the tool has them.
     pub threads: u32,
-    /// What ends it.
     pub stop: Stop,
     /// Requests on one connection; `None` for as many as it carries.
     pub requests_per_connection: Option<u64>,
     /// Requests handed over at once.
     pub pipeline: u32,
-    /// Who closes a connection.
     pub close: CloseMode,
-    /// The request's method.
     pub method: String,
     /// Its headers beside the usual ones, credentials included.
     pub headers: Vec<(String, String)>,

@@ -42,7 +42,7 @@ const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// By itself, with this exit code.
     Exited(i32),
     /// By a signal that was not ours.
@@ -55,12 +55,9 @@ pub enum End {
 
 /// What a child left behind.
 #[derive(Clone, Debug)]
-pub struct Trial {
-    /// How it ended.
+pub(crate) struct Trial {
     pub end: End,
-    /// Standard output.
     pub stdout: String,
-    /// Standard error.
     pub stderr: String,
     /// From its start to its end.
     pub wall: Duration,
@@ -80,7 +77,7 @@ pub struct Trial {
 
 /// The process group of the child that runs, for another thread that has to end it.
 #[derive(Debug, Default)]
-pub struct Leash(Mutex<Held>);
+pub(crate) struct Leash(Mutex<Held>);
 
 /// What is on the leash.
 #[derive(Debug, Default)]
@@ -95,7 +92,7 @@ enum Held {
 
 impl Leash {
     /// Kills what runs; nothing is started any more.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let mut held = self.held();
         if let Held::Group(group) = *held {
             let _ = killpg(group, Signal::SIGKILL);
@@ -138,7 +135,7 @@ fn group_of(child: &Child) -> Pid {
 ///
 /// # Errors
 /// When it cannot be started, or its end cannot be waited for; the text says which.
-pub fn run(
+pub(crate) fn run(
     mut command: Command,
     cpus: &[usize],
     limit: Duration,
@@ -196,7 +193,6 @@ fn told(what: &str, error: io::Error) -> io::Error {
 /// What was seen of a child while it ran.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The most memory.
     memory_bytes: Option<u64>,
     /// What each thread had used when it was there the last time.
     threads: ThreadTimes,

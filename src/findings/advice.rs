@@ -4,7 +4,7 @@ use crate::engine::failure::{Failure, Kind, Phase};
 use crate::kernel::Address;
 
 /// What to do about a failure towards a target; one line, for the table of errors.
-pub fn advice(failure: Failure, target: &Address) -> &'static str {
+pub(crate) fn advice(failure: Failure, target: &Address) -> &'static str {
     match target {
         Address::Inet(_) => over_tcp(failure),
         Address::Unix(_) => over_unix(failure).unwrap_or_else(|| over_tcp(failure)),

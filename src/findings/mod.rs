@@ -9,7 +9,7 @@
 mod addresses;
 mod advice;
 mod generator;
-pub mod limit;
+pub(crate) mod limit;
 mod nagle;
 mod network;
 mod own;
@@ -27,17 +27,17 @@ use crate::kernel;
 use crate::kernel::cgroup::CpuQuota;
 use crate::preflight::host::HostFacts;
 use crate::result::{Finding, Generator, ScheduleSummary, Second, TargetAddress};
-pub use advice::advice;
-pub use generator::{SATURATED_RATIO, demand_ratio};
+pub(crate) use advice::advice;
+pub(crate) use generator::{SATURATED_RATIO, demand_ratio};
 use hdrhistogram::Histogram;
-pub use limit::limited_by;
-pub use own::waited;
+pub(crate) use limit::limited_by;
+pub(crate) use own::waited;
 pub(crate) use own::{THROTTLED_RATIO, WAIT_RATIO};
 use std::net::{IpAddr, SocketAddr};
 
 /// What findings are made from.
 #[derive(Clone, Debug)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// The counts of the measurement.
     pub counters: &'a Counters,
     /// The same with those of the warm-up.
@@ -82,9 +82,7 @@ pub struct Facts<'a> {
     pub bundled: bool,
     /// Why the run did not go over a ring, although that was preferred.
     pub no_ring: Option<&'a Unavailable>,
-    /// How connections behaved.
     pub policy: &'a Policy,
-    /// Where they came from.
     pub ports: &'a Ports,
     /// The pairs of source address and port towards the target.
     pub pairs: u64,
@@ -124,7 +122,7 @@ impl Facts<'_> {
 }
 
 /// All that is worth saying, worst first.
-pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
+pub(crate) fn find(facts: &Facts<'_>) -> Vec<Finding> {
     let rules = [
         ports::exhausted,
         ports::no_source,

@@ -34,7 +34,7 @@ pub(super) fn throttled_ratio(generator: &Generator, duration_s: f64, cpus: usiz
 }
 
 /// How long a thread waited, as the end of a sentence about it.
-pub fn waited(generator: &Generator) -> Option<String> {
+pub(crate) fn waited(generator: &Generator) -> Option<String> {
     let mean = generator.cpu_wait_ratio?;
     let peak = generator.cpu_wait_peak_ratio.unwrap_or(mean);
     let worst =

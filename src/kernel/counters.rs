@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::Read;
 
 /// The counters that [`Snapshot::since`] reports, of those that this kernel has.
-pub const REPORTED: &[&str] = &[
+pub(crate) const REPORTED: &[&str] = &[
     // Connections: begun here, accepted here, given up in the handshake, cut off later.
     "TcpActiveOpens",
     "TcpPassiveOpens",
@@ -179,7 +179,7 @@ impl Snapshot {
 /// The kernel keeps the sum, so this costs the same for one as for a million, and it allocates
 /// nothing: right for once a second during a run. Who owns them, [`super::sockets::time_wait`]
 /// knows.
-pub fn time_wait() -> Option<u64> {
+pub(crate) fn time_wait() -> Option<u64> {
     let mut buffer = [0; 1024];
     let mut file = File::open("/proc/thread-self/net/sockstat").ok()?;
     // The whole file is about 150 bytes, and comes with one read.

@@ -39,7 +39,6 @@ const ATTEMPTS: u32 = 4;
 /// The kernel answers at once; this is for the case that it never does.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Which sockets.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum State {
     TimeWait,
@@ -53,7 +52,6 @@ pub(super) enum End {
     Remote,
 }
 
-/// One socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     /// Its own end. The kernel lists an IPv6 socket that speaks IPv4 among those of IPv6, with an

@@ -10,12 +10,12 @@ use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Removed when dropped.
-pub struct FakeBox {
+pub(crate) struct FakeBox {
     root: PathBuf,
 }
 
 impl FakeBox {
-    pub fn new(sysctls: &[(&str, &str)]) -> FakeBox {
+    pub(crate) fn new(sysctls: &[(&str, &str)]) -> FakeBox {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("ringshot-tuning-{}-{number}", process::id());
@@ -30,24 +30,24 @@ impl FakeBox {
         fake
     }
 
-    pub fn system(&self) -> System {
+    pub(crate) fn system(&self) -> System {
         System::in_directory(&self.root, true)
     }
 
-    pub fn unprivileged(&self) -> System {
+    pub(crate) fn unprivileged(&self) -> System {
         System::in_directory(&self.root, false)
     }
 
-    pub fn state_directory(&self) -> PathBuf {
+    pub(crate) fn state_directory(&self) -> PathBuf {
         self.root.join("state")
     }
 
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// Writes a file, and the directories above it.
-    pub fn file(&self, path: &str, text: &str) {
+    pub(crate) fn file(&self, path: &str, text: &str) {
         let path = self.root.join(path);
         let directory = path.parent().expect("a directory");
         // Whatever the umask is: what others may write to is not trusted.
@@ -58,44 +58,44 @@ impl FakeBox {
         file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
     }
 
-    pub fn set(&self, name: &str, value: &str) {
+    pub(crate) fn set(&self, name: &str, value: &str) {
         self.file(
             &format!("proc/sys/{}", sysctl::path(name).expect("a name")),
             &format!("{value}\n"),
         );
     }
 
-    pub fn value(&self, name: &str) -> String {
+    pub(crate) fn value(&self, name: &str) -> String {
         let text = fs::read_to_string(self.sysctl(name)).expect("a value");
         text.trim_end_matches('\n').into()
     }
 
-    pub fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         fs::remove_file(self.sysctl(name)).expect("removed");
     }
 
     /// As sysctls are that belong to another namespace.
-    pub fn read_only(&self, name: &str) {
+    pub(crate) fn read_only(&self, name: &str) {
         fs::set_permissions(self.sysctl(name), fs::Permissions::from_mode(0o444)).expect("a mode");
     }
 
     /// A file that takes every value and keeps none.
-    pub fn swallows_writes(&self, name: &str) {
+    pub(crate) fn swallows_writes(&self, name: &str) {
         self.link(name, "/dev/null");
     }
 
     /// A file that holds a number and refuses large ones, even to root: what a process may set
     /// there ends at 1000.
-    pub fn refuses_writes(&self, name: &str) {
+    pub(crate) fn refuses_writes(&self, name: &str) {
         self.link(name, "/proc/self/oom_score_adj");
     }
 
-    pub fn enter_namespace(&self, namespace: &str) {
+    pub(crate) fn enter_namespace(&self, namespace: &str) {
         self.namespace_of("self", namespace);
     }
 
     /// As the kernel does from those who may not look into the box's first process.
-    pub fn hide_first_namespace(&self) {
+    pub(crate) fn hide_first_namespace(&self) {
         fs::remove_file(self.root.join("proc/1/ns/net")).expect("removed");
     }
 

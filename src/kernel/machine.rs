@@ -15,14 +15,14 @@ use std::fs;
 use std::path::Path;
 
 /// Where the kernel says what each CPU is.
-pub const CPUS: &str = "/sys/devices/system/cpu";
+pub(crate) const CPUS: &str = "/sys/devices/system/cpu";
 
 /// Where the kernel says what interfaces are.
 const INTERFACES: &str = "/sys/class/net";
 
 /// What one CPU has done since boot, in ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CpuTime {
+pub(crate) struct CpuTime {
     /// With whatever: programs, the kernel, interrupts.
     pub busy: u64,
     /// Of that, delivering packets and the like.
@@ -36,20 +36,16 @@ pub struct CpuTime {
 /// What went through the interfaces since they came up, bonds and bridges left out. A packet that is
 /// forwarded from one to another, or goes through a VLAN's, counts on both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Bytes received.
+pub(crate) struct Traffic {
     pub receive_bytes: u64,
-    /// Bytes sent.
     pub send_bytes: u64,
-    /// Packets received.
     pub receive_packets: u64,
-    /// Packets sent.
     pub send_packets: u64,
 }
 
 /// The machine at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The CPUs that are online, by number.
     pub cpus: BTreeMap<usize, CpuTime>,
     /// What is left of the memory.
@@ -60,7 +56,7 @@ pub struct Machine {
 
 impl Machine {
     /// Asks the kernel.
-    pub fn read() -> Machine {
+    pub(crate) fn read() -> Machine {
         Machine {
             cpus: cpus(&fs::read_to_string("/proc/stat").unwrap_or_default()),
             memory_available_bytes: memory_available_bytes(),
@@ -70,17 +66,16 @@ impl Machine {
 }
 
 /// What is left of the memory, caches that can be dropped included; one line of fifty.
-pub fn memory_available_bytes() -> Option<u64> {
+pub(crate) fn memory_available_bytes() -> Option<u64> {
     bytes_of("MemAvailable:", &fs::read_to_string("/proc/meminfo").ok()?)
 }
 
-/// All of the memory.
-pub fn memory_bytes() -> Option<u64> {
+pub(crate) fn memory_bytes() -> Option<u64> {
     bytes_of("MemTotal:", &fs::read_to_string("/proc/meminfo").ok()?)
 }
 
 /// The name of the first processor.
-pub fn cpu_model() -> Option<String> {
+pub(crate) fn cpu_model() -> Option<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo").ok()?;
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name"))?;
     Some(model.split_once(':')?.1.trim().to_owned())
@@ -88,14 +83,14 @@ pub fn cpu_model() -> Option<String> {
 
 /// How a CPU chooses its frequency; `None` where the kernel does not tell, as in most virtual
 /// machines.
-pub fn governor(cpu: usize) -> Option<String> {
+pub(crate) fn governor(cpu: usize) -> Option<String> {
     let governor = fs::read_to_string(format!("{CPUS}/cpu{cpu}/cpufreq/scaling_governor")).ok()?;
     Some(governor.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// The CPUs by the core that they are on, as far as the kernel tells in a folder for each below
 /// `folder`, such as [`CPUS`].
-pub fn cores(folder: &Path, cpus: &[usize]) -> Vec<Vec<usize>> {
+pub(crate) fn cores(folder: &Path, cpus: &[usize]) -> Vec<Vec<usize>> {
     let mut cores: Vec<(String, Vec<usize>)> = Vec::new();
     for &cpu in cpus {
         let path = folder.join(format!("cpu{cpu}/topology/thread_siblings_list"));

@@ -34,7 +34,7 @@ const THREADS_MAX: usize = 1024;
 
 /// How much a look may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub(crate) enum Depth {
     /// CPU time and memory of each process; new children of the first one.
     Brief,
     /// And descriptors, which kernels before 6.2 count one by one, new children of all, and threads
@@ -46,14 +46,13 @@ pub enum Depth {
 
 /// What a group of processes, or of threads, has used at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// CPU time of each process in nanoseconds.
     pub cpu_ns: BTreeMap<i32, u64>,
     /// What each thread has used; empty when they were not looked at.
     pub thread_times: ThreadTimes,
     /// How many threads there are.
     pub threads: u32,
-    /// Resident memory.
     pub memory_bytes: u64,
     /// Open descriptors; `None` when this process may not look, or did not.
     pub descriptors: Option<u64>,
@@ -61,7 +60,7 @@ pub struct Usage {
 
 impl Usage {
     /// Whether a look at its threads sees all of them.
-    pub fn has_all_threads(&self) -> bool {
+    pub(crate) fn has_all_threads(&self) -> bool {
         self.threads as usize <= THREADS_MAX
     }
 
@@ -81,11 +80,10 @@ impl Usage {
 
 /// Processes that are one program.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// Those that have not ended. A number may be given to another process later, what is open here
     /// stays the one that it was.
     processes: Mutex<Vec<Process>>,
-    /// The first process.
     pid: u32,
     name: String,
     /// The first process of all has children that it adopted.
@@ -94,14 +92,14 @@ pub struct Group {
 
 impl Group {
     /// A process and its children, but for this process; `None` when there is none.
-    pub fn of_pid(pid: u32) -> Option<Group> {
+    pub(crate) fn of_pid(pid: u32) -> Option<Group> {
         Group::new(vec![alive(i32::try_from(pid).ok()?)?], true)
     }
 
     /// These processes and their children, as far as they are there. The first that was started
     /// gives its name; this is never the first process of all, which holds sockets for those that it
     /// starts.
-    pub fn of_pids(pids: &[i32]) -> Option<Group> {
+    pub(crate) fn of_pids(pids: &[i32]) -> Option<Group> {
         let init = |pid: i32| pid == 1 && pids.len() > 1;
         let mut found: Vec<(u64, Process)> = pids
             .iter()
@@ -127,18 +125,18 @@ impl Group {
     }
 
     /// The number of the first process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Its name, as the kernel has it.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The CPUs that they may run on: those of all threads together, and no more than the first
     /// process' quota is worth.
-    pub fn cpus(&self) -> u32 {
+    pub(crate) fn cpus(&self) -> u32 {
         let processes = self.processes();
         let tasks = processes.iter().filter_map(|process| process.tasks().ok());
         let cpus = cpus_of(tasks.flatten().flatten());
@@ -147,7 +145,7 @@ impl Group {
     }
 
     /// What they have used, with the children that are new; `None` when all of them have ended.
-    pub fn usage(&self, depth: Depth) -> Option<Usage> {
+    pub(crate) fn usage(&self, depth: Depth) -> Option<Usage> {
         self.find_children(depth);
         let descriptors = (depth != Depth::Brief).then_some(0);
         let mut usage = Usage { descriptors, ..Usage::default() };
@@ -223,12 +221,12 @@ fn process_clock_ns(pid: i32) -> Option<u64> {
 }
 
 /// `VmHWM` of a process: the most memory that it has had resident since its exec.
-pub fn memory_peak_bytes(process: &str) -> Option<u64> {
+pub(crate) fn memory_peak_bytes(process: &str) -> Option<u64> {
     bytes_of("VmHWM:", &fs::read_to_string(format!("/proc/{process}/status")).ok()?)
 }
 
 /// Whether a signal was ignored when this process was started.
-pub fn is_ignored(signal: i32) -> bool {
+pub(crate) fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     mask(&status, "SigIgn:").is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -47,7 +47,6 @@ pub struct TimeWaitGroup {
     pub destination: SocketAddr,
     /// Whose side they are on.
     pub owner: Owner,
-    /// How many.
     pub count: u64,
 }
 
@@ -71,7 +70,6 @@ impl TimeWait {
         self.owned_by(Owner::Server)
     }
 
-    /// All of them.
     pub fn total(&self) -> u64 {
         self.by_destination.iter().map(|group| group.count).sum::<u64>() + self.others
     }
@@ -92,7 +90,7 @@ impl TimeWait {
 /// several times what passing it over does: where there are many, and most of a sample are on one
 /// side of one target, as a run leaves them, the kernel lists all but those, and the sum that it has
 /// of all says how many they are. (That sum has sockets whose peer has not closed yet, too.) During a
-/// run, [`super::counters::time_wait`] has the sum for nothing.
+/// run, `counters::time_wait` has the sum for nothing.
 ///
 /// # Errors
 /// Where sock_diag is not to be had: a kernel without `tcp_diag`, a filter on system calls.
@@ -175,7 +173,6 @@ struct Tallied {
     /// For each target what the clients hold, and what it holds itself.
     targets: Vec<[u64; 2]>,
     strangers: Counts,
-    /// All that were listed.
     listed: u64,
 }
 
@@ -216,7 +213,7 @@ fn largest(counts: Counts) -> TimeWait {
 
 /// What listens on an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// How many connections may wait to be accepted; of several listeners, the smallest.
     ///
     /// The kernel takes one more than that.
@@ -235,7 +232,7 @@ pub struct Listener {
 ///
 /// # Errors
 /// Where sock_diag is not to be had: a kernel without `tcp_diag`, a filter on system calls.
-pub fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
+pub(crate) fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
     Ok(choose(&listening(address)?, address))
 }
 
@@ -243,7 +240,7 @@ pub fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
 ///
 /// # Errors
 /// As [`listener`].
-pub fn listener_inodes(address: SocketAddr) -> io::Result<Vec<u32>> {
+pub(crate) fn listener_inodes(address: SocketAddr) -> io::Result<Vec<u32>> {
     let rows = listening(address)?;
     Ok(fitting(&rows, address).map(|row| row.inode).collect())
 }
@@ -309,7 +306,7 @@ fn as_seen(address: SocketAddr) -> SocketAddr {
 }
 
 /// Whether packets to this address stay here. Nothing is sent to find out.
-pub fn is_local(address: SocketAddr) -> bool {
+pub(crate) fn is_local(address: SocketAddr) -> bool {
     let seen = as_seen(address);
     let (any, foreign_too): (IpAddr, _) = match seen.ip() {
         IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), "net.ipv4.ip_nonlocal_bind"),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The box.
 #[derive(Clone, Debug)]
-pub struct System {
+pub(crate) struct System {
     /// `/`, or where a test has its own.
     root: PathBuf,
     /// Whether this process may change settings.
@@ -18,7 +18,7 @@ pub struct System {
 
 /// What a sysctl has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Setting {
+pub(crate) enum Setting {
     /// The value, without the newline at its end.
     Value(String),
     /// A value that cannot be changed from here.
@@ -31,27 +31,25 @@ pub enum Setting {
 
 impl System {
     /// The box that this process runs on.
-    pub fn this_box() -> System {
+    pub(crate) fn this_box() -> System {
         System { root: "/".into(), privileged: nix::unistd::geteuid().is_root() }
     }
 
     /// A directory that looks like one.
-    pub fn in_directory(root: &Path, privileged: bool) -> System {
+    pub(crate) fn in_directory(root: &Path, privileged: bool) -> System {
         System { root: root.into(), privileged }
     }
 
     /// Whether this process may change settings, as far as its user goes.
-    pub fn privileged(&self) -> bool {
+    pub(crate) fn privileged(&self) -> bool {
         self.privileged
     }
 
-    /// The root directory.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Reads a sysctl.
-    pub fn read(&self, name: &str) -> Setting {
+    pub(crate) fn read(&self, name: &str) -> Setting {
         let path = self.path(name);
         match fs::read_to_string(&path) {
             Ok(text) => {
@@ -72,7 +70,7 @@ impl System {
     ///
     /// # Errors
     /// The reason, in words for a person.
-    pub fn write(&self, name: &str, value: &str) -> Result<(), String> {
+    pub(crate) fn write(&self, name: &str, value: &str) -> Result<(), String> {
         self.write_file(name, value).map_err(|error| reason(&error))?;
         match self.read(name) {
             Setting::Value(now) if super::sysctl::same(&now, value) => Ok(()),
@@ -88,7 +86,7 @@ impl System {
     ///
     /// # Errors
     /// The reason why not, in words for a person.
-    pub fn writable(&self, name: &str) -> Result<(), String> {
+    pub(crate) fn writable(&self, name: &str) -> Result<(), String> {
         let opened = OpenOptions::new().write(true).open(self.path(name));
         opened.map(|_| ()).map_err(|error| reason(&error))
     }
@@ -101,7 +99,7 @@ impl System {
     }
 
     /// The limit of open files of this process, soft and hard.
-    pub fn open_files(&self) -> Option<(String, String)> {
+    pub(crate) fn open_files(&self) -> Option<(String, String)> {
         let limits = fs::read_to_string(self.root.join("proc/self/limits")).ok()?;
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
         let mut words = line.split_whitespace().map(str::to_owned);
@@ -112,14 +110,14 @@ impl System {
     ///
     /// # Errors
     /// No `/proc`.
-    pub fn network_namespace(&self) -> io::Result<String> {
+    pub(crate) fn network_namespace(&self) -> io::Result<String> {
         let link = fs::read_link(self.root.join("proc/self/ns/net"))?;
         Ok(link.to_string_lossy().into_owned())
     }
 
     /// Whether this process is in the network namespace of the box's first process. Where that
     /// one's cannot be read, it is taken to be the same.
-    pub fn in_initial_namespace(&self) -> bool {
+    pub(crate) fn in_initial_namespace(&self) -> bool {
         let namespace =
             |process| fs::read_link(self.root.join("proc").join(process).join("ns/net"));
         match (namespace("self"), namespace("1")) {
@@ -132,13 +130,13 @@ impl System {
     ///
     /// # Errors
     /// No `/proc`.
-    pub fn boot_id(&self) -> io::Result<String> {
+    pub(crate) fn boot_id(&self) -> io::Result<String> {
         let id = fs::read_to_string(self.root.join("proc/sys/kernel/random/boot_id"))?;
         Ok(id.trim().into())
     }
 
     /// Whether there is a sysctl of that name.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.path(name).exists()
     }
 

@@ -23,7 +23,7 @@ use std::os::unix::fs::MetadataExt;
 
 /// A socket that is bound to the path or the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// Its number among all files, by which a process that holds it can be found.
     pub inode: u32,
     /// `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`.
@@ -36,7 +36,7 @@ pub struct Bound {
 ///
 /// # Errors
 /// Where sock_diag is not to be had: a kernel without `unix_diag`, a filter on system calls.
-pub fn bound(socket: &UnixSocket) -> io::Result<Vec<Bound>> {
+pub(crate) fn bound(socket: &UnixSocket) -> io::Result<Vec<Bound>> {
     let place = Place::of(socket)?;
     let mut found = Vec::new();
     diag::ask(&request(), &mut |payload| {
@@ -50,7 +50,7 @@ pub fn bound(socket: &UnixSocket) -> io::Result<Vec<Bound>> {
 ///
 /// # Errors
 /// As [`bound`].
-pub fn listener(socket: &UnixSocket) -> io::Result<Option<Listener>> {
+pub(crate) fn listener(socket: &UnixSocket) -> io::Result<Option<Listener>> {
     Ok(bound(socket)?.iter().find_map(|bound| bound.listener))
 }
 
@@ -58,7 +58,7 @@ pub fn listener(socket: &UnixSocket) -> io::Result<Option<Listener>> {
 ///
 /// # Errors
 /// As [`bound`].
-pub fn listener_inodes(socket: &UnixSocket) -> io::Result<Vec<u32>> {
+pub(crate) fn listener_inodes(socket: &UnixSocket) -> io::Result<Vec<u32>> {
     let listening = bound(socket)?.into_iter().filter(|bound| bound.listener.is_some());
     Ok(listening.map(|bound| bound.inode).collect())
 }

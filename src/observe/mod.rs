@@ -29,17 +29,18 @@ use crate::kernel::cgroup::Groups;
 use crate::kernel::machine::Machine;
 use crate::kernel::process::{Depth, Usage};
 use crate::kernel::threads::{self, Threads};
-pub use document::{CpuLoad, NetworkLoad, ServerLoad, Watch};
-pub use own::{OwnReading, OwnSecond, Pressure, WorkerTime};
+pub use document::Watch;
+pub(crate) use document::{CpuLoad, NetworkLoad, ServerLoad};
+pub(crate) use own::{OwnReading, Pressure, WorkerTime};
 use pace::Pace;
-pub use search::Search;
-pub use server::WatchedServer;
+pub(crate) use search::Search;
+pub(crate) use server::WatchedServer;
 use std::time::{Duration, Instant};
-pub use sums::{Reading, Row, Sums};
+pub(crate) use sums::{Reading, Row, Sums};
 
 /// Looks, and keeps what it saw.
 #[derive(Debug)]
-pub struct Watcher<'a> {
+pub(crate) struct Watcher<'a> {
     epoch: Instant,
     searched: &'a Search,
     groups: Groups,
@@ -52,7 +53,7 @@ pub struct Watcher<'a> {
 
 impl<'a> Watcher<'a> {
     /// Watches the box, and a server once one is found.
-    pub fn new(searched: &'a Search) -> Watcher<'a> {
+    pub(crate) fn new(searched: &'a Search) -> Watcher<'a> {
         Watcher {
             epoch: Instant::now(),
             searched,
@@ -65,7 +66,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// The measurement begins: the workers run by then.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.workers = Threads::named(WORKER_THREAD);
         self.look_at_workers();
         // A server that is found by now is looked at like everything else.
@@ -74,7 +75,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// A worker says for how long it has looked in vain for something to do since it began.
-    pub fn looked(&mut self, worker: usize, looked_ns: u64) {
+    pub(crate) fn looked(&mut self, worker: usize, looked_ns: u64) {
         if self.seen.len() <= worker {
             self.seen.resize(worker + 1, WorkerTime::default());
         }
@@ -82,7 +83,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// A second of the measurement is complete: fills it in.
-    pub fn row(&mut self, second: &mut Second) {
+    pub(crate) fn row(&mut self, second: &mut Second) {
         // Time that the thread did not run costs nobody anything.
         self.search();
         let before = threads::own_cpu_time();
@@ -96,7 +97,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// The run is over, and the workers have used so much: fills in what is left of a second.
-    pub fn end(&mut self, rest: Option<&mut Second>, threads: &[ThreadTime]) {
+    pub(crate) fn end(&mut self, rest: Option<&mut Second>, threads: &[ThreadTime]) {
         self.search();
         let mut reading = self.look(Depth::Thorough);
         let Some(sums) = &mut self.sums else { return };
@@ -112,7 +113,7 @@ impl<'a> Watcher<'a> {
 
     /// Tells of the whole run, in which so many requests were answered; no `Watch` when nothing was
     /// measured, or too little for the clocks of the kernel.
-    pub fn finish(self, answered: u64) -> (Option<Watch>, Pressure) {
+    pub(crate) fn finish(self, answered: u64) -> (Option<Watch>, Pressure) {
         let server = self.searched.server().map(WatchedServer::description);
         let Some(sums) = self.sums else { return (None, Pressure::default()) };
         let watch = sums.watch(server, answered);
@@ -162,12 +163,10 @@ fn fill_in(second: &mut Second, row: Row) {
 
 /// What a server is, beside what it uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Description {
+pub(crate) struct Description {
     /// The number of its first process.
     pub pid: u32,
-    /// Its name.
     pub name: String,
-    /// How it was found.
     pub found_by: &'static str,
     /// How many CPUs it may use.
     pub cpus: u32,

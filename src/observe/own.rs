@@ -14,8 +14,7 @@ const SECOND_NS_MIN: u64 = 500_000_000;
 
 /// What one worker has used since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WorkerTime {
-    /// CPU time.
+pub(crate) struct WorkerTime {
     pub ran_ns: u64,
     /// How long it could have run and had no CPU; `None` where the kernel does not tell.
     pub waited_ns: Option<u64>,
@@ -25,7 +24,7 @@ pub struct WorkerTime {
 
 /// All that is known at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnReading {
+pub(crate) struct OwnReading {
     /// Each worker; none where the kernel does not show threads.
     pub workers: Vec<WorkerTime>,
     /// What quotas did; `None` where the kernel does not tell.
@@ -34,7 +33,7 @@ pub struct OwnReading {
 
 /// What happened between two readings.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct OwnSecond {
+pub(crate) struct OwnSecond {
     /// CPU time of all workers over wall time: 1 is one CPU.
     pub cpu_ratio: Option<f64>,
     /// Time for which the worker that waited the longest waited for a CPU, over wall time.
@@ -45,7 +44,7 @@ pub struct OwnSecond {
 
 /// What happened in the whole measurement, beside what the workers say themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Pressure {
+pub(crate) struct Pressure {
     /// In the second in which a worker waited the longest, the part for which it did.
     pub wait_peak_ratio: Option<f64>,
     /// In the second in which a worker had the most to do, the part for which it ran or waited.

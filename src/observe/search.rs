@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// A search for the server, which may be under way.
 #[derive(Debug)]
-pub struct Search {
+pub(crate) struct Search {
     outcome: OnceLock<Outcome>,
     helper: Option<Helper>,
 }
@@ -72,7 +72,7 @@ impl From<Option<WatchedServer>> for Search {
 
 impl Search {
     /// Looks for what listens where the load goes, beside what the caller does.
-    pub fn begin(targets: Vec<Address>) -> Search {
+    pub(crate) fn begin(targets: Vec<Address>) -> Search {
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, outcome) = mpsc::sync_channel(1);
         let is_over = stop.clone();

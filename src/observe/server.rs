@@ -17,7 +17,7 @@ const FORWARDERS: [&str; 2] = ["docker-proxy", "rootlessport"];
 
 /// The server, as far as it can be watched.
 #[derive(Debug)]
-pub struct WatchedServer {
+pub(crate) struct WatchedServer {
     source: Source,
     description: Description,
 }
@@ -32,7 +32,7 @@ enum Source {
 
 impl WatchedServer {
     /// The bundled server, which runs by now; `None` where the kernel does not show threads.
-    pub fn bundled() -> Option<WatchedServer> {
+    pub(crate) fn bundled() -> Option<WatchedServer> {
         let threads = Threads::named(BUNDLED_THREAD)?;
         let description = Description {
             pid: std::process::id(),
@@ -47,7 +47,7 @@ impl WatchedServer {
     ///
     /// # Errors
     /// There is none, or it is this one.
-    pub fn asked(pid: u32) -> Result<WatchedServer, UsageError> {
+    pub(crate) fn asked(pid: u32) -> Result<WatchedServer, UsageError> {
         let refuse = |why: &str| Err(UsageError(format!("--watch-pid {pid}: {why}")));
         if pid == std::process::id() {
             return refuse("that is ringshot itself; give the number of the server's process");
@@ -88,8 +88,7 @@ impl WatchedServer {
         WatchedServer { source: Source::Group(group), description }
     }
 
-    /// What it is.
-    pub fn description(&self) -> &Description {
+    pub(crate) fn description(&self) -> &Description {
         &self.description
     }
 

@@ -18,20 +18,18 @@ const APART_NS_MIN: u64 = 50_000_000;
 
 /// All that is known at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// When it was taken.
     pub at_ns: u64,
-    /// The box.
     pub machine: Machine,
     /// The server, while it runs.
     pub server: Option<Usage>,
-    /// ringshot itself.
     pub own: OwnReading,
 }
 
 /// What happened since the first reading.
 #[derive(Clone, Debug)]
-pub struct Sums {
+pub(crate) struct Sums {
     first: Reading,
     latest: Reading,
     memory_available_min_bytes: Option<u64>,
@@ -69,18 +67,15 @@ struct ThreadsSeen {
 
 /// What a row of the series is to have.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Row {
-    /// ringshot itself.
+pub(crate) struct Row {
     pub own: OwnSecond,
-    /// The box.
     pub host: Option<HostSecond>,
-    /// The server.
     pub server: Option<ServerSecond>,
 }
 
 impl Sums {
     /// From this reading on.
-    pub fn new(first: Reading) -> Sums {
+    pub(crate) fn new(first: Reading) -> Sums {
         let mut server = ServerSums::default();
         if let Some(usage) = &first.server {
             server.look_at(usage);
@@ -92,30 +87,34 @@ impl Sums {
     }
 
     /// The server is found at this moment: what it does from now on is known.
-    pub fn find_server(&mut self, at_ns: u64, usage: Usage) {
+    pub(crate) fn find_server(&mut self, at_ns: u64, usage: Usage) {
         self.server.look_at(&usage);
         self.latest.server = Some(usage);
         self.found_at_ns = Some(at_ns);
     }
 
     /// What the last reading is to say of ringshot itself, whose workers have ended by then.
-    pub fn own_at_end(&self, threads: &[WorkerUse], throttling: Option<Throttling>) -> OwnReading {
+    pub(crate) fn own_at_end(
+        &self,
+        threads: &[WorkerUse],
+        throttling: Option<Throttling>,
+    ) -> OwnReading {
         self.own.at_end(threads, throttling)
     }
 
     /// What the latest reading would have said of ringshot itself, had the workers not ended.
-    pub fn amend_own(&mut self, reading: &Reading) -> OwnSecond {
+    pub(crate) fn amend_own(&mut self, reading: &Reading) -> OwnSecond {
         let later_ns = reading.at_ns.saturating_sub(self.latest.at_ns);
         self.own.amend(reading.own.clone(), later_ns)
     }
 
     /// What ringshot itself had to put up with.
-    pub fn pressure(&self) -> Pressure {
+    pub(crate) fn pressure(&self) -> Pressure {
         self.own.pressure()
     }
 
     /// Takes the next reading: what happened since the one before, but nothing if that was but now.
-    pub fn add(&mut self, reading: Reading) -> Row {
+    pub(crate) fn add(&mut self, reading: Reading) -> Row {
         let before = std::mem::replace(&mut self.latest, reading);
         let apart_ns = self.latest.at_ns.saturating_sub(before.at_ns);
         let memory = self.latest.machine.memory_available_bytes;
@@ -166,7 +165,7 @@ impl Sums {
     }
 
     /// The whole; `answered` is how many requests were meanwhile.
-    pub fn watch(&self, server: Option<&Description>, answered: u64) -> Option<Watch> {
+    pub(crate) fn watch(&self, server: Option<&Description>, answered: u64) -> Option<Watch> {
         let (first, latest) = (&self.first.machine, &self.latest.machine);
         let took_ns = self.latest.at_ns.saturating_sub(self.first.at_ns);
         if took_ns < APART_NS_MIN {

@@ -26,7 +26,7 @@ pub struct Plot {
 /// whoever reads it finds its plots. `render` is given the Markdown of a plot by its name. Returns
 /// why files could not be written, each with its name; the others are there, and the text links to
 /// no plot that is not.
-pub fn write(
+pub(crate) fn write(
     path: &Path,
     plots: &[Plot],
     render: impl Fn(&dyn Fn(&str) -> String) -> String,

@@ -21,7 +21,7 @@ fn addresses(diagnosis: &Diagnosis, choice: AddressChoice) -> String {
 }
 
 /// Knob, current value and need in a row; below it why, and the cure where one is needed.
-pub fn page(
+pub(crate) fn page(
     diagnosis: &Diagnosis,
     choice: AddressChoice,
     out: &mut dyn Write,

@@ -8,7 +8,7 @@ use crate::words::text;
 const MARKUP: &str = r"\`*_[]<>|~&$#";
 
 /// Text as it is.
-pub fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let text: Vec<char> = text::escape(text).chars().collect();
     let mut escaped = String::with_capacity(text.len());
     for (at, &c) in text.iter().enumerate() {
@@ -27,7 +27,7 @@ pub fn plain(text: &str) -> String {
 }
 
 /// A sentence of ours, in which only what stands in backticks is markup.
-pub fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     // An odd number of backticks would leave a span open.
     if text.matches('`').count() % 2 == 1 {
         return plain(text);
@@ -37,7 +37,7 @@ pub fn sentence(text: &str) -> String {
 }
 
 /// A code span.
-pub fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let text = text::escape(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);
@@ -47,13 +47,13 @@ pub fn code(text: &str) -> String {
 }
 
 /// A block of code, such as a command; `text` is of one line.
-pub fn block(text: &str) -> String {
+pub(crate) fn block(text: &str) -> String {
     format!("    {}\n", text::escape(text))
 }
 
 /// A command line as a shell reads it; the program without its directory, which is another one
 /// for the reader.
-pub fn shell(words: &[String]) -> String {
+pub(crate) fn shell(words: &[String]) -> String {
     let quoted = |word: &String| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
         match shlex::try_quote(word) {
@@ -89,7 +89,7 @@ fn ansi_c(word: &str) -> String {
 
 /// How a column is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
+pub(crate) enum Align {
     /// Words.
     Left,
     /// Numbers.
@@ -97,7 +97,7 @@ pub enum Align {
 }
 
 /// A table; cells are Markdown, and a row that is too short ends in empty ones.
-pub fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(columns: &[(&str, Align)], rows: &[Vec<String>]) -> String {
     let line = |cells: &mut dyn Iterator<Item = String>| {
         let cells: Vec<String> = cells.map(|cell| without_bars(&cell)).collect();
         format!("| {} |\n", cells.join(" | "))

@@ -11,12 +11,14 @@
 //!   plots          SVG       markdown       escaped text, tables       beside       files of plots
 //! ```
 
-pub mod beside;
+pub(crate) mod beside;
 pub mod comparison;
-pub mod doctor;
-pub mod markdown;
-pub mod plots;
+pub(crate) mod doctor;
+mod markdown;
+mod plots;
 pub mod run;
 pub mod search;
 pub mod side_by_side;
-pub mod tune;
+pub(crate) mod tune;
+
+pub use beside::Plot;

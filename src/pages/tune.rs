@@ -15,20 +15,17 @@ const RECOMMENDED: &str = "recommended";
 
 /// A knob as it is here.
 #[derive(Clone, Debug)]
-pub struct Row<'a> {
-    /// Its group.
+pub(crate) struct Row<'a> {
     pub group: &'a Group,
-    /// The knob.
     pub knob: &'a Knob,
     /// What is set, or [`NOTHING`].
     pub now: String,
-    /// How that compares.
     pub verdict: Verdict,
 }
 
 /// How a value compares with the recommended one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// As recommended, or better.
     Fine,
     /// `tune apply` would change it.
@@ -48,7 +45,7 @@ pub enum Verdict {
 }
 
 /// All rows for these knobs.
-pub fn rows<'a>(
+pub(crate) fn rows<'a>(
     system: &System,
     catalogue: &'a Catalogue,
     wanted: impl Fn(&Knob) -> bool,
@@ -120,7 +117,7 @@ impl Verdict {
 }
 
 /// The table: those with a recommended value by group, then the names of the others.
-pub fn table(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn table(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
     let valued: Vec<&Row<'_>> = rows.iter().filter(|row| row.knob.recommended.is_some()).collect();
     let width = |text: fn(&Row<'_>) -> usize| valued.iter().map(|row| text(row)).max().unwrap_or(0);
     let name = width(|row| row.knob.name.len());
@@ -182,7 +179,7 @@ fn recommended(knob: &Knob) -> String {
 }
 
 /// What the knobs of a group have in common; then rule, reason, risk and kernels of each.
-pub fn explain(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn explain(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
     let mut group = "";
     for row in rows {
         if row.group.title != group {
@@ -212,7 +209,12 @@ pub fn explain(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Resul
 }
 
 /// What to do next, in sentences.
-pub fn advice(rows: &[Row<'_>], apply: &str, style: Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn advice(
+    rows: &[Row<'_>],
+    apply: &str,
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let count = |kind, verdict| {
         rows.iter().filter(|row| row.knob.kind == kind && row.verdict == verdict).count() as u64
     };
@@ -240,7 +242,7 @@ pub fn advice(rows: &[Row<'_>], apply: &str, style: Style, out: &mut dyn Write) 
 }
 
 /// What `tune apply` left, if anything.
-pub fn applied(
+pub(crate) fn applied(
     store: &Store,
     state: &State,
     elsewhere: Option<Elsewhere>,
@@ -271,7 +273,7 @@ pub fn applied(
 }
 
 /// Lines of the box's files that do not help; each says why.
-pub fn obsolete(found: &[Obsolete], style: Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn obsolete(found: &[Obsolete], style: Style, out: &mut dyn Write) -> io::Result<()> {
     if found.is_empty() {
         return Ok(());
     }
@@ -288,7 +290,7 @@ pub fn obsolete(found: &[Obsolete], style: Style, out: &mut dyn Write) -> io::Re
 }
 
 /// A sentence in lines of the page's width.
-pub fn paragraph(text: &str, style: Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn paragraph(text: &str, style: Style, out: &mut dyn Write) -> io::Result<()> {
     wrapped(text, style.width).iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 

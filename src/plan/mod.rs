@@ -4,7 +4,7 @@ mod body;
 mod closing;
 pub mod flags;
 mod headers;
-pub mod limit;
+pub(crate) mod limit;
 mod outputs;
 mod pacing;
 pub(crate) mod parse;

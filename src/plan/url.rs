@@ -120,7 +120,6 @@ const IN_PASSWORD: &str = "`#`, `?` and `/` in a user name or a password must be
 /// A URL in its parts (RFC 3986 §3), none of which is changed.
 struct Typed<'t> {
     scheme: Option<&'t str>,
-    /// User and password.
     user: Option<&'t str>,
     /// An address of IPv6 with its brackets.
     host: &'t str,
@@ -163,7 +162,6 @@ impl<'t> Typed<'t> {
         Typed { scheme, user, host, port, path, query, fragment }
     }
 
-    /// Host and port.
     fn place(&self) -> Result<Place, String> {
         let is_scheme = |name: &str| self.host.eq_ignore_ascii_case(name);
         if self.scheme.is_none() && self.port.starts_with(':') && is_scheme("http") {

@@ -61,7 +61,7 @@ pub(super) fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Tries the addresses of a load from where its connections will come, and decides for a route.
-pub fn find(load: &mut Load, choice: AddressChoice) {
+pub(crate) fn find(load: &mut Load, choice: AddressChoice) {
     // Of a unix socket there is one.
     let inet = Address::all_inet(&load.addresses);
     if inet.len() > 1 {
@@ -73,7 +73,7 @@ pub fn find(load: &mut Load, choice: AddressChoice) {
 }
 
 /// Where the load goes as long as all is well: to one address, or to several in turn.
-pub fn in_use(load: &Load) -> Vec<Address> {
+pub(crate) fn in_use(load: &Load) -> Vec<Address> {
     let accepts = |&(_, answer): &(&Address, &Answer)| *answer == Answer::Accepts;
     let accepting = load.addresses.iter().zip(&load.answers).filter(accepts);
     let used: Vec<Address> = accepting.map(|(address, _)| address.clone()).collect();
@@ -85,7 +85,7 @@ pub fn in_use(load: &Load) -> Vec<Address> {
 }
 
 /// When none of several addresses accepts: what each of them answered.
-pub fn none_accepts(load: &Load) -> Option<String> {
+pub(crate) fn none_accepts(load: &Load) -> Option<String> {
     let answers = || load.addresses.iter().zip(&load.answers);
     if !answers().all(|(_, answer)| answer.is_no()) {
         return None;

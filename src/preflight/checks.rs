@@ -37,7 +37,7 @@ const SLOT_BYTES: u64 = 1_200;
 /// What a setting means for a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The plan cannot run.
     Prevents,
     /// The result would be about this setting, not about the server.
@@ -48,12 +48,10 @@ pub enum Verdict {
 
 /// One setting or resource, seen from a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// The setting, by the name that sysctl or limits.conf know it by, or the resource.
     pub knob: &'static str,
-    /// What it is now.
     pub current: String,
-    /// What the plan needs.
     pub needed: String,
     /// Whether that fits.
     pub verdict: Verdict,
@@ -65,14 +63,11 @@ pub struct Check {
 
 /// What a plan asks of the box.
 #[derive(Clone, Debug)]
-pub struct Need<'a> {
-    /// Connections at a time.
+pub(crate) struct Need<'a> {
     pub connections: u32,
-    /// Worker threads.
     pub threads: u32,
     /// Threads of the bundled server, 0 without it.
     pub server_threads: usize,
-    /// What it goes over.
     pub engine: Engine,
     /// The server runs in this process.
     pub bundled: bool,
@@ -80,7 +75,6 @@ pub struct Need<'a> {
     pub local: bool,
     /// Its first address; `None` for a unix socket, to which no rule about ports and packets applies.
     pub target: Option<SocketAddr>,
-    /// How connections behave.
     pub policy: &'a Policy,
     /// The highest rate of requests, where the plan sets one.
     pub rate_per_s: Option<f64>,
@@ -90,9 +84,7 @@ pub struct Need<'a> {
     pub connect_rate_per_s: Option<f64>,
     /// The limit of time, the warm-up included.
     pub duration: Option<Duration>,
-    /// The limit of requests.
     pub requests: Option<u64>,
-    /// Where connections come from.
     pub ports: &'a Ports,
     /// The size of a slot's receive buffer.
     pub receive_buffer_bytes: usize,
@@ -149,7 +141,7 @@ impl Need<'_> {
 }
 
 /// Everything that matters to the plan, worst first.
-pub fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
+pub(crate) fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
     let rules = [
         files_of_process,
         files_of_system,
@@ -174,7 +166,7 @@ pub fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
 ///
 /// # Errors
 /// The first check that prevents it.
-pub fn refuse(checks: &[Check]) -> Result<(), Refusal> {
+pub(crate) fn refuse(checks: &[Check]) -> Result<(), Refusal> {
     match checks.iter().find(|check| check.verdict == Verdict::Prevents) {
         None => Ok(()),
         Some(check) => Err(Refusal { what: check.why.clone(), cure: check.cure.clone() }),

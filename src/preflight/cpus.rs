@@ -18,7 +18,7 @@ use std::path::Path;
 
 /// The processors of this process.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cpus {
+pub(crate) struct Cpus {
     /// Those that its affinity mask allows.
     pub allowed: Vec<usize>,
     /// The same by the core that they are on.
@@ -31,8 +31,7 @@ pub struct Cpus {
 
 /// Who runs where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// How many workers.
+pub(crate) struct Placement {
     pub threads: u32,
     /// The CPU of each worker; empty when they are not pinned.
     pub workers: Vec<usize>,
@@ -45,8 +44,7 @@ pub struct Placement {
 }
 
 impl Cpus {
-    /// Asks the kernel.
-    pub fn detect() -> Cpus {
+    pub(crate) fn detect() -> Cpus {
         let allowed =
             core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
         Cpus::new(allowed, Groups::own().cpu_quota(), Path::new(machine::CPUS))
@@ -67,7 +65,7 @@ impl Cpus {
     ///
     /// # Errors
     /// A listed CPU that this process may not use.
-    pub fn place(
+    pub(crate) fn place(
         &self,
         threads: Option<u32>,
         connections: u32,

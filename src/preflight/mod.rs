@@ -1,12 +1,12 @@
 //! What will stop this plan, said before it starts.
 
-pub mod candidates;
-pub mod checks;
-pub mod cpus;
-pub mod descriptors;
-pub mod ground;
-pub mod host;
-pub mod unix_socket;
+pub(crate) mod candidates;
+pub(crate) mod checks;
+pub(crate) mod cpus;
+pub(crate) mod descriptors;
+pub(crate) mod ground;
+pub(crate) mod host;
+pub(crate) mod unix_socket;
 mod zone;
 
 use crate::kernel::Address;
@@ -19,7 +19,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 ///
 /// # Errors
 /// A name without an address; a socket that cannot be connected to.
-pub fn addresses(endpoint: &Endpoint) -> Result<Vec<Address>, Refusal> {
+pub(crate) fn addresses(endpoint: &Endpoint) -> Result<Vec<Address>, Refusal> {
     match &endpoint.socket {
         Some(socket) => {
             unix_socket::check(socket)?;
@@ -33,7 +33,7 @@ pub fn addresses(endpoint: &Endpoint) -> Result<Vec<Address>, Refusal> {
 ///
 /// # Errors
 /// A name that has none.
-pub fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Refusal> {
+pub(crate) fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Refusal> {
     let failed = |why: String| Refusal {
         what: format!("cannot resolve {:?}: {why}", endpoint.host),
         cure: "check the name, /etc/hosts and /etc/resolv.conf, or give an address".into(),

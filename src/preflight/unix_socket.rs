@@ -13,7 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 ///
 /// # Errors
 /// What is in the way, and the cure.
-pub fn check(socket: &UnixSocket) -> Result<(), Refusal> {
+pub(crate) fn check(socket: &UnixSocket) -> Result<(), Refusal> {
     let shown = escape(&socket.to_string());
     let refuse =
         |what: String, cure: &str| Err(Refusal { what, cure: cure.replace("PATH", &shown) });

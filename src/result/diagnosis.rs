@@ -6,11 +6,11 @@ use serde::Serialize;
 use std::net::SocketAddr;
 
 /// The name and version of the document's shape.
-pub const SCHEMA: &str = "ringshot.doctor/1";
+pub(crate) const SCHEMA: &str = "ringshot.doctor/1";
 
 /// What the doctor has to say.
 #[derive(Clone, Debug, Serialize)]
-pub struct Diagnosis {
+pub(crate) struct Diagnosis {
     /// [`SCHEMA`].
     pub schema: &'static str,
     /// The version of ringshot.

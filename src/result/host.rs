@@ -26,7 +26,6 @@ const SYSCTLS: [&str; 13] = [
 ];
 
 impl Host {
-    /// Asks the box.
     pub(crate) fn detect(cpus: &Cpus, facts: &HostFacts) -> Host {
         let first = cpus.allowed.first().copied().unwrap_or(0);
         let value = |name: &str| Some((name.to_owned(), one_line(&sysctl::read(name)?)));

@@ -11,7 +11,7 @@
 
 mod addresses;
 pub mod csv;
-pub mod diagnosis;
+pub(crate) mod diagnosis;
 mod document;
 mod earlier;
 mod finding;
@@ -23,7 +23,7 @@ mod latency;
 pub mod merge;
 #[cfg(test)]
 pub(crate) mod sample;
-pub mod slo;
+pub(crate) mod slo;
 
 pub use crate::engine::run::second::{HostSecond, Second, ServerSecond};
 pub use crate::observe::Watch;

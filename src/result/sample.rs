@@ -72,7 +72,7 @@ fn watch() -> Watch {
 }
 
 /// Ten seconds of new connections without a failure.
-pub fn clean() -> Report {
+pub(crate) fn clean() -> Report {
     Report {
         schema: SCHEMA.into(),
         version: "0.1.0".into(),
@@ -254,7 +254,7 @@ pub fn clean() -> Report {
 }
 
 /// Ten seconds of an open loop, after a warm-up.
-pub fn paced() -> Report {
+pub(crate) fn paced() -> Report {
     let mut report = clean();
     report.plan.rate = Some(1000.0);
     let (duration_s, from_per_s, to_per_s) = (Some(10.0), 1000.0, 1000.0);
@@ -292,7 +292,7 @@ pub fn paced() -> Report {
 }
 
 /// Interrupted, with errors and findings, and with text that would steer a terminal.
-pub fn troubled() -> Report {
+pub(crate) fn troubled() -> Report {
     let error = |phase: &'static str, kind: &str, count, first_s, last_s, advice: &str| Error {
         phase: phase.into(),
         kind: kind.into(),

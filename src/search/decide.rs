@@ -69,7 +69,7 @@ impl Default for Bounds {
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Run a trial and add it to the table.
     Try {
         /// In requests per second.
@@ -99,7 +99,7 @@ pub enum Purpose {
 
 /// What a search has found.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The edge.
     Found {
         /// The highest rate that keeps the limits, in requests per second.
@@ -167,7 +167,7 @@ fn rates(trials: &[Trial], agreeing: u32) -> Vec<Rate> {
 }
 
 /// The next trial, or the answer. Depends on nothing but the trials so far, in any order.
-pub fn next(trials: &[Trial], bounds: &Bounds) -> Next {
+pub(crate) fn next(trials: &[Trial], bounds: &Bounds) -> Next {
     let Bounds { first_per_s, precision_ratio, lowest_per_s, highest_per_s, agreeing } = *bounds;
     debug_assert!(0.0 < lowest_per_s && lowest_per_s <= highest_per_s, "{bounds:?}");
     let go = |rate_per_s, purpose| Next::Try { rate_per_s, purpose };
@@ -222,7 +222,7 @@ pub fn next(trials: &[Trial], bounds: &Bounds) -> Next {
 
 /// What is known before the answer is: the highest rate that keeps the limits, and the lowest above
 /// it that breaks them. A rate that broke once counts only where no higher one has passed.
-pub fn so_far(trials: &[Trial], bounds: &Bounds) -> (Option<f64>, Option<f64>) {
+pub(crate) fn so_far(trials: &[Trial], bounds: &Bounds) -> (Option<f64>, Option<f64>) {
     let rates = rates(trials, bounds.agreeing);
     let passes = |rate: &Rate| rate.opinion == Opinion::Passes;
     let broken = rates.iter().enumerate().find(|&(at, rate)| {
@@ -252,7 +252,7 @@ fn between(low_per_s: f64, high_per_s: f64) -> Option<f64> {
 
 /// Whether ringshot and not the server set the upper end: most of the trials that broke the limits
 /// there were limited by the generator. Then the server may sustain more than was found.
-pub fn generator_was_limit(trials: &[Trial], broken_per_s: f64) -> bool {
+pub(crate) fn generator_was_limit(trials: &[Trial], broken_per_s: f64) -> bool {
     let broken = || trials.iter().filter(|trial| trial.rate_per_s == broken_per_s && !trial.pass);
     2 * broken().filter(|trial| trial.generator_limited).count() > broken().count()
 }
@@ -267,7 +267,7 @@ const CURVE_TOLERANCE_RATIO: f64 = 0.08;
 /// The next rate worth trying for the curve of latency over load, in requests per second; `None`
 /// when the trials cover it. These trials belong to the table like all others: one of them that
 /// breaks the limits makes [`next`] go on.
-pub fn curve(trials: &[Trial], found_per_s: f64) -> Option<f64> {
+pub(crate) fn curve(trials: &[Trial], found_per_s: f64) -> Option<f64> {
     CURVE_SHARES.iter().map(|share| readable(share * found_per_s, 3)).find(|point_per_s| {
         let distance = |trial: &Trial| (trial.rate_per_s - point_per_s).abs();
         !trials.iter().any(|trial| distance(trial) <= CURVE_TOLERANCE_RATIO * point_per_s)

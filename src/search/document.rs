@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// The name and version of the document's shape.
-pub const SCHEMA: &str = "ringshot.search/1";
+pub(crate) const SCHEMA: &str = "ringshot.search/1";
 
 /// A server that answers as fast as at a low load, within this factor, is not the limit.
 const AS_FAST: f64 = 1.5;
@@ -291,7 +291,7 @@ fn connections_were_limit(steps: &[Step], broken_per_s: f64) -> bool {
 
 /// A rate that kept the limits, with the medians over its steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub(crate) struct Point {
     /// The rate.
     pub rate_per_s: f64,
     /// The median of `total`.
@@ -303,7 +303,7 @@ pub struct Point {
 }
 
 /// The latencies over the load of a whole search, by rising rate.
-pub fn points(document: &Document) -> Vec<Point> {
+pub(crate) fn points(document: &Document) -> Vec<Point> {
     curve(&document.steps, &Bounds::from(document.bounds))
 }
 

@@ -16,13 +16,13 @@
 //! is tested against servers that are functions. The steps are run by `commands/search`.
 
 mod decide;
-pub mod document;
+pub(crate) mod document;
 mod knee;
 mod plan;
 mod step;
 
-pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next, so_far};
-pub use document::{Circumstances, Document, Generator, Knee, LimitedBy, Outcome, SCHEMA};
-pub use knee::knee;
+pub(crate) use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next};
+pub(crate) use document::{Circumstances, Document, Generator, SCHEMA};
+pub(crate) use knee::knee;
 pub use plan::SearchPlan;
-pub use step::Step;
+pub(crate) use step::Step;

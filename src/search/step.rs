@@ -74,7 +74,6 @@ pub struct Step {
 }
 
 impl Step {
-    /// Judges a run.
     pub fn of(rate_per_s: f64, purpose: Purpose, report: &Report) -> Step {
         let schedule = report.schedule.as_ref();
         let kept_up = schedule.is_some_and(|schedule| schedule.kept_up);

@@ -100,7 +100,7 @@ impl Batch {
     }
 
     /// Requests that ended well, per unit of time.
-    pub fn rate_per_unit(&self) -> f64 {
+    pub(crate) fn rate_per_unit(&self) -> f64 {
         self.ok as f64 / self.units as f64
     }
 }

@@ -53,7 +53,6 @@ pub struct Confidence {
 pub struct Range {
     /// The lower end, at least 0.
     pub low: f64,
-    /// The upper end.
     pub high: f64,
 }
 

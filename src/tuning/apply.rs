@@ -20,8 +20,7 @@ use std::io;
 
 /// What would be done, from what is set now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Planned {
-    /// To be changed.
+pub(crate) struct Planned {
     pub changes: Vec<Change>,
     /// Fine as they are.
     pub kept: Vec<String>,
@@ -31,7 +30,7 @@ pub struct Planned {
 
 /// A change that did not come about as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// What is in the way, and what helps.
     pub refusal: Refusal,
     /// What was written nevertheless on the way: the putting back, in that order.
@@ -40,7 +39,7 @@ pub struct Failure {
 
 /// A setting after `revert`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Restored {
+pub(crate) enum Restored {
     /// It had the applied value and has its old one again.
     Back(Change),
     /// It had a value that is neither: somebody changed it. It has its old one again.
@@ -58,7 +57,7 @@ impl From<Refusal> for Failure {
 }
 
 /// What there is to do for these knobs; nothing is changed.
-pub fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> Planned {
+pub(crate) fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> Planned {
     let mut planned = Planned::default();
     let first = system.in_initial_namespace();
     for knob in knobs {
@@ -87,13 +86,14 @@ pub fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> P
 }
 
 /// Why a knob is skipped that has no file.
-pub const MISSING: &str =
+pub(crate) const MISSING: &str =
     "not in this kernel, not in this network namespace, or its module is not loaded";
 /// Why a knob is skipped whose file cannot be written.
-pub const READ_ONLY: &str = "read-only here: it belongs to the initial network namespace";
+pub(crate) const READ_ONLY: &str = "read-only here: it belongs to the initial network namespace";
 /// Why a knob of the whole box is skipped in a network namespace other than the first: the state
 /// is tied to the namespace, and the value would outlive it with nobody to put it back.
-pub const BOX_WIDE: &str = "belongs to the whole box: apply it outside of this network namespace";
+pub(crate) const BOX_WIDE: &str =
+    "belongs to the whole box: apply it outside of this network namespace";
 
 /// Whether a sysctl is the same one in all network namespaces.
 pub(crate) fn is_box_wide(name: &str) -> bool {
@@ -104,7 +104,7 @@ pub(crate) fn is_box_wide(name: &str) -> bool {
 ///
 /// # Errors
 /// Why not; every setting is as it was before, unless the refusal says otherwise.
-pub fn apply(
+pub(crate) fn apply(
     system: &System,
     store: &Store,
     knobs: &[&Knob],
@@ -182,7 +182,7 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> F
 /// # Errors
 /// Nothing to revert, or not from here; or some settings could not be put back, and then the state
 /// is kept for another try.
-pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> {
+pub(crate) fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> {
     permitted(system, "revert")?;
     let nothing = || nothing(store, "revert");
     store.load()?.ok_or_else(nothing)?;
@@ -218,7 +218,7 @@ pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> 
 ///
 /// # Errors
 /// There is none, its settings are still in force here, or it cannot be removed.
-pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
+pub(crate) fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
     permitted(system, "revert --forget")?;
     let nothing = || nothing(store, "forget");
     store.load()?.ok_or_else(nothing)?;
@@ -237,7 +237,7 @@ pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
 }
 
 /// The names of those settings that do not have the applied value.
-pub fn deviating(system: &System, state: &State) -> Vec<String> {
+pub(crate) fn deviating(system: &System, state: &State) -> Vec<String> {
     let applied = |change: &&Change| match system.read(&change.name) {
         Setting::Value(now) => same(&now, &change.new),
         _ => false,
@@ -248,7 +248,7 @@ pub fn deviating(system: &System, state: &State) -> Vec<String> {
 
 /// What keeps a state from being current here, if anything does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Elsewhere {
+pub(crate) enum Elsewhere {
     /// The kernel has been restarted since, and has forgotten the settings.
     Boot,
     /// The settings are another network namespace's.
@@ -259,7 +259,7 @@ pub enum Elsewhere {
 ///
 /// # Errors
 /// No `/proc`.
-pub fn elsewhere(system: &System, state: &State) -> io::Result<Option<Elsewhere>> {
+pub(crate) fn elsewhere(system: &System, state: &State) -> io::Result<Option<Elsewhere>> {
     Ok(if system.boot_id()? != state.boot_id {
         Some(Elsewhere::Boot)
     } else if system.network_namespace()? != state.network_namespace {

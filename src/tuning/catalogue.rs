@@ -24,13 +24,12 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue {
 });
 
 /// All knobs that ringshot knows.
-pub fn catalogue() -> &'static Catalogue {
+pub(crate) fn catalogue() -> &'static Catalogue {
     &CATALOGUE
 }
 
-/// All knobs, by group.
 #[derive(Clone, Debug)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     /// The groups, in the order in which they are shown.
     pub groups: Vec<Group>,
 }
@@ -38,12 +37,11 @@ pub struct Catalogue {
 /// The knobs of one file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Group {
+pub(crate) struct Group {
     /// The group's name for people.
     pub title: String,
     /// What the knobs have in common.
     pub prose: String,
-    /// The knobs.
     #[serde(default, rename = "knob")]
     pub knobs: Vec<Knob>,
     /// Settings that older guides recommend and that do not help.
@@ -54,7 +52,7 @@ pub struct Group {
 /// One thing that can be set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Knob {
+pub(crate) struct Knob {
     /// As `sysctl` has it, or the name of a limit or tool.
     pub name: String,
     /// What kind of thing it is.
@@ -81,7 +79,7 @@ pub struct Knob {
 /// What kind of thing a knob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum KnobKind {
+pub(crate) enum KnobKind {
     /// A file under `/proc/sys`.
     Sysctl,
     /// A resource limit of a process.
@@ -93,7 +91,7 @@ pub enum KnobKind {
 /// Who a knob matters for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub(crate) enum Role {
     /// The side that opens connections.
     Client,
     /// The side that accepts them.
@@ -105,7 +103,7 @@ pub enum Role {
 /// How the recommended value and the current one go together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Change {
+pub(crate) enum Change {
     /// The recommended value, whatever is set.
     #[default]
     Exact,
@@ -118,7 +116,7 @@ pub enum Change {
 /// A setting that older guides recommend and that does not help.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Outdated {
+pub(crate) struct Outdated {
     /// As `sysctl` has it.
     pub name: String,
     /// Only values below this one are bad.
@@ -132,18 +130,17 @@ pub struct Outdated {
 }
 
 impl Catalogue {
-    /// The knob of that name.
-    pub fn knob(&self, name: &str) -> Option<&Knob> {
+    pub(crate) fn knob(&self, name: &str) -> Option<&Knob> {
         self.knobs().find(|knob| knob.name == name)
     }
 
     /// All knobs, group after group.
-    pub fn knobs(&self) -> impl Iterator<Item = &Knob> {
+    pub(crate) fn knobs(&self) -> impl Iterator<Item = &Knob> {
         self.groups.iter().flat_map(|group| &group.knobs)
     }
 
     /// Settings that do not help.
-    pub fn outdated(&self) -> impl Iterator<Item = &Outdated> {
+    pub(crate) fn outdated(&self) -> impl Iterator<Item = &Outdated> {
         self.groups.iter().flat_map(|group| &group.obsolete)
     }
 }
@@ -168,7 +165,7 @@ impl Group {
 
 impl Knob {
     /// What to set where that is set now; `None` when there is nothing to change.
-    pub fn target(&self, current: &str) -> Option<String> {
+    pub(crate) fn target(&self, current: &str) -> Option<String> {
         let recommended = self.recommended.as_deref()?;
         let target = match (self.change, numbers(current), numbers(recommended)) {
             (Change::Raise, Some(now), Some(wanted)) if now.len() == wanted.len() => {
@@ -184,7 +181,7 @@ impl Knob {
 }
 
 /// The whole numbers in a value, if that is all it has.
-pub fn numbers(value: &str) -> Option<Vec<i128>> {
+pub(crate) fn numbers(value: &str) -> Option<Vec<i128>> {
     value.split_whitespace().map(|word| word.parse().ok()).collect()
 }
 

@@ -10,7 +10,7 @@ const COLUMNS: usize = 78;
 
 /// One file to be copied to `/etc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GeneratedFile {
+pub(crate) struct GeneratedFile {
     /// Under `kernel-tuning/`.
     pub path: &'static str,
     /// What is in it.
@@ -18,7 +18,7 @@ pub struct GeneratedFile {
 }
 
 /// All of them.
-pub fn generate(catalogue: &Catalogue) -> Vec<GeneratedFile> {
+pub(crate) fn generate(catalogue: &Catalogue) -> Vec<GeneratedFile> {
     let sysctls = [
         (Role::Client, "sysctl.d/60-ringshot-client.conf", "a box that opens the connections"),
         (Role::Server, "sysctl.d/60-ringshot-server.conf", "a box that accepts the connections"),

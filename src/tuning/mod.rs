@@ -16,12 +16,12 @@
 //! What is put back comes from a file, so that file is believed only where nobody but root could
 //! have written it ([`trust`]), and only what the catalogue has.
 
-pub mod apply;
-pub mod catalogue;
+pub(crate) mod apply;
+pub(crate) mod catalogue;
 pub mod cure;
-pub mod obsolete;
-pub mod state;
-pub mod trust;
+pub(crate) mod obsolete;
+pub(crate) mod state;
+pub(crate) mod trust;
 
 #[cfg(test)]
 mod files;

@@ -17,7 +17,7 @@ const CLASSIC: &str = "etc/sysctl.conf";
 
 /// A setting that does nothing, not what it is there for, or harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Obsolete {
+pub(crate) struct Obsolete {
     /// The file it is in.
     pub file: PathBuf,
     /// Which line, counted from 1.
@@ -29,7 +29,7 @@ pub struct Obsolete {
 }
 
 /// Looks through the files of the box whose root directory this is.
-pub fn scan(root: &Path) -> Vec<Obsolete> {
+pub(crate) fn scan(root: &Path) -> Vec<Obsolete> {
     let system = System::in_directory(root, false);
     let mut seen = HashSet::new();
     let mut found = Vec::new();

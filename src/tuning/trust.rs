@@ -26,7 +26,7 @@ const ROOT: u32 = 0;
 ///
 /// # Errors
 /// The first thing on the way that somebody else could have put there, or could exchange.
-pub fn directory(path: &Path) -> Result<(), Refusal> {
+pub(crate) fn directory(path: &Path) -> Result<(), Refusal> {
     let unseen = |at: &Path, error: &io::Error| Refusal {
         what: format!("cannot look at {}: {error}", shown(at)),
         cure: ELSEWHERE.into(),
@@ -67,7 +67,7 @@ pub fn directory(path: &Path) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// It is not a file, or somebody else could have written it.
-pub fn file(file: &File, at: &Path) -> Result<(), Refusal> {
+pub(crate) fn file(file: &File, at: &Path) -> Result<(), Refusal> {
     let found = file.metadata().map_err(|error| Refusal {
         what: format!("cannot look at {}: {error}", shown(at)),
         cure: ELSEWHERE.into(),

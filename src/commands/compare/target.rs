@@ -40,7 +40,6 @@ const STATS_BYTES_MAX: usize = 256 * 1024;
 /// Ports that were never used are found soon.
 const SERVERS_TRIED_MAX: u32 = 16;
 
-/// What is measured.
 pub(crate) enum Target {
     /// The bundled server, and the ports that it had.
     Bundled { placement: Placement, ports: HashSet<u16> },
@@ -55,7 +54,6 @@ pub(crate) enum Target {
 
 /// The target of one run.
 pub(crate) struct Site {
-    /// Where it is.
     pub(crate) endpoint: Endpoint,
     /// What was waited for in vain.
     pub(crate) note: Option<String>,

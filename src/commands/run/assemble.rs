@@ -18,14 +18,12 @@ use crate::statistics::{longest_us, percentile_us, rounded};
 
 /// Everything beside the numbers that a report names.
 #[derive(Clone, Debug)]
-pub struct Circumstances<'a> {
-    /// The plan.
+pub(crate) struct Circumstances<'a> {
     pub plan: &'a Plan,
     /// The URL, as it may be shown.
     pub url: &'a str,
     /// What the plan came to.
     pub load: &'a Load,
-    /// The processors.
     pub cpus: &'a Cpus,
     /// Whether a signal ended the run.
     pub interrupted: bool,
@@ -44,8 +42,7 @@ pub struct Circumstances<'a> {
 }
 
 impl Report {
-    /// Puts a report together.
-    pub fn new(around: &Circumstances<'_>, measured: &Measured) -> Report {
+    pub(crate) fn new(around: &Circumstances<'_>, measured: &Measured) -> Report {
         let (plan, load, tally) = (around.plan, around.load, &measured.tally);
         let counters = &tally.counters;
         let duration_s = measured.duration.as_secs_f64();

@@ -30,7 +30,7 @@ use std::io;
 use std::net::Ipv4Addr;
 
 /// A plan's load, ready to be run.
-pub struct Experiment {
+pub(crate) struct Experiment {
     ground: Ground,
     endpoint: Endpoint,
     load: Load,
@@ -46,7 +46,7 @@ impl Experiment {
     ///
     /// # Errors
     /// What cannot be run, with the reason and the cure.
-    pub fn prepare(plan: &Plan) -> Result<Experiment, Box<dyn Error>> {
+    pub(crate) fn prepare(plan: &Plan) -> Result<Experiment, Box<dyn Error>> {
         let ground = Ground::survey(plan)?;
         plan.outputs.check()?;
         let asked = plan.watch_pid.map(WatchedServer::asked).transpose()?;
@@ -78,7 +78,7 @@ impl Experiment {
     }
 
     /// The URL, as it may be shown.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.endpoint.url
     }
 
@@ -87,7 +87,7 @@ impl Experiment {
     ///
     /// # Errors
     /// When a ring cannot be set up, or breaks.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         plan: &Plan,
         signals: &Signals,

@@ -19,7 +19,7 @@ const BEGIN: (Part, f64) = (Part::Measured, 0.0);
 
 /// Shows how far a run has come.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     view: View,
     limits: Limits,
     /// The end of the second before, to tell how long this one was (the last may be short), and its
@@ -43,19 +43,19 @@ struct Limits {
 
 impl Progress {
     /// No live output.
-    pub fn quiet() -> Progress {
+    pub(crate) fn quiet() -> Progress {
         Progress { view: View::Quiet, limits: Limits::default(), before: BEGIN }
     }
 
     /// On standard error, in the form that suits it. Nothing is drawn before the first
     /// [`tick`](Progress::tick).
-    pub fn on_stderr(duration_s: Option<f64>, requests: Option<u64>) -> Progress {
+    pub(crate) fn on_stderr(duration_s: Option<f64>, requests: Option<u64>) -> Progress {
         // A terminal that cannot go back in its line would show one bar behind the other.
         Progress::new(duration_s, requests, io::stderr().is_terminal() && !style::dumb())
     }
 
     /// For one step of many, each of which has a row of its own: a bar on a terminal, else nothing.
-    pub fn of_step(duration_s: Option<f64>) -> Progress {
+    pub(crate) fn of_step(duration_s: Option<f64>) -> Progress {
         match io::stderr().is_terminal() && !style::dumb() {
             true => Progress::new(duration_s, None, true),
             false => Progress::quiet(),
@@ -63,7 +63,7 @@ impl Progress {
     }
 
     /// On standard error, as a bar if that is a terminal and as rows otherwise.
-    pub fn new(duration_s: Option<f64>, requests: Option<u64>, terminal: bool) -> Progress {
+    pub(crate) fn new(duration_s: Option<f64>, requests: Option<u64>, terminal: bool) -> Progress {
         let limits = Limits { duration_s, requests };
         let view = match terminal {
             true => View::Bar(bar(limits)),
@@ -73,7 +73,7 @@ impl Progress {
     }
 
     /// Shows a second that is over, and the counts since the start, of a part of the run.
-    pub fn tick(&mut self, part: Part, second: &Second, totals: &Counters) {
+    pub(crate) fn tick(&mut self, part: Part, second: &Second, totals: &Counters) {
         let before_s = if self.before.0 == part { self.before.1 } else { 0.0 };
         let length_s = second.t_s - before_s;
         self.before = (part, second.t_s);
@@ -101,7 +101,7 @@ impl Progress {
     }
 
     /// Clears the bar; rows stay.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let View::Bar(bar) = &self.view {
             bar.finish_and_clear();
         }

@@ -7,9 +7,8 @@ use std::path::Path;
 /// record of 32 bytes for each is memory that is only asked for, and not touched.
 const REQUESTS_WITHOUT_END: u64 = 20_000_000;
 
-/// The tool.
 #[derive(Debug)]
-pub struct Ab;
+pub(crate) struct Ab;
 
 impl Tool for Ab {
     fn name(&self) -> &'static str {

@@ -3,9 +3,8 @@
 use super::{Invocation, Latencies, Mode, Output, Reading, Stop, Tool, text};
 use std::path::Path;
 
-/// The tool.
 #[derive(Debug)]
-pub struct H2load;
+pub(crate) struct H2load;
 
 impl Tool for H2load {
     fn name(&self) -> &'static str {

@@ -6,9 +6,8 @@ use std::path::Path;
 /// It looks at the status of so many answers, and of no more (its `maxRes`).
 const STATUSES_MAX: u64 = 1_000_000;
 
-/// The tool.
 #[derive(Debug)]
-pub struct Hey;
+pub(crate) struct Hey;
 
 impl Tool for Hey {
     fn name(&self) -> &'static str {

@@ -20,7 +20,7 @@ mod wrk;
 use super::plan::{Mode, Stop};
 use crate::engine::policy::CloseMode;
 use crate::kernel::UnixSocket;
-pub use ringshot::{
+pub(crate) use ringshot::{
     FOOTNOTE as RINGSHOT_FOOTNOTE, invocation as invoke_ringshot, read as read_ringshot,
 };
 use serde::{Deserialize, Serialize};
@@ -123,17 +123,16 @@ impl Latencies {
 const ALL: [&dyn Tool; 5] = [&wrk::Wrk, &ab::Ab, &hey::Hey, &oha::Oha, &h2load::H2load];
 
 /// The names of all tools.
-pub fn names() -> Vec<&'static str> {
+pub(crate) fn names() -> Vec<&'static str> {
     ALL.iter().map(|tool| tool.name()).collect()
 }
 
-/// The tool of this name.
-pub fn by_name(name: &str) -> Option<&'static dyn Tool> {
+pub(crate) fn by_name(name: &str) -> Option<&'static dyn Tool> {
     ALL.into_iter().find(|tool| tool.name() == name)
 }
 
 /// Where a program is, on a PATH.
-pub fn find(name: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
+pub(crate) fn find(name: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
     let runs = |program: &PathBuf| {
         let found = std::fs::metadata(program);
         found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
@@ -147,7 +146,7 @@ pub fn find(name: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
 
 /// The version in what a tool prints when it is asked for it: the first word that begins with a
 /// digit, also behind a slash.
-pub fn version(text: &str) -> Option<String> {
+pub(crate) fn version(text: &str) -> Option<String> {
     let number = |word: &str| {
         let last = word.rsplit('/').next()?.trim_end_matches([',', ';']);
         let plain = |c: char| c.is_ascii_alphanumeric() || ".-+~:".contains(c);

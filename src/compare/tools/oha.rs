@@ -7,9 +7,8 @@ use std::path::Path;
 /// What oha lists among its errors, and is none: a request that was under way at the end.
 const IN_FLIGHT: &str = "aborted due to deadline";
 
-/// The tool.
 #[derive(Debug)]
-pub struct Oha;
+pub(crate) struct Oha;
 
 impl Tool for Oha {
     fn name(&self) -> &'static str {

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 /// What its latency contains.
-pub const FOOTNOTE: &str = "latency (`total`) from opening the connection (kept: from handing over \
+pub(crate) const FOOTNOTE: &str = "latency (`total`) from opening the connection (kept: from handing over \
                             the request) to the last byte, of every whole answer, to the \
                             microsecond";
 
@@ -18,7 +18,7 @@ pub const FOOTNOTE: &str = "latency (`total`) from opening the connection (kept:
 ///
 /// Where headers are secrets, or came from elsewhere, all of them are in a file: nobody else can read
 /// it, and what they came from, as standard input, may be there only once.
-pub fn invocation(
+pub(crate) fn invocation(
     typed: &RunArgs,
     mode: &Mode,
     request: &http1::Request,
@@ -89,7 +89,7 @@ fn arguments<'a>(
 ///
 /// # Errors
 /// What is missing in it.
-pub fn read(output: &Output) -> Result<Reading, String> {
+pub(crate) fn read(output: &Output) -> Result<Reading, String> {
     let document = text::json(&output.stdout)?;
     let number = |pointer: &str| {
         document.pointer(pointer).and_then(Value::as_f64).ok_or_else(|| text::missing(pointer))

@@ -4,9 +4,8 @@ use super::{Invocation, Latencies, Mode, Output, Reading, Stop, Tool, text};
 use std::fmt::Write;
 use std::path::Path;
 
-/// The tool.
 #[derive(Debug)]
-pub struct Wrk;
+pub(crate) struct Wrk;
 
 impl Tool for Wrk {
     fn name(&self) -> &'static str {

@@ -14,8 +14,7 @@ use crate::words::quantities::rate;
 
 /// One thing that is compared.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BarRow {
-    /// Its name.
+pub(crate) struct BarRow {
     pub label: String,
     /// The median over the rounds; not finite or below 0 where there is none.
     pub median: f64,
@@ -31,7 +30,7 @@ const BELOW: i32 = 96;
 
 /// Horizontal bars; `None` without a single one. The unit is that of the values, as in
 /// `µs of CPU per request`.
-pub fn bars(title: &str, unit: &str, rows: &[BarRow]) -> Option<String> {
+pub(crate) fn bars(title: &str, unit: &str, rows: &[BarRow]) -> Option<String> {
     let rows: Vec<BarRow> =
         rows.iter().map(|row| BarRow { label: label(&row.label, 32), ..row.clone() }).collect();
     let (title, unit) = (label(title, 80), label(unit, 60));

@@ -104,7 +104,6 @@ impl Canvas<'_> {
         self.0.fill_polygon(outline, &style(ink, opacity, 0)).expect(IN_MEMORY);
     }
 
-    /// A dot.
     pub(super) fn dot(&mut self, place: Place, radius: u32, ink: Ink) {
         self.0.draw_circle(place, radius, &style(ink, 1.0, 0), true).expect(IN_MEMORY);
     }

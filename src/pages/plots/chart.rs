@@ -117,7 +117,6 @@ impl Pane {
 }
 
 impl Chart {
-    /// The picture.
     pub(super) fn svg(&self) -> String {
         let heights: i32 = self.panes.iter().map(|pane| ABOVE_PANE + pane.height).sum();
         let height = ABOVE_PANES + heights + BELOW_PANES;

@@ -10,7 +10,7 @@ use crate::words::quantities::count;
 
 /// Connections opened per second, and sockets in TIME_WAIT, over time; `None` when there were
 /// neither.
-pub fn connections(report: &Report) -> Option<String> {
+pub(crate) fn connections(report: &Report) -> Option<String> {
     let rows = rows(&report.series);
     let columns = columns(&rows);
     let (x, unit) = Axis::since_start(columns.last()?.end_s());

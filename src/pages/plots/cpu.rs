@@ -12,7 +12,7 @@ const LINES_MAX: usize = 4;
 
 /// CPU time of generator, server and box over time, as part of one CPU; `None` where nothing of it
 /// is known.
-pub fn cpu(report: &Report) -> Option<String> {
+pub(crate) fn cpu(report: &Report) -> Option<String> {
     let rows = rows(&report.series);
     let columns = columns(&rows);
     let (x, unit) = Axis::since_start(columns.last()?.end_s());

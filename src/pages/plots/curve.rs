@@ -7,12 +7,9 @@ use crate::words::quantities::{rate, time_us};
 
 /// Latencies at one rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LoadPoint {
-    /// Requests per second.
+pub(crate) struct LoadPoint {
     pub rate_per_s: f64,
-    /// Their median.
     pub p50_us: u64,
-    /// Their 90th percentile.
     pub p90_us: u64,
 }
 
@@ -21,7 +18,7 @@ const ROOM_RATIO: f64 = 1.6;
 
 /// Latency over load, with the knee and the highest rate that keeps the limits marked, where there
 /// are such; `None` without a point.
-pub fn curve(
+pub(crate) fn curve(
     points: &[LoadPoint],
     knee_per_s: Option<f64>,
     highest_per_s: Option<f64>,

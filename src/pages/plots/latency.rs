@@ -19,7 +19,7 @@ const HEIGHT: i32 = 480;
 const WIDTHS: [u32; 5] = [BOLD, 9, 6, 3, 3];
 
 /// All latencies of one run; `None` when there are none.
-pub fn of_run(report: &Report) -> Option<String> {
+pub(crate) fn of_run(report: &Report) -> Option<String> {
     let set = &report.latency;
     let latencies = [
         ("connect", Some(&set.connect)),
@@ -35,7 +35,7 @@ pub fn of_run(report: &Report) -> Option<String> {
 
 /// One latency of several runs, each with its name; `None` when there are none. The title says
 /// which latency it is.
-pub fn of_runs(title: &str, runs: &[(&str, &Latency)]) -> Option<String> {
+pub(crate) fn of_runs(title: &str, runs: &[(&str, &Latency)]) -> Option<String> {
     plot(title, runs, &[BOLD])
 }
 

@@ -24,15 +24,15 @@ mod columns;
 mod connections;
 mod cpu;
 mod curve;
-pub mod latency;
+pub(crate) mod latency;
 mod over_time;
 mod palette;
 
-pub use bars::{BarRow, bars};
-pub use connections::connections;
-pub use cpu::cpu;
-pub use curve::{LoadPoint, curve};
-pub use over_time::over_time;
+pub(crate) use bars::{BarRow, bars};
+pub(crate) use connections::connections;
+pub(crate) use cpu::cpu;
+pub(crate) use curve::{LoadPoint, curve};
+pub(crate) use over_time::over_time;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::words::quantities::{NOTHING, count, latency_us, rate};
 
 /// The rate of good answers, failures where there are any, and p50 and p99 of `total`, all over
 /// time; `None` for a run without a single second.
-pub fn over_time(report: &Report) -> Option<String> {
+pub(crate) fn over_time(report: &Report) -> Option<String> {
     let rows = rows(&report.series);
     let columns = columns(&rows);
     let end_s = columns.last()?.end_s();

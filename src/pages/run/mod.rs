@@ -1,7 +1,7 @@
 //! What a run says.
 
-pub mod markdown;
-pub mod terminal;
+pub(crate) mod markdown;
+pub(crate) mod terminal;
 
 use crate::pages::beside::Plot;
 use crate::pages::plots;

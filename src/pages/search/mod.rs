@@ -1,6 +1,6 @@
 //! What a search says.
 
 mod markdown;
-pub mod terminal;
+pub(crate) mod terminal;
 
 pub use markdown::{markdown, plots};

@@ -31,7 +31,6 @@ pub(crate) enum Quantity {
     Errors,
     /// Requests per second that ended well.
     Rate,
-    /// Connections per second.
     Connections,
 }
 

@@ -46,7 +46,6 @@ pub struct Numbers<'a> {
     /// The whole request from its actual start, in microseconds; `None` in a closed loop, where
     /// `total` starts there too.
     pub uncorrected: Option<&'a Histogram<u64>>,
-    /// Requests that ended well.
     pub ok: u64,
     /// Requests that ended in any other way.
     pub failed: u64,
@@ -74,7 +73,6 @@ pub struct TimedOut {
 }
 
 impl TimedOut {
-    /// Those that were handed over.
     fn handed_over(&self) -> u64 {
         self.waiting.saturating_add(self.answering)
     }
@@ -93,7 +91,6 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// All of them.
     pub fn count(&self) -> u64 {
         self.dropped.saturating_add(self.timed_out).saturating_add(self.unanswered)
     }

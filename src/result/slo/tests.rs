@@ -4,7 +4,6 @@ use super::*;
 use crate::statistics::latency_histogram;
 use proptest::prelude::*;
 
-/// A histogram of these latencies.
 fn histogram(latencies_us: &[u64]) -> Histogram<u64> {
     let mut histogram = latency_histogram();
     latencies_us.iter().for_each(|us| histogram.record(*us).unwrap());

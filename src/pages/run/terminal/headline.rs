@@ -17,7 +17,7 @@ use std::io::{self, Write};
 const WAIT_SHOWN_RATIO: f64 = 0.05;
 
 /// The first lines: the request, and how it was repeated.
-pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
     let plan = &report.plan;
     let mut request = format!("{} {}", escape(&plan.method), escape(&report.target.url));
     if plan.body_bytes > 0 {
@@ -69,7 +69,7 @@ pub fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::
 }
 
 /// Rates with the counts behind them, and what they cost.
-pub fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
     let (requests, connections) = (&report.requests, &report.connections);
     let mut of_requests = vec![
         (Role::Text, format!("{} ok", count(requests.ok))),

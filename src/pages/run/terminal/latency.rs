@@ -29,7 +29,7 @@ pub(crate) const COLUMNS: [Column; 7] = [
 pub(crate) type Row<'a> = (&'static str, &'a Latency, &'static str);
 
 /// Writes the table, and below it the definitions.
-pub fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Result<()> {
     let room = style.width.saturating_sub(INDENT + LABEL) / COLUMN;
     let columns = &COLUMNS[..room.clamp(1, COLUMNS.len())];
     let rows = rows(latency);

@@ -13,7 +13,11 @@ use std::io::{self, Write};
 const SEVERITY: usize = 7;
 
 /// Complete responses by status.
-pub fn statuses(status: &BTreeMap<u16, u64>, out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn statuses(
+    status: &BTreeMap<u16, u64>,
+    out: &mut impl Write,
+    style: Style,
+) -> io::Result<()> {
     let pieces: Vec<_> = status
         .iter()
         .map(|(code, n)| {
@@ -30,7 +34,7 @@ pub fn statuses(status: &BTreeMap<u16, u64>, out: &mut impl Write, style: Style)
 }
 
 /// Failed requests, the most frequent kind first.
-pub fn errors(errors: &[Error], out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn errors(errors: &[Error], out: &mut impl Write, style: Style) -> io::Result<()> {
     if errors.is_empty() {
         return Ok(());
     }
@@ -49,7 +53,7 @@ pub fn errors(errors: &[Error], out: &mut impl Write, style: Style) -> io::Resul
 }
 
 /// Sentences with a cure, worst first.
-pub fn findings(findings: &[Finding], out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn findings(findings: &[Finding], out: &mut impl Write, style: Style) -> io::Result<()> {
     if findings.is_empty() {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 const LIMIT: usize = INDENT + 8;
 
 /// Confidence intervals and the verdict on steadiness; nothing for a run that was too short.
-pub fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
     let Some(confidence) = &report.confidence else { return Ok(()) };
     writeln!(out)?;
     let room = style.width.saturating_sub(TEXT);
@@ -25,7 +25,7 @@ pub fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<(
 }
 
 /// A line for each limit: kept or broken, and by how much.
-pub fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> io::Result<()> {
     if limits.is_empty() {
         return Ok(());
     }
@@ -64,7 +64,7 @@ pub(crate) fn longer(outcome: &Outcome) -> Option<String> {
 }
 
 /// What a limit was compared with.
-pub fn measured(outcome: &Outcome) -> String {
+pub(crate) fn measured(outcome: &Outcome) -> String {
     let requests = outcome.missing.unwrap_or_default().count();
     let requests = requests.saturating_add(outcome.samples.unwrap_or(0));
     match (outcome.measured, outcome.unit.as_ref()) {

@@ -15,7 +15,7 @@ const CPUS_LISTED_MAX: usize = 8;
 const STEAL_RATIO_MIN: f64 = 0.01;
 
 /// The server, the box, the limit: a row for each that is known.
-pub fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
     let room = style.width.saturating_sub(TEXT);
     if let Some(watch) = &report.watch {
         if let Some(server) = &watch.server {
@@ -30,7 +30,7 @@ pub fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::Result<(
 }
 
 /// Who it was, and what says so.
-pub fn sentence(limit: &LimitedBy) -> String {
+pub(crate) fn sentence(limit: &LimitedBy) -> String {
     let who = match limit.who.as_ref() {
         "generator" => "ringshot itself",
         "server" => "the server",
@@ -46,7 +46,7 @@ pub fn sentence(limit: &LimitedBy) -> String {
 }
 
 /// The server: which it was, and what it used.
-pub fn of_server(server: &ServerLoad) -> Vec<(Role, String)> {
+pub(crate) fn of_server(server: &ServerLoad) -> Vec<(Role, String)> {
     let mut pieces = vec![shown_name(server)];
     let cost = server.cpu_us_per_request.map(|us| format!("{} CPU per request", time_us(us)));
     pieces.extend(cost);
@@ -82,7 +82,7 @@ fn shown_name(server: &ServerLoad) -> String {
 }
 
 /// The box: its CPUs, what its interfaces carried, the memory that was left.
-pub fn of_box(watch: &Watch) -> Vec<(Role, String)> {
+pub(crate) fn of_box(watch: &Watch) -> Vec<(Role, String)> {
     let mut pieces: Vec<_> = cpus(watch).map(|text| (Role::Text, text)).into_iter().collect();
     if let Some(steal) = watch.cpu_steal_ratio.filter(|&steal| steal >= STEAL_RATIO_MIN) {
         pieces.push((Role::Warning, format!("{} taken by the hypervisor", share(steal))));
