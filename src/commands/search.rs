@@ -10,7 +10,8 @@ use crate::plan::JsonOutput;
 use crate::plan::flags::SearchArgs;
 use crate::result::json;
 use crate::search::{
-    Circumstances, Document, Generator, Next, Purpose, SearchPlan, Step, Verdict, curve, next,
+    Decision, Purpose, SearchDocument, SearchPlan, SearchState, SearchStep, SearchVerdict,
+    StepGenerator, curve, next,
 };
 use crate::words::{exit, file, say};
 use std::error::Error;
@@ -39,7 +40,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     }
     let (mut unkept, mut broken) = (false, None);
     let begin = Instant::now();
-    let mut circumstances = Circumstances {
+    let mut circumstances = SearchState {
         begun_at: SystemTime::now(),
         took: Duration::ZERO,
         host: None,
@@ -65,9 +66,9 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         if report.interrupted {
             break;
         }
-        let step = Step::of(rate_per_s, purpose, &report);
+        let step = SearchStep::of(rate_per_s, purpose, &report);
         circumstances.took = begin.elapsed();
-        circumstances.generator = Some(Generator::of(&report));
+        circumstances.generator = Some(StepGenerator::of(&report));
         (circumstances.host, circumstances.errors) = (Some(report.host), report.errors);
         shown.show(|out, style| terminal::row(steps.len() + 1, &step, out, style));
         let aftermath = step.aftermath();
@@ -76,7 +77,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         if let Some(JsonOutput::File(path)) = &plan.step.outputs.json
             && !file::is_stream(path)
             && let Err(error) =
-                json::write(&Document::new(&plan, &steps, &circumstances, false), path)
+                json::write(&SearchDocument::new(&plan, &steps, &circumstances, false), path)
             && !std::mem::replace(&mut unkept, true)
         {
             // It is tried again after every step; what counts is the end.
@@ -95,7 +96,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     }
     let interrupted = signals.exit_code().is_some();
     circumstances.took = begin.elapsed();
-    let document = Document::new(&plan, &steps, &circumstances, interrupted);
+    let document = SearchDocument::new(&plan, &steps, &circumstances, interrupted);
     let nothing_succeeded = document.nothing_succeeded();
     let outputs = &plan.step.outputs;
     let delivery = Delivery::of(outputs, &document, |others| {
@@ -121,14 +122,14 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
 }
 
 /// The rate of the next step: towards the answer, and once that is known for the curve.
-fn next_rate(steps: &[Step], plan: &SearchPlan) -> Option<(f64, Purpose)> {
-    let trials: Vec<_> = steps.iter().map(Step::trial).collect();
+fn next_rate(steps: &[SearchStep], plan: &SearchPlan) -> Option<(f64, Purpose)> {
+    let trials: Vec<_> = steps.iter().map(SearchStep::trial).collect();
     match next(&trials, &plan.bounds) {
-        Next::Try { rate_per_s, purpose } => Some((rate_per_s, purpose)),
-        Next::Done(Verdict::Found { rate_per_s, .. }) => curve(&trials, rate_per_s)
+        Decision::Try { rate_per_s, purpose } => Some((rate_per_s, purpose)),
+        Decision::Done(SearchVerdict::Found { rate_per_s, .. }) => curve(&trials, rate_per_s)
             .filter(|&rate_per_s| rate_per_s >= plan.bounds.lowest_per_s)
             .map(|rate_per_s| (rate_per_s, Purpose::Curve)),
-        Next::Done(_) => None,
+        Decision::Done(_) => None,
     }
 }
 

@@ -32,5 +32,5 @@ pub(crate) mod tools;
 pub(crate) mod trial;
 mod verdict;
 
-pub(crate) use document::{Document, SCHEMA};
+pub(crate) use document::{ComparisonDocument, SCHEMA};
 pub use plan::ComparePlan;

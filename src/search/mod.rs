@@ -21,8 +21,10 @@ mod knee;
 mod plan;
 mod step;
 
-pub(crate) use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next};
-pub(crate) use document::{Circumstances, Document, Generator, SCHEMA};
+pub(crate) use decide::{
+    Bounds, Decision, Purpose, SearchVerdict, Trial, curve, generator_was_limit, next,
+};
+pub(crate) use document::{SCHEMA, SearchDocument, SearchState, StepGenerator};
 pub(crate) use knee::knee;
 pub use plan::SearchPlan;
-pub(crate) use step::Step;
+pub(crate) use step::SearchStep;

@@ -5,12 +5,14 @@ mod target;
 use self::target::{Site, Target};
 use crate::commands::emit::{Delivery, Page};
 use crate::commands::signals::Signals;
-use crate::compare::document::{Circumstances, Document, OURSELVES, Round, Row, Setup};
+use crate::compare::document::{
+    ComparisonDocument, ComparisonSetup, Conditions, OURSELVES, Round, ToolRow,
+};
 use crate::compare::judge;
 use crate::compare::order::order;
 use crate::compare::plan::{ComparePlan, Mode};
-use crate::compare::tools::{self, Invocation, Output, Reading, Tool};
-use crate::compare::trial::{self, End, Leash, Trial};
+use crate::compare::tools::{self, Invocation, Output, Tool, ToolReport};
+use crate::compare::trial::{self, ChildEnd, ChildRun, Leash};
 use crate::engine::driver::{Engine, Found};
 use crate::pages::comparison::{self, terminal};
 use crate::plan::Endpoint;
@@ -41,7 +43,7 @@ struct Contestant {
     /// `None` for ringshot.
     tool: Option<&'static dyn Tool>,
     program: PathBuf,
-    row: Row,
+    row: ToolRow,
 }
 
 /// Who runs where, and for how long.
@@ -105,7 +107,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     notes.extend(fallback);
     // Secrets are there for no longer than somebody needs them.
     drop(scratch);
-    let around = Circumstances {
+    let around = Conditions {
         plan: &plan,
         setup,
         host,
@@ -114,7 +116,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         interrupted: signals.exit_code().is_some(),
         notes,
     };
-    let document = Document::new(around, rows(&contestants));
+    let document = ComparisonDocument::new(around, rows(&contestants));
     let delivery = Delivery::of(outputs, &document, |others| {
         others.report(
             outputs,
@@ -144,7 +146,7 @@ fn scratch(signals: &Signals) -> io::Result<TempDir> {
     Ok(scratch)
 }
 
-fn rows(contestants: &[Contestant]) -> Vec<Row> {
+fn rows(contestants: &[Contestant]) -> Vec<ToolRow> {
     contestants.iter().map(|one| one.row.clone()).collect()
 }
 
@@ -166,7 +168,7 @@ fn contestants(
         if program.is_none() {
             missing.push(format!("{} is not installed: {}", tool.name(), tool.install()));
         }
-        let row = Row {
+        let row = ToolRow {
             name: tool.name().into(),
             version: program.as_deref().and_then(|program| version(program, tool, signals, leash)),
             installed: program.is_some(),
@@ -184,8 +186,8 @@ fn contestants(
     Ok(all)
 }
 
-fn our_row() -> Row {
-    Row {
+fn our_row() -> ToolRow {
+    ToolRow {
         name: OURSELVES.into(),
         version: Some(env!("CARGO_PKG_VERSION").into()),
         command: Vec::new(),
@@ -230,9 +232,9 @@ impl<'a> Arena<'a> {
         Arena { plan, placement, signals, leash, scratch, cpus, processors }
     }
 
-    fn setup(&self, engine: Engine) -> Setup {
+    fn setup(&self, engine: Engine) -> ComparisonSetup {
         let server = self.placement.server.as_deref().unwrap_or_default();
-        Setup::of(self.plan, self.placement.threads, engine, &self.cpus, server)
+        ComparisonSetup::of(self.plan, self.placement.threads, engine, &self.cpus, server)
     }
 
     /// Whether each tool can do this, before anything is started.
@@ -342,7 +344,7 @@ impl<'a> Arena<'a> {
             Ok(trial) => trial,
             Err(error) => return failed(error.to_string()),
         };
-        if trial.end == End::Interrupted {
+        if trial.end == ChildEnd::Interrupted {
             return None;
         }
         let done = Round::of(round, &trial, one.processors(self.processors));
@@ -385,29 +387,31 @@ impl Contestant {
     /// What it says about a run.
     fn read(
         &self,
-        trial: &Trial,
+        trial: &ChildRun,
         written: String,
         limit: Duration,
         mode: &Mode,
-    ) -> Result<Reading, String> {
+    ) -> Result<ToolReport, String> {
         let [stderr, stdout] = [&trial.stderr, &trial.stdout].map(|text| mode.scrubbed(text));
         let complaint = match judge::complaint(&stderr, &stdout) {
             line if line.is_empty() => "it said nothing".into(),
             line => line,
         };
         match trial.end {
-            End::Exited(0) => {}
+            ChildEnd::Exited(0) => {}
             // Nothing succeeded, and its document says what failed.
-            End::Exited(4) if self.tool.is_none() => {}
-            End::Exited(code) => return Err(format!("exit code {code}: {complaint}")),
-            End::Signalled(signal) => return Err(format!("ended by signal {signal}: {complaint}")),
-            End::TimedOut => {
+            ChildEnd::Exited(4) if self.tool.is_none() => {}
+            ChildEnd::Exited(code) => return Err(format!("exit code {code}: {complaint}")),
+            ChildEnd::Signalled(signal) => {
+                return Err(format!("ended by signal {signal}: {complaint}"));
+            }
+            ChildEnd::TimedOut => {
                 return Err(format!(
                     "killed after {:.0} s, as it did not end",
                     limit.as_secs_f64()
                 ));
             }
-            End::Interrupted => return Err("interrupted".into()),
+            ChildEnd::Interrupted => return Err("interrupted".into()),
         }
         let output = Output { stdout: trial.stdout.clone(), written };
         match self.tool {

@@ -7,7 +7,7 @@
 
 use crate::commands::run::experiment;
 use crate::commands::signals::Signals;
-use crate::compare::document::Seen;
+use crate::compare::document::SeenByServer;
 use crate::kernel::{Address, Counters, Snapshot, UnixSocket, sockets, sysctl};
 use crate::plan::{Endpoint, Plan};
 use crate::preflight;
@@ -130,9 +130,12 @@ impl Target {
 
 impl Site {
     /// What was seen since it was made ready; `None` when nobody tells.
-    pub(crate) fn seen(self) -> Option<Seen> {
-        let seen =
-            |by, requests: u64, connections| Seen { by, requests: Some(requests), connections };
+    pub(crate) fn seen(self) -> Option<SeenByServer> {
+        let seen = |by, requests: u64, connections| SeenByServer {
+            by,
+            requests: Some(requests),
+            connections,
+        };
         match self.witness {
             Witness::Bundled(server) => {
                 let stats = server.stats();
@@ -149,7 +152,7 @@ impl Site {
             Witness::Kernel(before) => {
                 let Counters(grown) = Snapshot::take().since(&before);
                 let connections = *grown.get("TcpActiveOpens")?;
-                Some(Seen { by: "kernel".into(), requests: None, connections })
+                Some(SeenByServer { by: "kernel".into(), requests: None, connections })
             }
         }
     }

@@ -21,9 +21,9 @@ pub enum Saved {
     /// Of a run.
     Run(Box<Report>),
     /// Of a search.
-    Search(Box<search::Document>),
+    Search(Box<search::SearchDocument>),
     /// Of a comparison with other tools.
-    Comparison(Box<compare::Document>),
+    Comparison(Box<compare::ComparisonDocument>),
 }
 
 /// Reads a document.
@@ -113,8 +113,8 @@ fn run(text: &[u8]) -> Result<Saved, String> {
 }
 
 fn found(text: &[u8]) -> Result<Saved, String> {
-    let mut found: search::Document = document(text)?;
-    found.steps.iter_mut().for_each(search::Step::bring_up_to_date);
+    let mut found: search::SearchDocument = document(text)?;
+    found.steps.iter_mut().for_each(search::SearchStep::bring_up_to_date);
     let bounds = &found.bounds;
     let rates = found.steps.iter().map(|step| step.rate_per_s);
     let mut rates = rates.chain([bounds.first_per_s, bounds.lowest_per_s]);

@@ -1,7 +1,7 @@
 //! The tools that ringshot is compared with: one file each, and here what they have in common.
 //!
 //! ```text
-//!   Mode ──► Tool::invocation ──► argv, files ──► (a trial) ──► Output ──► Tool::read ──► Reading
+//!   Mode ──► Tool::invocation ──► argv, files ──► (a trial) ──► Output ──► Tool::read ──► ToolReport
 //!                │ or why it cannot                                            │ or what is wrong
 //! ```
 //!
@@ -58,7 +58,7 @@ pub trait Tool: Debug + Sync {
     ///
     /// # Errors
     /// What is missing in its output.
-    fn read(&self, output: &Output) -> Result<Reading, String>;
+    fn read(&self, output: &Output) -> Result<ToolReport, String>;
 }
 
 /// How a tool is started.
@@ -85,7 +85,7 @@ pub struct Output {
 
 /// What a tool says about a run, in the same words for all.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reading {
+pub struct ToolReport {
     /// Whole answers, whatever their status.
     pub requests: u64,
     /// Those that the tool does not call an error.
@@ -95,14 +95,14 @@ pub struct Reading {
     /// How long it says that it took.
     pub duration_s: f64,
     /// What it calls latency.
-    pub latency: Latencies,
+    pub latency: ToolLatencies,
     /// Answers on connections that were kept, where it counts them.
     pub kept: Option<u64>,
 }
 
-/// Latencies, of which a tool may not report all.
+/// ToolLatencies, of which a tool may not report all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Latencies {
+pub struct ToolLatencies {
     /// The median.
     pub p50_us: Option<f64>,
     /// The 90th percentile.
@@ -113,10 +113,10 @@ pub struct Latencies {
     pub max_us: Option<f64>,
 }
 
-impl Latencies {
+impl ToolLatencies {
     /// None of them where nothing was answered: zeros would look like a fast server.
-    fn unless_empty(self, requests: u64) -> Latencies {
-        if requests == 0 { Latencies::default() } else { self }
+    fn unless_empty(self, requests: u64) -> ToolLatencies {
+        if requests == 0 { ToolLatencies::default() } else { self }
     }
 }
 

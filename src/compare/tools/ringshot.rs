@@ -1,6 +1,6 @@
 //! ringshot itself, as a child like all others: with the flags that were typed.
 
-use super::{Invocation, Latencies, Output, Reading, text};
+use super::{Invocation, Output, ToolLatencies, ToolReport, text};
 use crate::compare::plan::Mode;
 use crate::engine::session::http1;
 use crate::plan::flags::RunArgs;
@@ -89,7 +89,7 @@ fn arguments<'a>(
 ///
 /// # Errors
 /// What is missing in it.
-pub(crate) fn read(output: &Output) -> Result<Reading, String> {
+pub(crate) fn read(output: &Output) -> Result<ToolReport, String> {
     let document = text::json(&output.stdout)?;
     let number = |pointer: &str| {
         document.pointer(pointer).and_then(Value::as_f64).ok_or_else(|| text::missing(pointer))
@@ -103,18 +103,18 @@ pub(crate) fn read(output: &Output) -> Result<Reading, String> {
         0 => Ok(None),
         _ => number(&format!("/latency/total/{name}")).map(Some),
     };
-    Ok(Reading {
+    Ok(ToolReport {
         requests,
         ok: whole("/requests/ok")?,
         errors: whole("/requests/failed")?,
         duration_s: number("/duration_s")?,
-        latency: Latencies {
+        latency: ToolLatencies {
             p50_us: latency("p50_us")?,
             p90_us: latency("p90_us")?,
             p99_us: latency("p99_us")?,
             max_us: latency("max_us")?,
         },
-        ..Reading::default()
+        ..ToolReport::default()
     })
 }
 
@@ -189,6 +189,6 @@ mod tests {
             "max_us": null}}}"#;
         let reading = read(&Output { stdout: nothing.into(), ..Output::default() }).unwrap();
         assert_eq!((reading.requests, reading.errors), (0, 3));
-        assert_eq!(reading.latency, Latencies::default());
+        assert_eq!(reading.latency, ToolLatencies::default());
     }
 }

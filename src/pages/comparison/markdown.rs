@@ -2,7 +2,7 @@
 //! what each number is.
 
 use super::terminal::{ABOUT, COLUMNS, cells, how_often, name, what_runs};
-use crate::compare::document::{Document, Row};
+use crate::compare::document::{ComparisonDocument, ToolRow};
 use crate::pages::beside::Plot;
 use crate::pages::markdown::Align::{Left, Right};
 use crate::pages::markdown::{self, block, plain, sentence, shell};
@@ -12,7 +12,7 @@ use crate::words::quantities::seconds;
 
 /// The whole of it; all numbers are those of the document. `image` gives the Markdown of a plot,
 /// empty where there is none.
-pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
+pub fn markdown(document: &ComparisonDocument, image: &dyn Fn(&str) -> String) -> String {
     let measured: Vec<String> =
         document.tools.iter().filter(|row| ran(row)).map(|row| plain(&row.name)).collect();
     let mut text = format!("# {}\n\n", measured.join(", "));
@@ -40,8 +40,8 @@ pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
 }
 
 /// Its plots, which the report refers to by their names.
-pub fn plots(document: &Document) -> Vec<Plot> {
-    let bar = |row: &Row| {
+pub fn plots(document: &ComparisonDocument) -> Vec<Plot> {
+    let bar = |row: &ToolRow| {
         let median_us = row.medians.as_ref()?.cpu_us_per_request?;
         let rounds = row.rounds.iter().filter_map(|round| round.cpu_us_per_request);
         let (low, high) =
@@ -63,16 +63,16 @@ against the counters of the server, or, where the server does not tell, its conn
 that the kernel counted in this network namespace. A row is marked with `!` where they differ by more \
 than 1% and what was under way.";
 
-fn ran(row: &Row) -> bool {
+fn ran(row: &ToolRow) -> bool {
     row.medians.is_some()
 }
 
 /// What stands for a row's footnote: its name, which in a document from elsewhere may be any text.
-fn label(row: &Row) -> String {
+fn label(row: &ToolRow) -> String {
     row.name.chars().filter(|&c| c.is_ascii_alphanumeric() || "-_".contains(c)).collect()
 }
 
-fn setup_table(document: &Document, tools: usize) -> String {
+fn setup_table(document: &ComparisonDocument, tools: usize) -> String {
     let row = |name: &str, text: String| vec![name.to_owned(), text];
     let took = match document.interrupted {
         true => format!("{}, then **interrupted**", seconds(document.took_s)),
@@ -88,10 +88,10 @@ fn setup_table(document: &Document, tools: usize) -> String {
     markdown::table(&[("", Left), ("", Left)], &rows)
 }
 
-fn result_table(document: &Document) -> String {
+fn result_table(document: &ComparisonDocument) -> String {
     let mut columns = vec![("tool", Left)];
     columns.extend(COLUMNS.map(|(name, _)| (name, Right)));
-    let row = |row: &Row| {
+    let row = |row: &ToolRow| {
         let version = row.version.as_deref().map(|version| format!(" {}", plain(version)));
         let named = format!("{}{}", plain(&name(row)), version.unwrap_or_default());
         match cells(row) {
@@ -155,7 +155,7 @@ mod tests {
     fn every_number_is_in_the_document() {
         let mut rows = rows();
         rows[0].rounds[1].cpu_us_per_request = Some(43.21);
-        rows.push(Row {
+        rows.push(ToolRow {
             name: "ab".into(),
             cannot: Some("it cannot pipeline".into()),
             ..rows[1].clone()

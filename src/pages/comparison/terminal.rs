@@ -1,6 +1,6 @@
 //! What a person sees of a comparison: a line for each run as it is made, and at the end the table.
 
-use crate::compare::document::{Document, Round, Row, Setup};
+use crate::compare::document::{ComparisonDocument, ComparisonSetup, Round, ToolRow};
 use crate::pages::run::terminal::headline;
 use crate::words::quantities::{NOTHING, bytes, count, counted, cpu_list, rate, seconds, time_us};
 use crate::words::say;
@@ -30,8 +30,8 @@ const BREAK: usize = 5;
 
 /// What is compared, and how.
 pub(crate) fn head(
-    setup: &Setup,
-    rows: &[Row],
+    setup: &ComparisonSetup,
+    rows: &[ToolRow],
     rounds: u32,
     out: &mut dyn Write,
     style: Style,
@@ -49,7 +49,7 @@ pub(crate) fn head(
 }
 
 /// The request and the connections.
-pub(crate) fn what_runs(setup: &Setup) -> String {
+pub(crate) fn what_runs(setup: &ComparisonSetup) -> String {
     let mut url = setup.url.as_deref().map_or("the bundled server".into(), escape);
     if let Some(socket) = &setup.unix_socket {
         url += &format!(" at unix:{}", escape(socket));
@@ -60,7 +60,7 @@ pub(crate) fn what_runs(setup: &Setup) -> String {
 }
 
 /// Rounds, length and place.
-pub(crate) fn how_often(setup: &Setup, rounds: u32, tools: usize) -> String {
+pub(crate) fn how_often(setup: &ComparisonSetup, rounds: u32, tools: usize) -> String {
     let each = match (setup.requests, setup.duration_s) {
         (Some(requests), _) => counted(requests, "request"),
         (None, duration_s) => seconds(duration_s.unwrap_or_default()),
@@ -103,7 +103,7 @@ pub(crate) fn progress(round: u32, rounds: u32, name: &str, done: &Round) {
 }
 
 /// The cells of a row, one for each of [`COLUMNS`]; what a tool does not report is `-`.
-pub(crate) fn cells(row: &Row) -> Result<Vec<String>, String> {
+pub(crate) fn cells(row: &ToolRow) -> Result<Vec<String>, String> {
     if !row.installed {
         return Err(format!("not installed: {}", row.install));
     }
@@ -135,12 +135,16 @@ pub(crate) fn cells(row: &Row) -> Result<Vec<String>, String> {
 }
 
 /// The name of a row, with a mark where the server has seen something else.
-pub(crate) fn name(row: &Row) -> String {
+pub(crate) fn name(row: &ToolRow) -> String {
     format!("{}{}", row.name, if row.differs { " !" } else { "" })
 }
 
 /// The table, what it comes to, and what its numbers contain.
-pub(crate) fn summary(document: &Document, out: &mut dyn Write, style: Style) -> io::Result<()> {
+pub(crate) fn summary(
+    document: &ComparisonDocument,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
     writeln!(out)?;
     table(document, out, style)?;
     let mut text = |text: &str, role: Role, indent: usize| {
@@ -166,7 +170,7 @@ pub(crate) fn summary(document: &Document, out: &mut dyn Write, style: Style) ->
     Ok(())
 }
 
-fn table(document: &Document, out: &mut dyn Write, style: Style) -> io::Result<()> {
+fn table(document: &ComparisonDocument, out: &mut dyn Write, style: Style) -> io::Result<()> {
     let whole: usize = NAME_WIDTH + COLUMNS.iter().map(|(_, width)| width).sum::<usize>();
     let lines = match whole <= style.width {
         true => vec![(0, COLUMNS.len())],
@@ -209,7 +213,7 @@ mod tests {
     use super::*;
     use crate::compare::document::tests::{document, rows};
 
-    fn page(document: &Document, width: usize) -> String {
+    fn page(document: &ComparisonDocument, width: usize) -> String {
         let mut out = Vec::new();
         summary(document, &mut out, Style { width, ..Style::PLAIN }).unwrap();
         String::from_utf8(out).unwrap()
@@ -218,13 +222,13 @@ mod tests {
     #[test]
     fn the_table_is_broken_where_the_terminal_ends() {
         let mut rows = rows();
-        rows.push(Row {
+        rows.push(ToolRow {
             name: "ab".into(),
             installed: false,
             install: "apt install ab".into(),
             ..rows[1].clone()
         });
-        rows.push(Row {
+        rows.push(ToolRow {
             name: "hey".into(),
             cannot: Some("it cannot pipeline".into()),
             ..rows[1].clone()
@@ -261,7 +265,7 @@ mod tests {
         let expected = "3 rounds of 2 runs of 1 s each, 1 thread, on CPU 1; the server on CPU 0, \
                         new for every run; ringshot over io_uring (direct)";
         assert_eq!(how_often(&setup, 3, 2), expected);
-        let kept = Setup { requests_per_connection: None, pipeline: 16, ..setup };
+        let kept = ComparisonSetup { requests_per_connection: None, pipeline: 16, ..setup };
         assert!(what_runs(&kept).ends_with("64 connections, keep-alive, 16 pipelined"));
     }
 }

@@ -7,13 +7,13 @@ use crate::pages::markdown::{block, code, plain, sentence, shell, table};
 use crate::pages::plots::{self, LoadPoint};
 use crate::pages::run::markdown::{errors, setup};
 use crate::pages::run::terminal::headline;
-use crate::search::document::{Document, Point, points};
-use crate::search::{Generator, Step};
+use crate::search::document::{CurvePoint, SearchDocument, points};
+use crate::search::{SearchStep, StepGenerator};
 use crate::statistics::enough_samples;
 use crate::words::quantities::{bytes, count, counted, latency_us, rate, seconds, time_us};
 
 /// The report; `image` gives the Markdown of a plot, empty where there is none.
-pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
+pub fn markdown(document: &SearchDocument, image: &dyn Fn(&str) -> String) -> String {
     let limits: Vec<String> = document.plan.slo.iter().map(|limit| code(limit)).collect();
     let found = match document.result.rate_per_s {
         Some(per_s) => format!("{} requests/s", rate(per_s)),
@@ -38,7 +38,7 @@ pub fn markdown(document: &Document, image: &dyn Fn(&str) -> String) -> String {
 }
 
 /// Its plots, which the report refers to by their names.
-pub fn plots(document: &Document) -> Vec<Plot> {
+pub fn plots(document: &SearchDocument) -> Vec<Plot> {
     let points: Vec<LoadPoint> = points(document)
         .iter()
         .map(|point| LoadPoint {
@@ -53,14 +53,14 @@ pub fn plots(document: &Document) -> Vec<Plot> {
     svg.into_iter().map(plot).collect()
 }
 
-fn target(document: &Document) -> String {
+fn target(document: &SearchDocument) -> String {
     match &document.plan.url {
         Some(url) => code(&format!("{} {url}", document.plan.method)),
         None => "The bundled server".into(),
     }
 }
 
-fn setup_of(document: &Document) -> String {
+fn setup_of(document: &SearchDocument) -> String {
     let (plan, bounds) = (&document.plan, &document.bounds);
     let mut load = vec![counted(plan.connections.into(), "connection")];
     load.extend(headline::mode(plan.requests_per_connection, plan.pipeline, &plan.close));
@@ -82,7 +82,7 @@ fn setup_of(document: &Document) -> String {
     let mut rows = vec![row("load", &load.join(", ")), row("search", &search)];
     if let Some(generator) = &document.generator {
         let threads = headline::threads(generator.threads, &generator.cpus);
-        let Generator { engine, ring_tier, address, .. } = generator;
+        let StepGenerator { engine, ring_tier, address, .. } = generator;
         rows.push(vec!["target".into(), code(address)]);
         let version = &document.version;
         let engine = headline::engine(engine, ring_tier.as_deref());
@@ -102,8 +102,8 @@ fn setup_of(document: &Document) -> String {
     table(&[("", Left), ("", Left)], &rows)
 }
 
-fn over_load(document: &Document, points: &[Point]) -> String {
-    let row = |point: &Point| {
+fn over_load(document: &SearchDocument, points: &[CurvePoint]) -> String {
+    let row = |point: &CurvePoint| {
         let knee = document.knee.is_some_and(|knee| knee.rate_per_s == point.rate_per_s);
         vec![
             rate(point.rate_per_s),
@@ -117,8 +117,8 @@ fn over_load(document: &Document, points: &[Point]) -> String {
     table(&columns, &points.iter().map(row).collect::<Vec<_>>())
 }
 
-fn steps(steps: &[Step]) -> String {
-    let row = |(at, step): (usize, &Step)| {
+fn steps(steps: &[SearchStep]) -> String {
+    let row = |(at, step): (usize, &SearchStep)| {
         let latency = |us: Option<u64>, percentile| {
             latency_us(us.filter(|_| enough_samples(step.ok, percentile)))
         };

@@ -1,8 +1,8 @@
 //! What a person sees of a search: a row for each step as it is made, and at the end the answer.
 
 use crate::result::slo::Missing;
-use crate::search::document::{self, Document, LimitedBy};
-use crate::search::{Bounds, Purpose, SearchPlan, Step};
+use crate::search::document::{self, Limiter, SearchDocument};
+use crate::search::{Bounds, Purpose, SearchPlan, SearchStep};
 use crate::statistics::enough_samples;
 use crate::words::quantities::{count, counted, latency_us, rate, seconds, time_us};
 use crate::words::style::{Role, Style};
@@ -55,7 +55,12 @@ pub(crate) fn head(
 }
 
 /// One step.
-pub(crate) fn row(number: usize, step: &Step, out: &mut dyn Write, style: Style) -> io::Result<()> {
+pub(crate) fn row(
+    number: usize,
+    step: &SearchStep,
+    out: &mut dyn Write,
+    style: Style,
+) -> io::Result<()> {
     let latency = |us: Option<u64>, percentile| {
         latency_us(us.filter(|_| enough_samples(step.ok, percentile)))
     };
@@ -80,7 +85,7 @@ pub(crate) fn row(number: usize, step: &Step, out: &mut dyn Write, style: Style)
 
 /// The answer, with the latencies over the load.
 pub(crate) fn summary(
-    document: &Document,
+    document: &SearchDocument,
     bounds: &Bounds,
     out: &mut dyn Write,
     style: Style,
@@ -124,7 +129,7 @@ pub(crate) fn purpose(purpose: Purpose) -> &'static str {
     }
 }
 
-pub(crate) fn verdict(step: &Step) -> (Role, String) {
+pub(crate) fn verdict(step: &SearchStep) -> (Role, String) {
     if step.pass {
         return (Role::Good, "kept".into());
     }
@@ -144,7 +149,7 @@ pub(crate) fn verdict(step: &Step) -> (Role, String) {
 }
 
 /// The answer in sentences, the most important first.
-pub(crate) fn answer(document: &Document) -> Vec<String> {
+pub(crate) fn answer(document: &SearchDocument) -> Vec<String> {
     let result = document.result;
     let per_s = |per_s: f64| format!("{}/s", rate(per_s));
     let mut sentences = vec![match (result.rate_per_s, result.next_broken_per_s) {
@@ -188,22 +193,22 @@ pub(crate) fn answer(document: &Document) -> Vec<String> {
     sentences
 }
 
-fn limited_by(document: &Document, limiter: LimitedBy) -> String {
+fn limited_by(document: &SearchDocument, limiter: Limiter) -> String {
     let broken_per_s = document.result.next_broken_per_s;
-    let broken: Vec<&Step> = document
+    let broken: Vec<&SearchStep> = document
         .steps
         .iter()
         .filter(|step| !step.pass && Some(step.rate_per_s) == broken_per_s)
         .collect();
     match limiter {
-        LimitedBy::Server => "The server, or what lies on the way to it, was the limit.".into(),
-        LimitedBy::Connections => format!(
+        Limiter::Server => "The server, or what lies on the way to it, was the limit.".into(),
+        Limiter::Connections => format!(
             "The {} were the limit: all were busy, and the server answered each as fast as at a \
              low load. Try more (-c){}.",
             counted(document.plan.connections.into(), "connection"),
             if document.plan.connect_rate.is_some() { ", or a higher --connect-rate" } else { "" }
         ),
-        LimitedBy::Generator => {
+        Limiter::Generator => {
             let busiest = broken.iter().map(|step| step.busy_ratio).fold(0.0, f64::max);
             let waits = broken.iter().filter_map(|step| step.cpu_wait_ratio);
             let waited = waits.reduce(f64::max).filter(|&ratio| ratio >= 0.01);
@@ -269,12 +274,12 @@ mod tests {
 
     #[test]
     fn a_row_says_what_a_step_broke() {
-        let row = |step: &Step| text(|out| row(3, step, out, Style::PLAIN));
+        let row = |step: &SearchStep| text(|out| row(3, step, out, Style::PLAIN));
         assert_eq!(
             row(&step(1000.0, true)),
             "   3  bisect      1,000       1,000   1.00 ms   2.00 ms  kept\n"
         );
-        let broken = Step { kept_up: false, generator_limited: true, ..step(2000.0, false) };
+        let broken = SearchStep { kept_up: false, generator_limited: true, ..step(2000.0, false) };
         let text = row(&broken);
         assert!(text.contains("  broke total.p99, rate;\n"), "{text}");
         assert!(text.ends_with("ringshot was the limit\n"), "{text}");
@@ -283,13 +288,13 @@ mod tests {
         late.limits[0].missing = Some(Missing { dropped: 0, timed_out: 30, unanswered: 2 });
         let text = row(&late).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("broke total.p99, rate; 30 timed out, 2 not answered;"), "{text}");
-        assert!(row(&Step { ok: 0, ..broken }).contains("        -         -  broke"));
+        assert!(row(&SearchStep { ok: 0, ..broken }).contains("        -         -  broke"));
     }
 
     #[test]
     fn the_answer_is_the_first_sentence_and_the_curve_shows_the_knee() {
-        let mut steps: Vec<Step> = [(1000.0, 1), (1500.0, 1), (1800.0, 2), (2000.0, 20)]
-            .map(|(rate, ms)| Step { p90_us: Some(ms * 1000), ..step(rate, true) })
+        let mut steps: Vec<SearchStep> = [(1000.0, 1), (1500.0, 1), (1800.0, 2), (2000.0, 20)]
+            .map(|(rate, ms)| SearchStep { p90_us: Some(ms * 1000), ..step(rate, true) })
             .into();
         steps.extend([steps[3].clone(), step(2030.0, false), step(2030.0, false)]);
         let document = document_of(&steps);
@@ -304,13 +309,13 @@ mod tests {
     #[test]
     fn a_generator_that_was_the_limit_is_named_with_its_cure() {
         let told = |finding: &str, cpu_wait_ratio| {
-            let broken = Step {
+            let broken = SearchStep {
                 generator_limited: true,
                 findings: vec![finding.to_owned()],
                 cpu_wait_ratio,
                 ..step(2000.0, false)
             };
-            limited_by(&document_of(&[step(1000.0, true), broken]), LimitedBy::Generator)
+            limited_by(&document_of(&[step(1000.0, true), broken]), Limiter::Generator)
         };
         assert_eq!(
             told("generator_throttled", Some(0.74)),
@@ -326,9 +331,9 @@ mod tests {
     #[test]
     fn a_search_without_an_answer_says_why() {
         let unfinished = document_of(&[step(1000.0, true), step(2000.0, false)]);
-        let told = |document: &Document| answer(document).join(" ");
+        let told = |document: &SearchDocument| answer(document).join(" ");
         assert!(told(&unfinished).contains("Out of budget after 21 s and 2 steps"));
-        let interrupted = Document { interrupted: true, ..unfinished };
+        let interrupted = SearchDocument { interrupted: true, ..unfinished };
         assert!(told(&interrupted).contains("Interrupted after 21 s and 2 steps; --resume"));
         assert!(
             told(&interrupted).starts_with("So far: 1,000/s keeps the limits, 2,000/s does not.")
