@@ -1,7 +1,7 @@
 //! `ringshot doctor`: what on this box would limit a plan, without running it. The same rules as
 //! before a run, but all that matters is shown, also what fits.
 
-use crate::commands::emit::{Delivery, Page};
+use crate::commands::emit::{Page, Results};
 use crate::engine::driver::uring::Tier;
 use crate::engine::driver::{Engine, EngineChoice};
 use crate::kernel::Address;
@@ -9,7 +9,7 @@ use crate::pages;
 use crate::pages::run::terminal::headline;
 use crate::plan::flags::RunArgs;
 use crate::plan::{Endpoint, Plan};
-use crate::preflight::checks::{Check, Verdict};
+use crate::preflight::checks::{Check, CheckVerdict};
 use crate::preflight::ground::Ground;
 use crate::preflight::host::HostFacts;
 use crate::result::diagnosis::{Diagnosis, SCHEMA};
@@ -54,11 +54,11 @@ pub fn run(args: &RunArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         addresses: plan.endpoint.iter().flat_map(|_| Address::all_inet(&load.addresses)).collect(),
         unix_socket: load.addresses[0].unix().map(ToString::to_string),
         source_ports: format!("{}, {}", load.ports.method.name(), load.ports.why),
-        fits: checks.iter().all(|check| check.verdict == Verdict::Fits),
+        fits: checks.iter().all(|check| check.verdict == CheckVerdict::Fits),
         checks,
         obsolete: obsolete::scan(Path::new("/")),
     };
-    let delivery = Delivery::of(&plan.outputs, &diagnosis, |_| {});
+    let delivery = Results::of(&plan.outputs, &diagnosis, |_| {});
     Page::beside(&plan.outputs).show(|out, style| {
         pages::doctor::page(&diagnosis, plan.addresses, out, style)?;
         pages::tune::obsolete(&diagnosis.obsolete, style, out)
@@ -77,15 +77,15 @@ fn engine(choice: EngineChoice, ground: &Ground, over_unix: bool) -> Check {
         knob: "engine",
         current,
         needed: needed.into(),
-        verdict: Verdict::Fits,
+        verdict: CheckVerdict::Fits,
         why: why.into(),
         cure: String::new(),
     };
     match (&ground.no_ring, ground.engine) {
         (Some(no_ring), _) => Check {
             verdict: match choice {
-                EngineChoice::IoUring => Verdict::Prevents,
-                _ => Verdict::Limits,
+                EngineChoice::IoUring => CheckVerdict::Prevents,
+                _ => CheckVerdict::Limits,
             },
             cure: no_ring.cure().into(),
             ..check("io_uring", no_ring.what())

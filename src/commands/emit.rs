@@ -20,19 +20,19 @@ use std::io::{self, ErrorKind, Write};
 
 /// The results that are being written.
 #[derive(Debug, Default)]
-pub struct Delivery {
+pub struct Results {
     failed: bool,
 }
 
-impl Delivery {
+impl Results {
     /// Writes the document where it was asked for, `others` before what goes to standard output: its
     /// reader may take its time.
     pub fn of<T: Serialize>(
         outputs: &Outputs,
         document: &T,
-        others: impl FnOnce(&mut Delivery),
-    ) -> Delivery {
-        let mut delivery = Delivery::default();
+        others: impl FnOnce(&mut Results),
+    ) -> Results {
+        let mut delivery = Results::default();
         if let Some(JsonOutput::File(path)) = &outputs.json {
             delivery.result(json::write(document, path));
         }
@@ -73,14 +73,14 @@ impl Delivery {
 /// The page of a command, which may come in parts.
 #[derive(Debug)]
 pub(crate) struct Page {
-    place: Place,
+    place: Stream,
     style: Style,
     /// A part could not be written: the place is full or gone, and later parts are not tried.
     lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Stream {
     Stdout,
     Stderr,
 }
@@ -89,8 +89,8 @@ impl Page {
     /// On standard output, or on standard error if standard output carries the document.
     pub(crate) fn beside(outputs: &Outputs) -> Page {
         let (place, style) = match outputs.json {
-            Some(JsonOutput::Stdout) => (Place::Stderr, Style::stderr()),
-            _ => (Place::Stdout, Style::stdout()),
+            Some(JsonOutput::Stdout) => (Stream::Stderr, Style::stderr()),
+            _ => (Stream::Stdout, Style::stdout()),
         };
         Page { place, style, lost: false }
     }
@@ -111,19 +111,19 @@ impl Page {
     }
 }
 
-impl Place {
+impl Stream {
     fn write(self, text: &[u8]) -> io::Result<()> {
         let mut out: Box<dyn Write> = match self {
-            Place::Stdout => Box::new(io::stdout().lock()),
-            Place::Stderr => Box::new(io::stderr().lock()),
+            Stream::Stdout => Box::new(io::stdout().lock()),
+            Stream::Stderr => Box::new(io::stderr().lock()),
         };
         out.write_all(text).and_then(|()| out.flush())
     }
 
     fn name(self) -> &'static str {
         match self {
-            Place::Stdout => "standard output",
-            Place::Stderr => "standard error",
+            Stream::Stdout => "standard output",
+            Stream::Stderr => "standard error",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `ringshot search`: one step after the other, until the answer is known or the budget is spent.
 
-use crate::commands::emit::{Delivery, Page};
+use crate::commands::emit::{Page, Results};
 use crate::commands::run::experiment::Experiment;
 use crate::commands::run::progress::Progress;
 use crate::commands::signals::Signals;
@@ -99,7 +99,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let document = SearchDocument::new(&plan, &steps, &circumstances, interrupted);
     let nothing_succeeded = document.nothing_succeeded();
     let outputs = &plan.step.outputs;
-    let delivery = Delivery::of(outputs, &document, |others| {
+    let delivery = Results::of(outputs, &document, |others| {
         others.report(
             outputs,
             || pages::search::plots(&document),

@@ -3,10 +3,10 @@
 use crate::kernel::system::System;
 use crate::pages::tune;
 use crate::plan::flags::tune::{Action, Profile, Selection, TuneArgs};
-use crate::tuning::apply::{self, Elsewhere, Failure, Planned, Restored};
-use crate::tuning::catalogue::{Knob, KnobKind, Role, catalogue};
+use crate::tuning::apply::{self, ApplyFailure, Elsewhere, Planned, Restored};
+use crate::tuning::catalogue::{Knob, KnobKind, KnobRole, catalogue};
 use crate::tuning::obsolete;
-use crate::tuning::state::{State, Store};
+use crate::tuning::state::{Record, Store};
 use crate::words::style::Style;
 use crate::words::{Refusal, exit};
 use std::io::{self, Write};
@@ -14,11 +14,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Profile {
     fn covers(self, knob: &Knob) -> bool {
-        let roles: &[Role] = match self {
-            Profile::Client => &[Role::Client, Role::Host],
-            Profile::Server => &[Role::Server, Role::Host],
-            Profile::Host => &[Role::Host],
-            Profile::All => &[Role::Client, Role::Server, Role::Host],
+        let roles: &[KnobRole] = match self {
+            Profile::Client => &[KnobRole::Client, KnobRole::Host],
+            Profile::Server => &[KnobRole::Server, KnobRole::Host],
+            Profile::Host => &[KnobRole::Host],
+            Profile::All => &[KnobRole::Client, KnobRole::Server, KnobRole::Host],
         };
         knob.roles.iter().any(|role| roles.contains(role))
     }
@@ -106,7 +106,7 @@ fn run_on(
     let text = &mut Vec::new();
     let done = match action {
         Action::Show { selection, explain } => recorded(system, &store)
-            .map_err(Failure::from)
+            .map_err(ApplyFailure::from)
             .map(|recorded| {
                 show(system, &store, recorded.as_ref(), selection, *explain, style, text)
             })
@@ -114,7 +114,7 @@ fn run_on(
         Action::Apply { selection } => apply(system, &store, selection, text),
         Action::Revert { forget: false } => revert(system, &store, text),
         Action::Revert { forget: true } => {
-            apply::forget(system, &store).map_err(Failure::from).map(|()| {
+            apply::forget(system, &store).map_err(ApplyFailure::from).map(|()| {
                 say(text, "the record is removed; no setting was changed");
             })
         }
@@ -136,7 +136,10 @@ fn run_on(
 }
 
 /// What is recorded as applied, and whether that is somewhere else.
-fn recorded(system: &System, store: &Store) -> Result<Option<(State, Option<Elsewhere>)>, Refusal> {
+fn recorded(
+    system: &System,
+    store: &Store,
+) -> Result<Option<(Record, Option<Elsewhere>)>, Refusal> {
     let Some(state) = store.load()? else { return Ok(None) };
     let elsewhere = apply::elsewhere(system, &state).map_err(apply::no_proc)?;
     Ok(Some((state, elsewhere)))
@@ -145,7 +148,7 @@ fn recorded(system: &System, store: &Store) -> Result<Option<(State, Option<Else
 fn show(
     system: &System,
     store: &Store,
-    recorded: Option<&(State, Option<Elsewhere>)>,
+    recorded: Option<&(Record, Option<Elsewhere>)>,
     selection: &Selection,
     explain: bool,
     style: Style,
@@ -180,7 +183,7 @@ fn apply(
     store: &Store,
     selection: &Selection,
     out: &mut dyn Write,
-) -> Result<(), Failure> {
+) -> Result<(), ApplyFailure> {
     let knobs: Vec<&Knob> = catalogue().knobs().filter(|knob| selection.covers(knob)).collect();
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let planned = apply::apply(system, store, &knobs, &selection.words(), now_s)?;
@@ -209,7 +212,7 @@ fn apply(
     Ok(())
 }
 
-fn revert(system: &System, store: &Store, out: &mut dyn Write) -> Result<(), Failure> {
+fn revert(system: &System, store: &Store, out: &mut dyn Write) -> Result<(), ApplyFailure> {
     for restored in apply::revert(system, store)? {
         let line = match restored {
             Restored::Back(change) => change.to_string(),

@@ -1,7 +1,7 @@
 //! What a comparison has to say: every run of every tool, and what they come to.
 
 use super::plan::{ComparePlan, Mode};
-use super::statistics::Spread;
+use super::spread::Spread;
 use super::tools::{ToolLatencies, ToolReport};
 use super::trial::ChildRun;
 use super::{judge, verdict};

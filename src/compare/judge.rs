@@ -3,7 +3,7 @@
 
 use super::document::{OURSELVES, Round, SeenByServer, ToolRow};
 use super::plan::Mode;
-use super::statistics::Spread;
+use super::spread::Spread;
 use super::tools::ToolReport;
 use crate::findings;
 use crate::statistics::median;

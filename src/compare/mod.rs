@@ -27,7 +27,7 @@ pub(crate) mod document;
 pub(crate) mod judge;
 pub(crate) mod order;
 pub(crate) mod plan;
-mod statistics;
+mod spread;
 pub(crate) mod tools;
 pub(crate) mod trial;
 mod verdict;

@@ -13,7 +13,7 @@
 //! ```
 
 use crate::kernel::cgroup::Groups;
-use crate::kernel::child::{self, Usage};
+use crate::kernel::child::{self, ChildUsage};
 use crate::kernel::process;
 use crate::kernel::threads::{self, ThreadTimes};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -246,7 +246,7 @@ fn by_itself(status: ExitStatus) -> ChildEnd {
 /// The kernel carries the peak of the parent into the child's over the exec, so the child's rusage
 /// is its own only where it is above that. Below, the last look at `VmHWM` has to do: it may miss
 /// what happened in the last tenth of a second.
-fn memory_peak_bytes(usage: &Usage, polled: Option<u64>, own: Option<u64>) -> Option<u64> {
+fn memory_peak_bytes(usage: &ChildUsage, polled: Option<u64>, own: Option<u64>) -> Option<u64> {
     match own {
         Some(own) if usage.resident_bytes_max > own => Some(usage.resident_bytes_max),
         _ => polled,
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn memory_is_the_child_s_own() {
-        let usage = Usage { resident_bytes_max: 50, ..Usage::default() };
+        let usage = ChildUsage { resident_bytes_max: 50, ..ChildUsage::default() };
         assert_eq!(memory_peak_bytes(&usage, Some(30), Some(40)), Some(50));
         assert_eq!(memory_peak_bytes(&usage, Some(30), Some(50)), Some(30), "the parent's");
         assert_eq!(memory_peak_bytes(&usage, None, None), None);

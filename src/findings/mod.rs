@@ -31,8 +31,7 @@ pub(crate) use advice::advice;
 pub(crate) use generator::{SATURATED_RATIO, demand_ratio};
 use hdrhistogram::Histogram;
 pub(crate) use limit::limited_by;
-pub(crate) use own::waited;
-pub(crate) use own::{THROTTLED_RATIO, WAIT_RATIO};
+pub(crate) use own::{THROTTLED_RATIO, WAIT_RATIO, waited};
 use std::net::{IpAddr, SocketAddr};
 
 /// What findings are made from.
@@ -101,7 +100,7 @@ pub(crate) struct Facts<'a> {
     /// The box before the run.
     pub host: &'a HostFacts,
     /// What the kernel counted meanwhile.
-    pub kernel: &'a kernel::Counters,
+    pub kernel: &'a kernel::SystemCounters,
     /// Sockets in TIME_WAIT towards the target on our side, before the run.
     pub time_wait_before: Option<u64>,
     /// And after it.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::Method;
-use crate::kernel::Counters as KernelCounters;
+use crate::kernel::SystemCounters as KernelCounters;
 use crate::result::{Generator, Latency, Severity, sample};
 use crate::statistics::latency_histogram;
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// What a child used from its start to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub(crate) struct ChildUsage {
     /// CPU time in its own code.
     pub cpu_user: Duration,
     /// CPU time in the kernel.
@@ -58,7 +58,7 @@ pub(crate) fn has_ended(child: &Child) -> io::Result<bool> {
 ///
 /// # Errors
 /// When it was waited for before.
-pub(crate) fn reap(child: Child) -> io::Result<(ExitStatus, Usage)> {
+pub(crate) fn reap(child: Child) -> io::Result<(ExitStatus, ChildUsage)> {
     let (status, usage) = loop {
         match wait4(child.id() as libc::pid_t) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -68,7 +68,7 @@ pub(crate) fn reap(child: Child) -> io::Result<(ExitStatus, Usage)> {
     let time = |time: libc::timeval| {
         Duration::new(time.tv_sec.max(0) as u64, time.tv_usec.clamp(0, 999_999) as u32 * 1000)
     };
-    let usage = Usage {
+    let usage = ChildUsage {
         cpu_user: time(usage.ru_utime),
         cpu_sys: time(usage.ru_stime),
         // In KiB, on Linux.

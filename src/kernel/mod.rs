@@ -38,7 +38,7 @@ use std::io;
 use std::net::SocketAddr;
 
 pub use address::{Address, UnixSocket};
-pub(crate) use counters::{Counters, Snapshot};
+pub(crate) use counters::{Snapshot, SystemCounters};
 pub use sockets::Owner;
 pub(crate) use sockets::{Listener, TimeWait, TimeWaitGroup, is_local};
 

@@ -1,7 +1,7 @@
 //! What the processes of a server use: CPU time, memory, descriptors.
 //!
 //! ```text
-//!   Group   a process and its relatives, e.g. nginx' master and its workers
+//!   ProcessGroup   a process and its relatives, e.g. nginx' master and its workers
 //!     │       children that are born later join it: Node's cluster, gunicorn, Apache
 //!     └─ Usage     at one moment, by process and by thread
 //! ```
@@ -80,7 +80,7 @@ impl Usage {
 
 /// Processes that are one program.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct ProcessGroup {
     /// Those that have not ended. A number may be given to another process later, what is open here
     /// stays the one that it was.
     processes: Mutex<Vec<Process>>,
@@ -90,16 +90,16 @@ pub(crate) struct Group {
     follows_init: bool,
 }
 
-impl Group {
+impl ProcessGroup {
     /// A process and its children, but for this process; `None` when there is none.
-    pub(crate) fn of_pid(pid: u32) -> Option<Group> {
-        Group::new(vec![alive(i32::try_from(pid).ok()?)?], true)
+    pub(crate) fn of_pid(pid: u32) -> Option<ProcessGroup> {
+        ProcessGroup::new(vec![alive(i32::try_from(pid).ok()?)?], true)
     }
 
     /// These processes and their children, as far as they are there. The first that was started
     /// gives its name; this is never the first process of all, which holds sockets for those that it
     /// starts.
-    pub(crate) fn of_pids(pids: &[i32]) -> Option<Group> {
+    pub(crate) fn of_pids(pids: &[i32]) -> Option<ProcessGroup> {
         let init = |pid: i32| pid == 1 && pids.len() > 1;
         let mut found: Vec<(u64, Process)> = pids
             .iter()
@@ -109,13 +109,13 @@ impl Group {
             .collect();
         found.sort_by_key(|(started, process)| (*started, process.pid()));
         found.truncate(PROCESSES_MAX);
-        Group::new(found.into_iter().map(|(_, process)| process).collect(), false)
+        ProcessGroup::new(found.into_iter().map(|(_, process)| process).collect(), false)
     }
 
-    fn new(processes: Vec<Process>, follows_init: bool) -> Option<Group> {
+    fn new(processes: Vec<Process>, follows_init: bool) -> Option<ProcessGroup> {
         let first = processes.first()?;
         let (pid, name) = (first.pid().unsigned_abs(), first.stat().ok()?.comm);
-        let group = Group { processes: Mutex::new(processes), pid, name, follows_init };
+        let group = ProcessGroup { processes: Mutex::new(processes), pid, name, follows_init };
         group.find_children(Depth::Thorough);
         Some(group)
     }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn a_process_is_there_until_it_ends_waited_for_or_not() {
         let mut child = spawned("cat", &[]);
-        let group = Group::of_pid(child.id()).expect("it runs");
+        let group = ProcessGroup::of_pid(child.id()).expect("it runs");
         let usage = group.usage(Depth::Usual).expect("it runs");
         assert_eq!((group.pid(), usage.cpu_ns.len()), (child.id(), 1));
         assert_eq!((usage.threads, usage.thread_times.len()), (1, 1));
@@ -271,16 +271,16 @@ mod tests {
         assert!(group.cpus() >= 1);
         child.kill().expect("killed");
         soon(|| group.usage(Depth::Brief).is_none().then_some(()));
-        assert!(Group::of_pid(child.id()).is_none(), "a zombie");
+        assert!(ProcessGroup::of_pid(child.id()).is_none(), "a zombie");
         child.wait().expect("it has ended");
-        assert!(Group::of_pid(child.id()).is_none());
+        assert!(ProcessGroup::of_pid(child.id()).is_none());
         assert!(group.usage(Depth::Thorough).is_none());
     }
 
     #[test]
     fn children_belong_to_it_and_are_counted_together() {
         let mut child = spawned("sh", &["-c", "sleep 100 & sleep 100 & wait"]);
-        let look = || Group::of_pid(child.id())?.usage(Depth::Brief);
+        let look = || ProcessGroup::of_pid(child.id())?.usage(Depth::Brief);
         let usage = soon(|| look().filter(|usage| usage.cpu_ns.len() == 3));
         assert_eq!(usage.threads, 3);
         for pid in usage.cpu_ns.keys().rev() {
@@ -292,9 +292,9 @@ mod tests {
     #[test]
     fn the_first_process_of_all_gives_way_to_others() {
         let mut child = spawned("cat", &[]);
-        let group = Group::of_pids(&[1, child.id() as i32]).expect("it runs");
+        let group = ProcessGroup::of_pids(&[1, child.id() as i32]).expect("it runs");
         assert_eq!((group.pid(), group.name()), (child.id(), "cat"));
-        assert!(Group::of_pids(&[]).is_none());
+        assert!(ProcessGroup::of_pids(&[]).is_none());
         child.kill().and_then(|()| child.wait()).expect("killed");
     }
 
@@ -302,13 +302,13 @@ mod tests {
     fn children_that_are_born_later_join() {
         let mut child = spawned("sh", &["-c", "read line; sleep 100 & sleep 100 & wait"]);
         for group in [
-            Group::of_pid(child.id()).expect("it runs"),
-            Group::of_pids(&[child.id() as i32]).expect("it runs"),
+            ProcessGroup::of_pid(child.id()).expect("it runs"),
+            ProcessGroup::of_pids(&[child.id() as i32]).expect("it runs"),
         ] {
             assert_eq!(group.usage(Depth::Usual).expect("it runs").cpu_ns.len(), 1);
         }
         let groups = [Depth::Brief, Depth::Usual, Depth::Thorough]
-            .map(|depth| (depth, Group::of_pids(&[child.id() as i32]).expect("it runs")));
+            .map(|depth| (depth, ProcessGroup::of_pids(&[child.id() as i32]).expect("it runs")));
         drop(child.stdin.take());
         let usages = groups.map(|(depth, group)| {
             soon(|| group.usage(depth).filter(|usage| usage.cpu_ns.len() == 3))

@@ -10,7 +10,7 @@
 //! Only sockets of this network namespace are seen: a server on another box, or in a container
 //! of its own, has its TIME_WAITs and its listener there.
 
-use super::diag::{self, End, Row, State};
+use super::diag::{self, SocketEnd, SocketRow, SocketState};
 use super::{counters, sysctl};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -134,10 +134,10 @@ impl Targets {
     /// Lists sockets, up to so many, but for those `without`.
     fn tally(&self, without: Option<(usize, Owner)>, most: u64) -> io::Result<Tallied> {
         let without = without.map(|(number, owner)| {
-            let end = if owner == Owner::Client { End::Remote } else { End::Local };
+            let end = if owner == Owner::Client { SocketEnd::Remote } else { SocketEnd::Local };
             (end, self.0[number])
         });
-        diag::dump(State::TimeWait, without, |tally: &mut Tallied, row| {
+        diag::dump(SocketState::TimeWait, without, |tally: &mut Tallied, row| {
             match self.group_of(&row) {
                 Group::Target { number, owner } => *tally.of(number, owner) += 1,
                 Group::Stranger(service) => {
@@ -149,7 +149,7 @@ impl Targets {
         })
     }
 
-    fn group_of(&self, row: &Row) -> Group {
+    fn group_of(&self, row: &SocketRow) -> Group {
         let number = |end: SocketAddr| {
             self.0.iter().position(|own| own.port() == end.port() && own.ip() == end.ip())
         };
@@ -246,11 +246,11 @@ pub(crate) fn listener_inodes(address: SocketAddr) -> io::Result<Vec<u32>> {
 }
 
 /// The sockets that listen on this port, if the address is here.
-fn listening(address: SocketAddr) -> io::Result<Vec<Row>> {
+fn listening(address: SocketAddr) -> io::Result<Vec<SocketRow>> {
     if !is_local(address) {
         return Ok(Vec::new());
     }
-    diag::dump(State::Listen, None, |rows: &mut Vec<Row>, row| {
+    diag::dump(SocketState::Listen, None, |rows: &mut Vec<SocketRow>, row| {
         if row.local.port() == address.port() {
             rows.push(row);
         }
@@ -258,7 +258,7 @@ fn listening(address: SocketAddr) -> io::Result<Vec<Row>> {
     })
 }
 
-fn choose(rows: &[Row], address: SocketAddr) -> Option<Listener> {
+fn choose(rows: &[SocketRow], address: SocketAddr) -> Option<Listener> {
     fitting(rows, address)
         .map(|row| Listener { backlog: row.backlog, queued: row.queued, count: 1 })
         .reduce(|sum, one| Listener {
@@ -269,14 +269,14 @@ fn choose(rows: &[Row], address: SocketAddr) -> Option<Listener> {
 }
 
 /// Those that the kernel would ask.
-fn fitting(rows: &[Row], address: SocketAddr) -> impl Iterator<Item = &Row> {
+fn fitting(rows: &[SocketRow], address: SocketAddr) -> impl Iterator<Item = &SocketRow> {
     let wanted = as_seen(address);
     let scope = match address {
         SocketAddr::V6(address) => address.scope_id(),
         SocketAddr::V4(_) => 0,
     };
     // How well a listener fits; the best alone are asked by the kernel.
-    let rank = move |row: &Row| {
+    let rank = move |row: &SocketRow| {
         let other_link = row.interface != 0 && scope != 0 && row.interface != scope;
         if row.local.port() != wanted.port() || other_link {
             return None;

@@ -19,19 +19,19 @@ const THREADS_ASKED_MAX: usize = 64;
 
 /// What a thread has used since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ThreadTime {
+pub(crate) struct ThreadClock {
     pub ran_ns: u64,
     /// How long it could have run and had no CPU; `None` where the kernel does not tell.
     pub waited_ns: Option<u64>,
 }
 
-impl ThreadTime {
+impl ThreadClock {
     /// Of one that has just begun.
-    pub(crate) const BORN: ThreadTime = ThreadTime { ran_ns: 0, waited_ns: Some(0) };
+    pub(crate) const BORN: ThreadClock = ThreadClock { ran_ns: 0, waited_ns: Some(0) };
 }
 
 /// The times of threads by their number.
-pub(crate) type ThreadTimes = BTreeMap<i32, ThreadTime>;
+pub(crate) type ThreadTimes = BTreeMap<i32, ThreadClock>;
 
 /// Threads of this process that are one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Threads {
     }
 
     /// What each has used, in their order; `None` for one that has ended.
-    pub(crate) fn each(&self) -> Vec<Option<ThreadTime>> {
+    pub(crate) fn each(&self) -> Vec<Option<ThreadClock>> {
         let times = times_of(self.tasks().into_iter());
         self.0.iter().map(|tid| times.get(tid).copied()).collect()
     }
@@ -116,15 +116,15 @@ pub(super) fn times_of(tasks: impl Iterator<Item = Task>) -> ThreadTimes {
     tasks.filter_map(|task| Some((task.tid, time_of(&task)?))).collect()
 }
 
-fn time_of(task: &Task) -> Option<ThreadTime> {
+fn time_of(task: &Task) -> Option<ThreadClock> {
     // A kernel that keeps no statistics of this kind has zeros there, or no such file.
     if let Some(precise) = task.schedstat().ok().filter(|times| times.sum_exec_runtime > 0) {
         let waited_ns = Some(precise.run_delay);
-        return Some(ThreadTime { ran_ns: precise.sum_exec_runtime, waited_ns });
+        return Some(ThreadClock { ran_ns: precise.sum_exec_runtime, waited_ns });
     }
     let stat = task.stat().ok()?;
     let ran_ns = ticks_ns(stat.utime.saturating_add(stat.stime));
-    Some(ThreadTime { ran_ns, waited_ns: None })
+    Some(ThreadClock { ran_ns, waited_ns: None })
 }
 
 /// Of the ticks that the kernel counts in.

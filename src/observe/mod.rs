@@ -32,28 +32,28 @@ use crate::kernel::threads::{self, Threads};
 pub use document::Watch;
 pub(crate) use document::{CpuLoad, NetworkLoad, ServerLoad};
 pub(crate) use own::{OwnReading, Pressure, WorkerTime};
-use pace::Pace;
-pub(crate) use search::Search;
+use pace::LookPace;
+pub(crate) use search::ServerSearch;
 pub(crate) use server::WatchedServer;
 use std::time::{Duration, Instant};
-pub(crate) use sums::{Reading, Row, Sums};
+pub(crate) use sums::{Reading, SecondRow, Sums};
 
 /// Looks, and keeps what it saw.
 #[derive(Debug)]
 pub(crate) struct Watcher<'a> {
     epoch: Instant,
-    searched: &'a Search,
+    searched: &'a ServerSearch,
     groups: Groups,
     workers: Option<Threads>,
     /// What each worker was seen to have used the last time: one that has ended has used that much.
     seen: Vec<WorkerTime>,
     sums: Option<Sums>,
-    pace: Pace,
+    pace: LookPace,
 }
 
 impl<'a> Watcher<'a> {
     /// Watches the box, and a server once one is found.
-    pub(crate) fn new(searched: &'a Search) -> Watcher<'a> {
+    pub(crate) fn new(searched: &'a ServerSearch) -> Watcher<'a> {
         Watcher {
             epoch: Instant::now(),
             searched,
@@ -61,7 +61,7 @@ impl<'a> Watcher<'a> {
             workers: None,
             seen: Vec::new(),
             sums: None,
-            pace: Pace::default(),
+            pace: LookPace::default(),
         }
     }
 
@@ -149,8 +149,8 @@ impl<'a> Watcher<'a> {
     }
 }
 
-fn fill_in(second: &mut Second, row: Row) {
-    let Row { own, host, server } = row;
+fn fill_in(second: &mut Second, row: SecondRow) {
+    let SecondRow { own, host, server } = row;
     *second = Second {
         generator_cpu_ratio: own.cpu_ratio,
         generator_cpu_wait_ratio: own.cpu_wait_ratio,

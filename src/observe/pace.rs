@@ -16,11 +16,11 @@ const BRIEF: u32 = 9;
 
 /// What the next look at the server is to be.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct LookPace {
     brief_left: u32,
 }
 
-impl Pace {
+impl LookPace {
     pub(super) fn depth(self) -> Depth {
         if self.brief_left > 0 { Depth::Brief } else { Depth::Usual }
     }
@@ -51,7 +51,7 @@ mod tests {
                     .unwrap(),
             ),
         ] {
-            let mut pace = Pace::default();
+            let mut pace = LookPace::default();
             assert_eq!(pace.depth(), Depth::Usual);
             let depths = costs.map(|cost| {
                 pace.looked(cost);

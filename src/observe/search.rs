@@ -34,14 +34,14 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// A search for the server, which may be under way.
 #[derive(Debug)]
-pub(crate) struct Search {
-    outcome: OnceLock<Outcome>,
+pub(crate) struct ServerSearch {
+    outcome: OnceLock<ServerFound>,
     helper: Option<Helper>,
 }
 
 /// What a search came to.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct ServerFound {
     /// The server, if it was found.
     pub(super) server: Option<WatchedServer>,
     /// Whether all was looked at. What is found of a server before may be its idle half, so then
@@ -59,20 +59,20 @@ pub(super) struct FirstLook {
 #[derive(Debug)]
 struct Helper {
     /// One thread looks here at a time; which one it is depends on the run.
-    outcome: Mutex<Receiver<(Outcome, Option<FirstLook>)>>,
+    outcome: Mutex<Receiver<(ServerFound, Option<FirstLook>)>>,
     stop: Arc<AtomicBool>,
 }
 
-impl From<Option<WatchedServer>> for Search {
+impl From<Option<WatchedServer>> for ServerSearch {
     /// One that has come to its end.
-    fn from(server: Option<WatchedServer>) -> Search {
-        Search { outcome: Outcome { server, complete: true }.into(), helper: None }
+    fn from(server: Option<WatchedServer>) -> ServerSearch {
+        ServerSearch { outcome: ServerFound { server, complete: true }.into(), helper: None }
     }
 }
 
-impl Search {
+impl ServerSearch {
     /// Looks for what listens where the load goes, beside what the caller does.
-    pub(crate) fn begin(targets: Vec<Address>) -> Search {
+    pub(crate) fn begin(targets: Vec<Address>) -> ServerSearch {
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, outcome) = mpsc::sync_channel(1);
         let is_over = stop.clone();
@@ -97,9 +97,9 @@ impl Search {
         match thread::Builder::new().name("server-search".into()).spawn(look) {
             Ok(_) => {
                 let helper = Helper { outcome: Mutex::new(outcome), stop };
-                Search { outcome: OnceLock::new(), helper: Some(helper) }
+                ServerSearch { outcome: OnceLock::new(), helper: Some(helper) }
             }
-            Err(_) => Search { outcome: Outcome::default().into(), helper: None },
+            Err(_) => ServerSearch { outcome: ServerFound::default().into(), helper: None },
         }
     }
 
@@ -121,7 +121,7 @@ impl Search {
     }
 }
 
-impl Drop for Search {
+impl Drop for ServerSearch {
     fn drop(&mut self) {
         if let Some(helper) = &self.helper {
             helper.stop.store(true, Ordering::Relaxed);
@@ -137,7 +137,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     /// Waits for a search to come to its end.
-    fn ended(search: &Search) -> Option<FirstLook> {
+    fn ended(search: &ServerSearch) -> Option<FirstLook> {
         let begin = Instant::now();
         loop {
             let look = search.look();
@@ -155,7 +155,7 @@ mod tests {
         let target = listener.local_addr().unwrap();
         let held = Stdio::from(OwnedFd::from(listener));
         let mut child = Command::new("sleep").arg("100").stdin(held).spawn().unwrap();
-        let search = Search::begin(vec![target.into()]);
+        let search = ServerSearch::begin(vec![target.into()]);
         let look = ended(&search);
         let server = search.server().map(|server| server.description().pid);
         child.kill().and_then(|()| child.wait()).unwrap();
@@ -167,10 +167,10 @@ mod tests {
     #[test]
     fn nobody_is_found_when_all_was_looked_at() {
         // An address for documentation: it is nobody's.
-        let search = Search::begin(vec![Address::Inet("192.0.2.1:80".parse().unwrap())]);
+        let search = ServerSearch::begin(vec![Address::Inet("192.0.2.1:80".parse().unwrap())]);
         assert!(ended(&search).is_none());
         assert!(search.server().is_none() && search.is_complete());
-        let given_up = Search { outcome: Outcome::default().into(), helper: None };
+        let given_up = ServerSearch { outcome: ServerFound::default().into(), helper: None };
         assert!(given_up.server().is_none() && !given_up.is_complete());
     }
 }

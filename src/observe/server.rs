@@ -1,9 +1,9 @@
 //! Which process is the server: the bundled one, the one that was named, or the one that listens on
 //! the target's port.
 
-use super::search::Outcome;
+use super::search::ServerFound;
 use super::{Description, Usage};
-use crate::kernel::process::{Depth, Group};
+use crate::kernel::process::{Depth, ProcessGroup};
 use crate::kernel::threads::Threads;
 use crate::kernel::{self, Address, holders};
 use crate::words::UsageError;
@@ -27,7 +27,7 @@ enum Source {
     /// Threads of this process.
     Bundled(Threads),
     /// Processes of their own.
-    Group(Group),
+    Group(ProcessGroup),
 }
 
 impl WatchedServer {
@@ -52,7 +52,7 @@ impl WatchedServer {
         if pid == std::process::id() {
             return refuse("that is ringshot itself; give the number of the server's process");
         }
-        match Group::of_pid(pid) {
+        match ProcessGroup::of_pid(pid) {
             Some(group) => Ok(WatchedServer::group(group, "--watch-pid")),
             None => refuse(
                 "there is no such process here; `pgrep -a NAME` or, as root, `ss -ltnp` shows the \
@@ -64,21 +64,21 @@ impl WatchedServer {
     /// Whoever listens where the load goes, looked for as long as `goes_on` says so; none when nobody
     /// here does, or when it is not shown: another user's process to anybody but root, one outside
     /// of this container.
-    pub(super) fn listening(targets: &[Address], goes_on: impl Fn() -> bool) -> Outcome {
+    pub(super) fn listening(targets: &[Address], goes_on: impl Fn() -> bool) -> ServerFound {
         // A kernel that does not list its sockets has not said that nobody listens.
         let inodes: io::Result<Vec<_>> = targets.iter().map(kernel::listener_inodes).collect();
-        let Ok(inodes) = inodes else { return Outcome::default() };
+        let Ok(inodes) = inodes else { return ServerFound::default() };
         let holders = holders::of_sockets(&inodes.concat(), goes_on);
         if !holders.complete {
-            return Outcome::default();
+            return ServerFound::default();
         }
-        let group = Group::of_pids(&holders.pids);
+        let group = ProcessGroup::of_pids(&holders.pids);
         let server = group.filter(|group| !FORWARDERS.contains(&group.name()));
         let server = server.map(|group| WatchedServer::group(group, "listener"));
-        Outcome { server, complete: true }
+        ServerFound { server, complete: true }
     }
 
-    fn group(group: Group, found_by: &'static str) -> WatchedServer {
+    fn group(group: ProcessGroup, found_by: &'static str) -> WatchedServer {
         let description = Description {
             pid: group.pid(),
             name: group.name().to_owned(),

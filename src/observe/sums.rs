@@ -11,7 +11,7 @@ use crate::engine::run::ThreadTime as WorkerUse;
 use crate::engine::run::second::{HostSecond, ServerSecond};
 use crate::kernel::cgroup::Throttling;
 use crate::kernel::machine::{CpuTime, Machine, Traffic};
-use crate::kernel::threads::{ThreadTime, ThreadTimes};
+use crate::kernel::threads::{ThreadClock, ThreadTimes};
 
 /// Between readings that are closer than this, ticks of 10 ms say little.
 const APART_NS_MIN: u64 = 50_000_000;
@@ -67,7 +67,7 @@ struct ThreadsSeen {
 
 /// What a row of the series is to have.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Row {
+pub(crate) struct SecondRow {
     pub own: OwnSecond,
     pub host: Option<HostSecond>,
     pub server: Option<ServerSecond>,
@@ -114,7 +114,7 @@ impl Sums {
     }
 
     /// Takes the next reading: what happened since the one before, but nothing if that was but now.
-    pub(crate) fn add(&mut self, reading: Reading) -> Row {
+    pub(crate) fn add(&mut self, reading: Reading) -> SecondRow {
         let before = std::mem::replace(&mut self.latest, reading);
         let apart_ns = self.latest.at_ns.saturating_sub(before.at_ns);
         let memory = self.latest.machine.memory_available_bytes;
@@ -133,9 +133,9 @@ impl Sums {
         let own = self.own.add(self.latest.own.clone(), apart_ns);
         self.found_at_ns = None;
         if apart_ns < APART_NS_MIN {
-            return Row::default();
+            return SecondRow::default();
         }
-        Row { own, host: self.host_second(&before.machine), server }
+        SecondRow { own, host: self.host_second(&before.machine), server }
     }
 
     /// What the box did since `before`.
@@ -258,7 +258,7 @@ impl ThreadsSeen {
             return;
         }
         for (&thread, &time) in &usage.thread_times {
-            self.first.entry(thread).or_insert(if self.all { ThreadTime::BORN } else { time });
+            self.first.entry(thread).or_insert(if self.all { ThreadClock::BORN } else { time });
             self.latest.insert(thread, time);
         }
         self.all = usage.has_all_threads();
@@ -266,20 +266,20 @@ impl ThreadsSeen {
     }
 
     fn busiest_ns(&self) -> u64 {
-        let ran = |(from, to): (ThreadTime, ThreadTime)| to.ran_ns.saturating_sub(from.ran_ns);
+        let ran = |(from, to): (ThreadClock, ThreadClock)| to.ran_ns.saturating_sub(from.ran_ns);
         self.spans().map(ran).max().unwrap_or(0)
     }
 
     /// How long all of them together waited for a CPU; `None` when it is not known of all.
     fn waited_ns(&self) -> Option<u64> {
-        let waited = |(from, to): (ThreadTime, ThreadTime)| {
+        let waited = |(from, to): (ThreadClock, ThreadClock)| {
             Some(to.waited_ns?.saturating_sub(from.waited_ns?))
         };
         let sum = self.spans().filter_map(waited).reduce(u64::saturating_add);
         sum.filter(|_| !self.left_out)
     }
 
-    fn spans(&self) -> impl Iterator<Item = (ThreadTime, ThreadTime)> {
+    fn spans(&self) -> impl Iterator<Item = (ThreadClock, ThreadClock)> {
         self.latest.iter().filter_map(|(thread, to)| Some((*self.first.get(thread)?, *to)))
     }
 }

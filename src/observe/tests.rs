@@ -1,6 +1,6 @@
 use super::*;
 use crate::kernel::machine::{CpuTime, Traffic};
-use crate::kernel::threads::ThreadTime;
+use crate::kernel::threads::ThreadClock;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -11,7 +11,7 @@ fn cpu(busy: u64, steal: u64, total: u64) -> CpuTime {
 
 /// Processes and threads by their numbers; each thread waited for a tenth of the time that it ran.
 fn usage(cpus_ns: &[(i32, u64)], threads_ns: &[(i32, u64)]) -> Usage {
-    let time = |ran_ns| ThreadTime { ran_ns, waited_ns: Some(ran_ns / 10) };
+    let time = |ran_ns| ThreadClock { ran_ns, waited_ns: Some(ran_ns / 10) };
     Usage {
         cpu_ns: cpus_ns.iter().copied().collect(),
         thread_times: threads_ns.iter().map(|&(thread, ns)| (thread, time(ns))).collect(),
@@ -133,7 +133,7 @@ fn a_cpu_that_goes_is_not_busy_and_one_that_comes_is_not_told_of() {
 fn what_cannot_be_read_is_not_told_of() {
     let empty = |seconds: u64| Reading { at_ns: seconds * SECOND_NS, ..Reading::default() };
     let mut sums = Sums::new(empty(1));
-    assert_eq!(sums.add(empty(2)), Row::default());
+    assert_eq!(sums.add(empty(2)), SecondRow::default());
     let watch = sums.watch(Some(&server()), 1).expect("enough time");
     assert_eq!(watch, Watch::default());
 }
@@ -170,7 +170,7 @@ fn processes_and_threads_that_come_and_go_take_nothing_away() {
 fn a_moment_is_too_short_to_tell() {
     let mut sums = Sums::new(reading(1));
     let soon = Reading { at_ns: SECOND_NS + 10_000_000, ..reading(2) };
-    assert_eq!(sums.add(soon), Row::default());
+    assert_eq!(sums.add(soon), SecondRow::default());
     assert_eq!(sums.watch(Some(&server()), 1), None);
 }
 

@@ -1,7 +1,7 @@
 //! What on this box would limit a plan.
 
 use crate::plan::AddressChoice;
-use crate::preflight::checks::Verdict;
+use crate::preflight::checks::CheckVerdict;
 use crate::result::diagnosis::Diagnosis;
 use crate::words::quantities::counted;
 use crate::words::style::{Role, Style};
@@ -39,9 +39,9 @@ pub(crate) fn page(
     writeln!(out, "  source ports: {}\n", diagnosis.source_ports)?;
     for check in &diagnosis.checks {
         let (word, role) = match check.verdict {
-            Verdict::Prevents => ("prevents", Role::Bad),
-            Verdict::Limits => ("limits", Role::Warning),
-            Verdict::Fits => ("fits", Role::Good),
+            CheckVerdict::Prevents => ("prevents", Role::Bad),
+            CheckVerdict::Limits => ("limits", Role::Warning),
+            CheckVerdict::Fits => ("fits", Role::Good),
         };
         let word = style.paint(role, &format!("{word:<VERDICT$}"));
         let name = style.paint(Role::Heading, check.knob);
@@ -58,7 +58,7 @@ pub(crate) fn page(
             writeln!(out, "{:left$}{} {line}", "", if at == 0 { "→" } else { " " })?;
         }
     }
-    let amiss = diagnosis.checks.iter().filter(|check| check.verdict != Verdict::Fits).count();
+    let amiss = diagnosis.checks.iter().filter(|check| check.verdict != CheckVerdict::Fits).count();
     match amiss {
         0 => writeln!(out, "\nNothing on this box would limit this plan."),
         n => writeln!(out, "\n{} would limit this plan.", counted(n as u64, "setting")),

@@ -3,9 +3,9 @@
 use crate::kernel::sysctl::same;
 use crate::kernel::system::{Setting, System};
 use crate::tuning::apply::{BOX_WIDE, Elsewhere, is_box_wide};
-use crate::tuning::catalogue::{Catalogue, Group, Knob, KnobKind};
+use crate::tuning::catalogue::{Catalogue, Knob, KnobGroup, KnobKind};
 use crate::tuning::obsolete::Obsolete;
-use crate::tuning::state::{State, Store, time};
+use crate::tuning::state::{Record, Store, time};
 use crate::words::quantities::{NOTHING, counted};
 use crate::words::style::{Role as Ink, Style};
 use crate::words::text::{escape, wrapped};
@@ -15,17 +15,17 @@ const RECOMMENDED: &str = "recommended";
 
 /// A knob as it is here.
 #[derive(Clone, Debug)]
-pub(crate) struct Row<'a> {
-    pub group: &'a Group,
+pub(crate) struct KnobRow<'a> {
+    pub group: &'a KnobGroup,
     pub knob: &'a Knob,
     /// What is set, or [`NOTHING`].
     pub now: String,
-    pub verdict: Verdict,
+    pub verdict: KnobVerdict,
 }
 
 /// How a value compares with the recommended one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum KnobVerdict {
     /// As recommended, or better.
     Fine,
     /// `tune apply` would change it.
@@ -49,31 +49,31 @@ pub(crate) fn rows<'a>(
     system: &System,
     catalogue: &'a Catalogue,
     wanted: impl Fn(&Knob) -> bool,
-    applied: Option<&State>,
-) -> Vec<Row<'a>> {
+    applied: Option<&Record>,
+) -> Vec<KnobRow<'a>> {
     let mut rows = Vec::new();
     for group in &catalogue.groups {
         for knob in group.knobs.iter().filter(|knob| wanted(knob)) {
             let (now, verdict) = compare(system, knob, applied);
-            rows.push(Row { group, knob, now, verdict });
+            rows.push(KnobRow { group, knob, now, verdict });
         }
     }
     rows
 }
 
-fn compare(system: &System, knob: &Knob, applied: Option<&State>) -> (String, Verdict) {
+fn compare(system: &System, knob: &Knob, applied: Option<&Record>) -> (String, KnobVerdict) {
     let reading = match knob.kind {
         KnobKind::Sysctl => system.read(&knob.name),
         KnobKind::Limit => match system.open_files() {
             Some((_, hard)) => Setting::Value(hard),
             None => Setting::Missing,
         },
-        KnobKind::Tool => return (NOTHING.into(), Verdict::ByRule),
+        KnobKind::Tool => return (NOTHING.into(), KnobVerdict::ByRule),
     };
     let (now, writable) = match reading {
         Setting::Value(now) => (now, true),
         Setting::ReadOnly(now) => (now, false),
-        Setting::Missing | Setting::Unreadable(_) => return (NOTHING.into(), Verdict::Absent),
+        Setting::Missing | Setting::Unreadable(_) => return (NOTHING.into(), KnobVerdict::Absent),
     };
     let change = applied
         .and_then(|state| state.changes.iter().find(|change| change.name == knob.name))
@@ -81,13 +81,13 @@ fn compare(system: &System, knob: &Knob, applied: Option<&State>) -> (String, Ve
     let sysctl = knob.kind == KnobKind::Sysctl;
     let elsewhere = sysctl && is_box_wide(&knob.name) && !system.in_initial_namespace();
     let verdict = match (change, knob.target(&now)) {
-        (Some(true), _) => Verdict::Applied,
-        (Some(false), _) => Verdict::ChangedSince,
-        (None, _) if knob.recommended.is_none() => Verdict::ByRule,
-        (None, None) => Verdict::Fine,
-        (None, Some(_)) if !writable => Verdict::ReadOnly,
-        (None, Some(_)) if elsewhere => Verdict::BoxWide,
-        (None, Some(_)) => Verdict::Differs,
+        (Some(true), _) => KnobVerdict::Applied,
+        (Some(false), _) => KnobVerdict::ChangedSince,
+        (None, _) if knob.recommended.is_none() => KnobVerdict::ByRule,
+        (None, None) => KnobVerdict::Fine,
+        (None, Some(_)) if !writable => KnobVerdict::ReadOnly,
+        (None, Some(_)) if elsewhere => KnobVerdict::BoxWide,
+        (None, Some(_)) => KnobVerdict::Differs,
     };
     (readable(&now), verdict)
 }
@@ -101,25 +101,27 @@ fn readable(value: &str) -> String {
     }
 }
 
-impl Verdict {
+impl KnobVerdict {
     fn words(self) -> (Ink, &'static str) {
         match self {
-            Verdict::Fine => (Ink::Good, "fine"),
-            Verdict::Differs => (Ink::Warning, "differs"),
-            Verdict::Applied => (Ink::Good, "applied"),
-            Verdict::ChangedSince => (Ink::Warning, "changed since"),
-            Verdict::ReadOnly => (Ink::Aside, "read-only"),
-            Verdict::BoxWide => (Ink::Aside, "whole box"),
-            Verdict::Absent => (Ink::Aside, "not here"),
-            Verdict::ByRule => (Ink::Aside, "by rule"),
+            KnobVerdict::Fine => (Ink::Good, "fine"),
+            KnobVerdict::Differs => (Ink::Warning, "differs"),
+            KnobVerdict::Applied => (Ink::Good, "applied"),
+            KnobVerdict::ChangedSince => (Ink::Warning, "changed since"),
+            KnobVerdict::ReadOnly => (Ink::Aside, "read-only"),
+            KnobVerdict::BoxWide => (Ink::Aside, "whole box"),
+            KnobVerdict::Absent => (Ink::Aside, "not here"),
+            KnobVerdict::ByRule => (Ink::Aside, "by rule"),
         }
     }
 }
 
 /// The table: those with a recommended value by group, then the names of the others.
-pub(crate) fn table(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let valued: Vec<&Row<'_>> = rows.iter().filter(|row| row.knob.recommended.is_some()).collect();
-    let width = |text: fn(&Row<'_>) -> usize| valued.iter().map(|row| text(row)).max().unwrap_or(0);
+pub(crate) fn table(rows: &[KnobRow<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let valued: Vec<&KnobRow<'_>> =
+        rows.iter().filter(|row| row.knob.recommended.is_some()).collect();
+    let width =
+        |text: fn(&KnobRow<'_>) -> usize| valued.iter().map(|row| text(row)).max().unwrap_or(0);
     let name = width(|row| row.knob.name.len());
     let now = width(|row| row.now.len()).max("now".len());
     let wanted = width(|row| recommended(row.knob).chars().count()).max(RECOMMENDED.len());
@@ -162,8 +164,8 @@ pub(crate) fn table(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::
 }
 
 /// What `tune apply` skips here although it could be written.
-fn box_wide(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
-    for row in rows.iter().filter(|row| row.verdict == Verdict::BoxWide) {
+fn box_wide(rows: &[KnobRow<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    for row in rows.iter().filter(|row| row.verdict == KnobVerdict::BoxWide) {
         writeln!(out)?;
         paragraph(&format!("{} {BOX_WIDE}.", row.knob.name), style, out)?;
     }
@@ -173,13 +175,13 @@ fn box_wide(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<(
 fn recommended(knob: &Knob) -> String {
     let value = knob.recommended.clone().unwrap_or_default();
     match knob.change {
-        crate::tuning::catalogue::Change::Exact => value,
+        crate::tuning::catalogue::Adjustment::Exact => value,
         _ => format!("≥ {value}"),
     }
 }
 
 /// What the knobs of a group have in common; then rule, reason, risk and kernels of each.
-pub(crate) fn explain(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn explain(rows: &[KnobRow<'_>], style: Style, out: &mut dyn Write) -> io::Result<()> {
     let mut group = "";
     for row in rows {
         if row.group.title != group {
@@ -210,7 +212,7 @@ pub(crate) fn explain(rows: &[Row<'_>], style: Style, out: &mut dyn Write) -> io
 
 /// What to do next, in sentences.
 pub(crate) fn advice(
-    rows: &[Row<'_>],
+    rows: &[KnobRow<'_>],
     apply: &str,
     style: Style,
     out: &mut dyn Write,
@@ -219,7 +221,7 @@ pub(crate) fn advice(
         rows.iter().filter(|row| row.knob.kind == kind && row.verdict == verdict).count() as u64
     };
     let mut sentences = Vec::new();
-    match count(KnobKind::Sysctl, Verdict::Differs) {
+    match count(KnobKind::Sysctl, KnobVerdict::Differs) {
         0 => sentences.push("Nothing for `ringshot tune apply` to do.".to_owned()),
         differing => sentences.push(format!(
             "{} {}: `{apply}` sets what differs, as root, and `ringshot tune revert` puts it back.",
@@ -227,7 +229,7 @@ pub(crate) fn advice(
             if differing == 1 { "differs" } else { "differ" }
         )),
     }
-    if count(KnobKind::Limit, Verdict::Differs) > 0 {
+    if count(KnobKind::Limit, KnobVerdict::Differs) > 0 {
         sentences.push(
             "Limits are not set by tune: copy kernel-tuning/limits.d/60-ringshot.conf to \
              /etc/security/limits.d/ and log in again, or `ulimit -Hn` as root."
@@ -244,7 +246,7 @@ pub(crate) fn advice(
 /// What `tune apply` left, if anything.
 pub(crate) fn applied(
     store: &Store,
-    state: &State,
+    state: &Record,
     elsewhere: Option<Elsewhere>,
     style: Style,
     out: &mut dyn Write,

@@ -131,7 +131,7 @@ struct Typed<'t> {
 }
 
 /// Where the server is.
-struct Place {
+struct Authority {
     /// As it stands in the Host header.
     name: String,
     zone: Option<String>,
@@ -162,7 +162,7 @@ impl<'t> Typed<'t> {
         Typed { scheme, user, host, port, path, query, fragment }
     }
 
-    fn place(&self) -> Result<Place, String> {
+    fn place(&self) -> Result<Authority, String> {
         let is_scheme = |name: &str| self.host.eq_ignore_ascii_case(name);
         if self.scheme.is_none() && self.port.starts_with(':') && is_scheme("http") {
             return Err("behind http: two slashes are missing".into());
@@ -192,7 +192,7 @@ impl<'t> Typed<'t> {
             Some(literal) => literal_address(literal)?,
             None => (name(self.host)?, None),
         };
-        Ok(Place { name, zone, port })
+        Ok(Authority { name, zone, port })
     }
 
     /// The reason for which there is no place, or a better one: the rest of a password with a

@@ -37,7 +37,7 @@ const SLOT_BYTES: u64 = 1_200;
 /// What a setting means for a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Verdict {
+pub(crate) enum CheckVerdict {
     /// The plan cannot run.
     Prevents,
     /// The result would be about this setting, not about the server.
@@ -54,7 +54,7 @@ pub(crate) struct Check {
     pub current: String,
     pub needed: String,
     /// Whether that fits.
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// Why it is needed; when it does not fit, what would happen.
     pub why: String,
     /// What to do; empty when it fits.
@@ -167,7 +167,7 @@ pub(crate) fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
 /// # Errors
 /// The first check that prevents it.
 pub(crate) fn refuse(checks: &[Check]) -> Result<(), Refusal> {
-    match checks.iter().find(|check| check.verdict == Verdict::Prevents) {
+    match checks.iter().find(|check| check.verdict == CheckVerdict::Prevents) {
         None => Ok(()),
         Some(check) => Err(Refusal { what: check.why.clone(), cure: check.cure.clone() }),
     }
@@ -180,7 +180,7 @@ fn files_of_process(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "nofile",
         current: count(host.descriptors),
         needed: count(needed.limit()),
-        verdict: if refused.is_some() { Verdict::Prevents } else { Verdict::Fits },
+        verdict: if refused.is_some() { CheckVerdict::Prevents } else { CheckVerdict::Fits },
         why: refused
             .as_ref()
             .map_or("a descriptor for every connection".into(), |no| no.what.clone()),
@@ -196,10 +196,10 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     (needed * 2 > max).then(|| {
         let fits = needed < max;
         let verdict = match (fits, host.root) {
-            (true, _) => Verdict::Fits,
+            (true, _) => CheckVerdict::Fits,
             // With CAP_SYS_ADMIN the limit may be exceeded, by us and not by others.
-            (false, true) => Verdict::Limits,
-            (false, false) => Verdict::Prevents,
+            (false, true) => CheckVerdict::Limits,
+            (false, false) => CheckVerdict::Prevents,
         };
         Check {
             knob: "fs.file-max",
@@ -231,7 +231,7 @@ fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
         knob: range_knob(need),
         current: space(need),
         needed: format!("{} at a time", count(connections)),
-        verdict: Verdict::Prevents,
+        verdict: CheckVerdict::Prevents,
         why: format!(
             "{} connections at a time need as many pairs of source address and port, and there \
              are {}{}",
@@ -283,7 +283,7 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         ),
         false => ("net.ipv4.tcp_timestamps", "0".into(), "1".into()),
     };
-    let verdict = if limits { Verdict::Limits } else { Verdict::Fits };
+    let verdict = if limits { CheckVerdict::Limits } else { CheckVerdict::Fits };
     Some(Check { knob, current, needed, verdict, why, cure })
 }
 
@@ -323,7 +323,7 @@ fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "source ports",
         current: format!("{held} of {tried} tried are taken"),
         needed: "most of them free".into(),
-        verdict: Verdict::Limits,
+        verdict: CheckVerdict::Limits,
         why: "sockets that do not share their port (SO_REUSEADDR) hold most of the range: a run \
               that left the choice to the kernel does so for 60 s after its end"
             .into(),
@@ -357,7 +357,7 @@ fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob,
         current,
         needed: count(connections),
-        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
             true => "the accept queue has room for every connection at a time".into(),
             false => format!(
@@ -383,7 +383,7 @@ fn syn_backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "net.ipv4.tcp_max_syn_backlog",
         current: count(max),
         needed: count(needed),
-        verdict: Verdict::Limits,
+        verdict: CheckVerdict::Limits,
         why: "SYN cookies are off: half-open connections beyond three quarters of this are dropped"
             .into(),
         cure: "`sysctl -w net.ipv4.tcp_syncookies=1`".into(),
@@ -409,7 +409,7 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "net.netfilter.nf_conntrack_max",
         current: format!("{}, {} in use", count(max), count(tracked)),
         needed: count(needed),
-        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
             true => format!("every connection is tracked, for {tracked_s:.0} s after its end"),
             false => format!(
@@ -444,7 +444,7 @@ fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "net.ipv4.tcp_max_tw_buckets",
         current: count(max),
         needed: count(kept as u64),
-        verdict: Verdict::Fits,
+        verdict: CheckVerdict::Fits,
         why:
             "sockets beyond it are closed without TIME_WAIT: it costs a line in the kernel's log, \
               and no request"
@@ -463,7 +463,7 @@ fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             knob: "memory",
             current: format!("{} available", bytes(available)),
             needed: bytes(needed),
-            verdict: if fits { Verdict::Fits } else { Verdict::Prevents },
+            verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Prevents },
             why: format!(
                 "{} connections take {} of memory, kernel and buffers, and {} are available",
                 count(need.connections.into()),

@@ -7,7 +7,7 @@ use super::{HostSecond, Report, Second, ServerSecond};
 use std::fmt::Write;
 
 /// A column's name, and its cell.
-type Column = (String, Box<dyn Fn(&Second) -> Option<String>>);
+type CsvColumn = (String, Box<dyn Fn(&Second) -> Option<String>>);
 
 /// One row a second, or a longer one in a long run (`t_s` is its end), below a row of names.
 pub fn series(report: &Report) -> String {
@@ -25,17 +25,17 @@ pub fn series(report: &Report) -> String {
     text
 }
 
-fn columns(cpus: &[usize]) -> Vec<Column> {
-    let always = |name: &str, value: fn(&Second) -> String| -> Column {
+fn columns(cpus: &[usize]) -> Vec<CsvColumn> {
+    let always = |name: &str, value: fn(&Second) -> String| -> CsvColumn {
         (name.into(), Box::new(move |row| Some(value(row))))
     };
-    let optional = |name: &str, value: fn(&Second) -> Option<String>| -> Column {
+    let optional = |name: &str, value: fn(&Second) -> Option<String>| -> CsvColumn {
         (name.into(), Box::new(value))
     };
-    let of_host = |name: &str, value: fn(&HostSecond) -> Option<String>| -> Column {
+    let of_host = |name: &str, value: fn(&HostSecond) -> Option<String>| -> CsvColumn {
         (name.into(), Box::new(move |row| row.host.as_ref().and_then(value)))
     };
-    let of_server = |name: &str, value: fn(&ServerSecond) -> Option<String>| -> Column {
+    let of_server = |name: &str, value: fn(&ServerSecond) -> Option<String>| -> CsvColumn {
         (format!("server_{name}"), Box::new(move |row| row.server.as_ref().and_then(value)))
     };
     let mut columns = vec![
@@ -71,7 +71,7 @@ fn columns(cpus: &[usize]) -> Vec<Column> {
         of_server("descriptors", |server| server.descriptors.map(|count| count.to_string())),
     ]);
     // Last, as their number differs from box to box.
-    columns.extend(cpus.iter().enumerate().map(|(at, cpu)| -> Column {
+    columns.extend(cpus.iter().enumerate().map(|(at, cpu)| -> CsvColumn {
         let busy = move |row: &Second| row.host.as_ref()?.cpu_busy_ratio.get(at).copied();
         let cell = move |row: &Second| busy(row).map(|ratio| ratio.to_string());
         (format!("cpu_{cpu}_busy_ratio"), Box::new(cell))

@@ -60,7 +60,7 @@ pub struct Report {
     /// Rates over the times that the threads worked: see [`crate::engine::run::Rates`].
     pub rate: Rate,
     /// The limits that the run had to keep.
-    pub slo: Vec<slo::Outcome>,
+    pub slo: Vec<slo::LimitOutcome>,
     /// How far rate and latency can be trusted; null for a run that was too short to tell.
     pub confidence: Option<Confidence>,
     /// Whether they stayed the same; null for a run that was too short to tell, or whose load was
@@ -450,7 +450,7 @@ pub struct Generator {
 pub struct Kernel {
     /// What it counted during the run, in the whole network namespace, by the names that nstat
     /// uses. A counter that this kernel does not have is not there.
-    pub counters: kernel::Counters,
+    pub counters: kernel::SystemCounters,
     /// Sockets in TIME_WAIT in the whole network namespace.
     pub time_wait: TimeWaitCounts,
     /// Where they lead, and who owns them.

@@ -1,10 +1,12 @@
 //! Reports for tests: one of a run in which all went well, one in which little did.
 
-use crate::kernel::{Counters, Owner, TimeWait, TimeWaitGroup};
+use crate::kernel::{Owner, SystemCounters, TimeWait, TimeWaitGroup};
 use crate::observe::{CpuLoad, NetworkLoad, ServerLoad};
-use crate::result::slo::{Missing, Outcome};
+use crate::result::slo::{LimitOutcome, Missing};
 use crate::result::*;
-use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict, latency_histogram};
+use crate::statistics::{
+    Confidence, Range, Steadiness, SteadinessVerdict, Trend, latency_histogram,
+};
 use hdrhistogram::Histogram;
 
 /// A latency around a median.
@@ -174,7 +176,7 @@ pub(crate) fn clean() -> Report {
             correlated: false,
         }),
         steadiness: Some(Steadiness {
-            verdict: Verdict::Steady,
+            verdict: SteadinessVerdict::Steady,
             rate: Trend { change_ratio: 0.004, p_value: 0.61, drifts: false },
             p50: Some(Trend { change_ratio: -0.01, p_value: 0.42, drifts: false }),
             p99: Some(Trend { change_ratio: 0.03, p_value: 0.33, drifts: false }),
@@ -203,7 +205,7 @@ pub(crate) fn clean() -> Report {
             saturated: false,
         },
         kernel: Kernel {
-            counters: Counters([("TcpActiveOpens".to_owned(), 234_564)].into()),
+            counters: SystemCounters([("TcpActiveOpens".to_owned(), 234_564)].into()),
             time_wait: TimeWaitCounts {
                 before: Some(3),
                 peak: Some(131_072),
@@ -331,7 +333,7 @@ pub(crate) fn troubled() -> Report {
     let time_wait = TimeWait { by_destination: vec![group], others: 4 };
     report.kernel.time_wait_sockets =
         TimeWaitSockets { before: Some(time_wait.clone()), after: Some(time_wait) };
-    let limit = |limit: &str, measured, bound, unit: &'static str, pass, samples| Outcome {
+    let limit = |limit: &str, measured, bound, unit: &'static str, pass, samples| LimitOutcome {
         limit: limit.into(),
         measured: Some(measured),
         bound,
@@ -349,7 +351,7 @@ pub(crate) fn troubled() -> Report {
     report.slo[0].missing = Some(missing);
     if let (Some(confidence), Some(steadiness)) = (&mut report.confidence, &mut report.steadiness) {
         confidence.correlated = true;
-        steadiness.verdict = Verdict::Drifting;
+        steadiness.verdict = SteadinessVerdict::Drifting;
         steadiness.rate = Trend { change_ratio: -0.12, p_value: 0.000_1, drifts: true };
         steadiness.p99 = Some(Trend { change_ratio: 0.41, p_value: 0.002, drifts: true });
     }

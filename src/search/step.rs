@@ -1,7 +1,7 @@
 //! One run at one rate, and whether the rate was kept.
 
 use super::{Purpose, Trial};
-use crate::result::slo::Outcome;
+use crate::result::slo::LimitOutcome;
 use crate::result::{Finding, Report, forget_zeros};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct SearchStep {
     /// Whether all limits were kept, and the server kept up with the rate.
     pub pass: bool,
     /// The limits, and what was measured.
-    pub limits: Vec<Outcome>,
+    pub limits: Vec<LimitOutcome>,
     /// Whether requests were answered as fast as they came due.
     pub kept_up: bool,
     /// Whether ringshot or its box was the limit.

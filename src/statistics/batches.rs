@@ -11,7 +11,7 @@
 //!
 //! Memory is that of 40 histograms, whatever the run; those that a merge frees are used again.
 
-use super::silence::{Arrivals, Silence};
+use super::silence::{Gaps, Silence};
 use super::{LatencyCounts, latency_histogram, percentile_us};
 use hdrhistogram::Histogram;
 use std::time::Duration;
@@ -122,8 +122,8 @@ pub struct Batches {
     /// How long the run is.
     units: u64,
     /// When requests ended well, and when there were answers of whatever kind.
-    ok: Arrivals,
-    answers: Arrivals,
+    ok: Gaps,
+    answers: Gaps,
 }
 
 impl Batches {
@@ -140,8 +140,8 @@ impl Batches {
             open: None,
             spare: Vec::with_capacity(BATCHES_MAX / 2),
             units: 0,
-            ok: Arrivals::default(),
-            answers: Arrivals::default(),
+            ok: Gaps::default(),
+            answers: Gaps::default(),
         }
     }
 

@@ -37,7 +37,7 @@ pub use counts::LatencyCounts;
 pub use histogram::latency_histogram;
 pub(crate) use histogram::{LATENCY_US_MAX, longest_us, percentile_us};
 pub(crate) use numbers::{median, rounded};
-pub(crate) use trend::{Steadiness, Trend, Verdict};
+pub(crate) use trend::{Steadiness, SteadinessVerdict, Trend};
 
 #[cfg(test)]
 mod tests;

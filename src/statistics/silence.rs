@@ -24,7 +24,7 @@ const GAPS_MAX: u64 = 10_000;
 
 /// When something came, in units of the collector.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Arrivals {
+pub(super) struct Gaps {
     count: u64,
     /// The end of the piece of the latest.
     until: u64,
@@ -41,7 +41,7 @@ pub(super) struct Silence {
     pub p_value: f64,
 }
 
-impl Arrivals {
+impl Gaps {
     /// So many came in a piece that ends at `end` and is `units` long.
     pub(crate) fn push(&mut self, count: u64, units: u64, end: u64) {
         if count > 0 {
@@ -76,7 +76,7 @@ mod tests {
 
     /// How many came in each unit of a run.
     fn silence(counts: impl IntoIterator<Item = u64>) -> Option<u64> {
-        let mut arrivals = Arrivals::default();
+        let mut arrivals = Gaps::default();
         let mut end = 0;
         for count in counts {
             end += 1;

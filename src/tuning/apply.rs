@@ -12,7 +12,7 @@
 //! leaves what `revert` needs.
 
 use super::catalogue::{Knob, KnobKind, numbers};
-use super::state::{self, Change, Lock, State, Store};
+use super::state::{self, Change, Lock, Record, Store};
 use crate::kernel::sysctl::same;
 use crate::kernel::system::{Setting, System};
 use crate::words::Refusal;
@@ -30,7 +30,7 @@ pub(crate) struct Planned {
 
 /// A change that did not come about as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct ApplyFailure {
     /// What is in the way, and what helps.
     pub refusal: Refusal,
     /// What was written nevertheless on the way: the putting back, in that order.
@@ -50,9 +50,9 @@ pub(crate) enum Restored {
     Gone(String),
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        Failure { refusal, written: Vec::new() }
+impl From<Refusal> for ApplyFailure {
+    fn from(refusal: Refusal) -> ApplyFailure {
+        ApplyFailure { refusal, written: Vec::new() }
     }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn apply(
     knobs: &[&Knob],
     profile: &str,
     now_s: u64,
-) -> Result<Planned, Failure> {
+) -> Result<Planned, ApplyFailure> {
     permitted(system, "apply")?;
     unapplied(system, store)?;
     let planned = plan(system, knobs.iter().copied());
@@ -123,7 +123,7 @@ pub(crate) fn apply(
     // Somebody else may have been faster than the lock.
     unapplied(system, store)?;
     let planned = plan(system, knobs.iter().copied());
-    let state = State::new(
+    let state = Record::new(
         now_s,
         profile,
         system.network_namespace().map_err(no_proc)?,
@@ -140,7 +140,7 @@ pub(crate) fn apply(
 }
 
 /// Puts back what was written, the knob that failed included: it may hold something else by now.
-fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> Failure {
+fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> ApplyFailure {
     let failed = &touched[touched.len() - 1];
     let what = format!("cannot set {} to {}: {why}", failed.name, failed.new);
     let (mut written, mut stuck) = (Vec::new(), Vec::new());
@@ -174,7 +174,7 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> F
             cure: "leave it out: name the others with --knob NAME".into(),
         }
     };
-    Failure { refusal, written }
+    ApplyFailure { refusal, written }
 }
 
 /// Puts every setting back to the value that was saved.
@@ -182,7 +182,7 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> F
 /// # Errors
 /// Nothing to revert, or not from here; or some settings could not be put back, and then the state
 /// is kept for another try.
-pub(crate) fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> {
+pub(crate) fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, ApplyFailure> {
     permitted(system, "revert")?;
     let nothing = || nothing(store, "revert");
     store.load()?.ok_or_else(nothing)?;
@@ -208,7 +208,7 @@ pub(crate) fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Fa
                 Restored::Unchanged(_) | Restored::Gone(_) => None,
             })
             .collect();
-        return Err(Failure { refusal, written });
+        return Err(ApplyFailure { refusal, written });
     }
     store.remove().map_err(|error| storage(store, "remove", &error))?;
     Ok(restored)
@@ -237,7 +237,7 @@ pub(crate) fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
 }
 
 /// The names of those settings that do not have the applied value.
-pub(crate) fn deviating(system: &System, state: &State) -> Vec<String> {
+pub(crate) fn deviating(system: &System, state: &Record) -> Vec<String> {
     let applied = |change: &&Change| match system.read(&change.name) {
         Setting::Value(now) => same(&now, &change.new),
         _ => false,
@@ -259,7 +259,7 @@ pub(crate) enum Elsewhere {
 ///
 /// # Errors
 /// No `/proc`.
-pub(crate) fn elsewhere(system: &System, state: &State) -> io::Result<Option<Elsewhere>> {
+pub(crate) fn elsewhere(system: &System, state: &Record) -> io::Result<Option<Elsewhere>> {
     Ok(if system.boot_id()? != state.boot_id {
         Some(Elsewhere::Boot)
     } else if system.network_namespace()? != state.network_namespace {
@@ -345,7 +345,7 @@ fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
     })
 }
 
-fn revertible(system: &System, store: &Store, state: &State) -> Result<(), Refusal> {
+fn revertible(system: &System, store: &Store, state: &Record) -> Result<(), Refusal> {
     let since = state::time(state.applied_at_s);
     match elsewhere(system, state).map_err(no_proc)? {
         None => Ok(()),

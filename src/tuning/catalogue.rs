@@ -18,7 +18,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue {
     // The files are part of the binary, and a test parses them.
     groups: SOURCES
         .map(|(file, text)| {
-            Group::parse(text).unwrap_or_else(|error| panic!("{file}.toml: {error}"))
+            KnobGroup::parse(text).unwrap_or_else(|error| panic!("{file}.toml: {error}"))
         })
         .into(),
 });
@@ -31,13 +31,13 @@ pub(crate) fn catalogue() -> &'static Catalogue {
 #[derive(Clone, Debug)]
 pub(crate) struct Catalogue {
     /// The groups, in the order in which they are shown.
-    pub groups: Vec<Group>,
+    pub groups: Vec<KnobGroup>,
 }
 
 /// The knobs of one file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Group {
+pub(crate) struct KnobGroup {
     /// The group's name for people.
     pub title: String,
     /// What the knobs have in common.
@@ -58,14 +58,14 @@ pub(crate) struct Knob {
     /// What kind of thing it is.
     pub kind: KnobKind,
     /// Who it matters for.
-    pub roles: Vec<Role>,
+    pub roles: Vec<KnobRole>,
     /// What the kernel sets itself.
     pub default: Option<String>,
     /// The value in the generated files; none where there is only a rule.
     pub recommended: Option<String>,
     /// How the recommended value and the current one go together.
     #[serde(default)]
-    pub change: Change,
+    pub change: Adjustment,
     /// What the value follows from.
     pub rule: String,
     /// What it limits.
@@ -91,7 +91,7 @@ pub(crate) enum KnobKind {
 /// Who a knob matters for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
+pub(crate) enum KnobRole {
     /// The side that opens connections.
     Client,
     /// The side that accepts them.
@@ -103,7 +103,7 @@ pub(crate) enum Role {
 /// How the recommended value and the current one go together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Change {
+pub(crate) enum Adjustment {
     /// The recommended value, whatever is set.
     #[default]
     Exact,
@@ -145,9 +145,9 @@ impl Catalogue {
     }
 }
 
-impl Group {
-    fn parse(text: &str) -> Result<Group, toml::de::Error> {
-        let mut group: Group = toml::from_str(text)?;
+impl KnobGroup {
+    fn parse(text: &str) -> Result<KnobGroup, toml::de::Error> {
+        let mut group: KnobGroup = toml::from_str(text)?;
         group.prose = one_line(&group.prose);
         for knob in &mut group.knobs {
             for text in [&mut knob.rule, &mut knob.why, &mut knob.risk, &mut knob.kernels] {
@@ -168,10 +168,10 @@ impl Knob {
     pub(crate) fn target(&self, current: &str) -> Option<String> {
         let recommended = self.recommended.as_deref()?;
         let target = match (self.change, numbers(current), numbers(recommended)) {
-            (Change::Raise, Some(now), Some(wanted)) if now.len() == wanted.len() => {
+            (Adjustment::Raise, Some(now), Some(wanted)) if now.len() == wanted.len() => {
                 joined(now.iter().zip(&wanted).map(|(now, wanted)| *now.max(wanted)))
             }
-            (Change::Widen, Some(now), Some(wanted)) if now.len() == 2 && wanted.len() == 2 => {
+            (Adjustment::Widen, Some(now), Some(wanted)) if now.len() == 2 && wanted.len() == 2 => {
                 joined([now[0].min(wanted[0]), now[1].max(wanted[1])])
             }
             _ => recommended.into(),
@@ -204,7 +204,7 @@ mod tests {
     fn every_file_says_what_a_reader_needs() {
         let mut names = HashSet::new();
         for (file, text) in SOURCES {
-            let group = Group::parse(text).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let group = KnobGroup::parse(text).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert!(!group.title.is_empty() && !group.prose.is_empty(), "{file}");
             assert!(!group.knobs.is_empty(), "{file}");
             for knob in &group.knobs {
@@ -230,7 +230,7 @@ mod tests {
             let numbers = numbers(value).unwrap_or_else(|| panic!("{}: {value:?}", knob.name));
             assert!(!numbers.is_empty(), "{}", knob.name);
             assert_ne!(knob.kind, KnobKind::Tool, "{}: a tool has a rule only", knob.name);
-            if knob.change == Change::Widen {
+            if knob.change == Adjustment::Widen {
                 assert_eq!(numbers.len(), 2, "{}", knob.name);
             }
         }
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_knob_is_found_by_name() {
         let range = catalogue().knob("net.ipv4.ip_local_port_range").expect("the port range");
-        assert_eq!(range.roles, [Role::Client]);
+        assert_eq!(range.roles, [KnobRole::Client]);
         assert!(catalogue().knob("net.ipv4.tcp_tw_recycle").is_none());
     }
 

@@ -21,7 +21,7 @@ const SCHEMA: &str = "ringshot.tune/1";
 
 /// What was applied, and what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct Record {
     schema: String,
     /// Seconds since 1970.
     pub applied_at_s: u64,
@@ -52,7 +52,7 @@ impl std::fmt::Display for Change {
     }
 }
 
-impl State {
+impl Record {
     /// What is about to be applied.
     pub(crate) fn new(
         applied_at_s: u64,
@@ -60,9 +60,9 @@ impl State {
         network_namespace: String,
         boot_id: String,
         changes: Vec<Change>,
-    ) -> State {
+    ) -> Record {
         let (schema, profile) = (SCHEMA.into(), profile.into());
-        State { schema, applied_at_s, profile, network_namespace, boot_id, changes }
+        Record { schema, applied_at_s, profile, network_namespace, boot_id, changes }
     }
 
     /// Whether `apply` could have written this: root will write the old values to files of these
@@ -148,7 +148,7 @@ impl Store {
     ///
     /// # Errors
     /// A file that cannot be read, that others could have written, or that is not a state.
-    pub(crate) fn load(&self) -> Result<Option<State>, Refusal> {
+    pub(crate) fn load(&self) -> Result<Option<Record>, Refusal> {
         trust::directory(&self.directory)?;
         let path = self.path();
         let unread = |why: String| Refusal {
@@ -168,7 +168,7 @@ impl Store {
         };
         trust::file(&file, &path)?;
         let text = io::read_to_string(file).map_err(|error| unread(error.to_string()))?;
-        let state: State =
+        let state: Record =
             serde_json::from_str(&text).map_err(|error| unread(error.to_string()))?;
         match state.check() {
             Ok(()) => Ok(Some(state)),
@@ -184,7 +184,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the file system; no state is left then.
-    pub(crate) fn save(&self, state: &State) -> io::Result<()> {
+    pub(crate) fn save(&self, state: &Record) -> io::Result<()> {
         let temporary = self.directory.join(format!(".{FILE}.tmp"));
         // What a killed process left there, or a link that somebody put there.
         let _ = fs::remove_file(&temporary);
@@ -256,10 +256,10 @@ mod tests {
     use nix::unistd::mkfifo;
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
-    fn state() -> State {
+    fn state() -> Record {
         let change =
             Change { name: "net.core.somaxconn".into(), old: "128".into(), new: "16384".into() };
-        State::new(7, "client", "net:[1]".into(), "boot".into(), vec![change])
+        Record::new(7, "client", "net:[1]".into(), "boot".into(), vec![change])
     }
 
     #[test]

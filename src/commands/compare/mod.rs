@@ -2,8 +2,8 @@
 
 mod target;
 
-use self::target::{Site, Target};
-use crate::commands::emit::{Delivery, Page};
+use self::target::{ComparisonTarget, Site};
+use crate::commands::emit::{Page, Results};
 use crate::commands::signals::Signals;
 use crate::compare::document::{
     ComparisonDocument, ComparisonSetup, Conditions, OURSELVES, Round, ToolRow,
@@ -91,7 +91,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         move || leash.cut()
     });
     let mut contestants = contestants(&plan, &signals, &leash)?;
-    let mut target = Target::of(&plan.run, &placement)?;
+    let mut target = ComparisonTarget::of(&plan.run, &placement)?;
     let scratch = scratch(&signals).map_err(|error| format!("no temporary files: {error}"))?;
     let arena = Arena::new(&plan, &placement, &allowed, (&signals, &leash), scratch.path());
     // The children inherit the limit of descriptors.
@@ -117,7 +117,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         notes,
     };
     let document = ComparisonDocument::new(around, rows(&contestants));
-    let delivery = Delivery::of(outputs, &document, |others| {
+    let delivery = Results::of(outputs, &document, |others| {
         others.report(
             outputs,
             || comparison::plots(&document),
@@ -241,11 +241,11 @@ impl<'a> Arena<'a> {
     fn find_out_who_can(
         &self,
         contestants: &mut [Contestant],
-        target: &Target,
+        target: &ComparisonTarget,
     ) -> Result<(), Box<dyn Error>> {
         let endpoint = match target {
-            Target::Given { endpoint, .. } => endpoint.clone(),
-            Target::Bundled { .. } => crate::plan::Endpoint::parse("http://127.0.0.1/")?,
+            ComparisonTarget::Given { endpoint, .. } => endpoint.clone(),
+            ComparisonTarget::Bundled { .. } => crate::plan::Endpoint::parse("http://127.0.0.1/")?,
         };
         let mode = Mode::of(&self.plan.run, &endpoint, self.placement.threads);
         let mut telling = Vec::new();
@@ -277,7 +277,7 @@ impl<'a> Arena<'a> {
     fn rounds(
         &self,
         contestants: &mut [Contestant],
-        target: &mut Target,
+        target: &mut ComparisonTarget,
     ) -> Result<Vec<String>, Box<dyn Error>> {
         let able = |one: &Contestant| one.row.installed && one.row.cannot.is_none();
         let able: Vec<usize> =

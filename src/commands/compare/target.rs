@@ -8,7 +8,7 @@
 use crate::commands::run::experiment;
 use crate::commands::signals::Signals;
 use crate::compare::document::SeenByServer;
-use crate::kernel::{Address, Counters, Snapshot, UnixSocket, sockets, sysctl};
+use crate::kernel::{Address, Snapshot, SystemCounters, UnixSocket, sockets, sysctl};
 use crate::plan::{Endpoint, Plan};
 use crate::preflight;
 use crate::preflight::cpus::Placement;
@@ -40,7 +40,7 @@ const STATS_BYTES_MAX: usize = 256 * 1024;
 /// Ports that were never used are found soon.
 const SERVERS_TRIED_MAX: u32 = 16;
 
-pub(crate) enum Target {
+pub(crate) enum ComparisonTarget {
     /// The bundled server, and the ports that it had.
     Bundled { placement: Placement, ports: HashSet<u16> },
     /// Somebody else's.
@@ -66,7 +66,7 @@ enum Witness {
     Stats {
         endpoint: Endpoint,
         address: Address,
-        before: Counts,
+        before: ServerCounts,
     },
     Kernel(Snapshot),
     /// The kernel does not count connections to a unix socket.
@@ -75,23 +75,29 @@ enum Witness {
 
 /// What a bench-server counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Counts {
+struct ServerCounts {
     requests: u64,
     connections: u64,
 }
 
-impl Target {
+impl ComparisonTarget {
     /// Finds it.
     ///
     /// # Errors
     /// A name without an address; a socket that cannot be connected to.
-    pub(crate) fn of(plan: &Plan, placement: &Placement) -> Result<Target, Box<dyn Error>> {
+    pub(crate) fn of(
+        plan: &Plan,
+        placement: &Placement,
+    ) -> Result<ComparisonTarget, Box<dyn Error>> {
         let Some(endpoint) = plan.endpoint.clone() else {
-            return Ok(Target::Bundled { placement: placement.clone(), ports: HashSet::new() });
+            return Ok(ComparisonTarget::Bundled {
+                placement: placement.clone(),
+                ports: HashSet::new(),
+            });
         };
         let addresses = preflight::addresses(&endpoint)?;
         let tells = addresses.iter().any(|address| counts(&endpoint, address).is_ok());
-        Ok(Target::Given { endpoint, addresses, tells })
+        Ok(ComparisonTarget::Given { endpoint, addresses, tells })
     }
 
     /// Makes it ready for a run.
@@ -100,7 +106,7 @@ impl Target {
     /// When the bundled server cannot be started.
     pub(crate) fn ready(&mut self, signals: &Signals) -> Result<Site, Box<dyn Error>> {
         match self {
-            Target::Bundled { placement, ports } => {
+            ComparisonTarget::Bundled { placement, ports } => {
                 let mut tries = 0;
                 let (server, endpoint) = loop {
                     let (server, endpoint) = experiment::start_bundled(placement)?;
@@ -111,7 +117,7 @@ impl Target {
                 };
                 Ok(Site { endpoint, note: None, witness: Witness::Bundled(server) })
             }
-            Target::Given { endpoint, addresses, tells } => {
+            ComparisonTarget::Given { endpoint, addresses, tells } => {
                 let note = drain(&Address::all_inet(addresses), signals);
                 let told = addresses.iter().filter(|_| *tells).find_map(|address| {
                     let before = counts(endpoint, address).ok()?;
@@ -150,7 +156,7 @@ impl Site {
             }
             Witness::Nobody => None,
             Witness::Kernel(before) => {
-                let Counters(grown) = Snapshot::take().since(&before);
+                let SystemCounters(grown) = Snapshot::take().since(&before);
                 let connections = *grown.get("TcpActiveOpens")?;
                 Some(SeenByServer { by: "kernel".into(), requests: None, connections })
             }
@@ -193,7 +199,7 @@ fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
 }
 
 /// Asks a server for its counts, as bench-server tells them.
-fn counts(endpoint: &Endpoint, address: &Address) -> io::Result<Counts> {
+fn counts(endpoint: &Endpoint, address: &Address) -> io::Result<ServerCounts> {
     let give_up = Instant::now() + STATS_TIME_MAX;
     let (kind, address) = match address {
         Address::Inet(address) => (Domain::for_address(*address), (*address).into()),
@@ -231,13 +237,13 @@ fn read_until(mut stream: Socket, give_up: Instant) -> io::Result<Vec<u8>> {
     Err(io::ErrorKind::FileTooLarge.into())
 }
 
-fn parse_counts(answer: &str) -> Option<Counts> {
+fn parse_counts(answer: &str) -> Option<ServerCounts> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let ok = head.split(' ').nth(1) == Some("200");
     let document: Value = serde_json::from_str(body).ok().filter(|_| ok)?;
     // Any server may have a page of that name: only a bench-server has this key in it.
     document["stats_requests"].as_u64()?;
-    Some(Counts {
+    Some(ServerCounts {
         requests: document["requests"].as_u64()?,
         connections: document["connections"].as_u64()?,
     })
@@ -251,7 +257,7 @@ mod tests {
     fn only_a_bench_server_s_counts_are_taken() {
         let answer = |status: &str, body: &str| format!("HTTP/1.1 {status}\r\nA: b\r\n\r\n{body}");
         let body = r#"{"requests": 5, "connections": 3, "stats_requests": 1}"#;
-        let expected = Some(Counts { requests: 5, connections: 3 });
+        let expected = Some(ServerCounts { requests: 5, connections: 3 });
         assert_eq!(parse_counts(&answer("200 OK", body)), expected);
         assert_eq!(parse_counts(&answer("404 Not Found", body)), None);
         assert_eq!(parse_counts(&answer("200 OK", r#"{"requests": 5, "connections": 3}"#)), None);
@@ -286,7 +292,7 @@ mod tests {
         let endpoint = Endpoint::parse(&format!("http://{}/", server.addr())).unwrap();
         for _ in 0..2 {
             let told = counts(&endpoint, &server.addr().into()).unwrap();
-            assert_eq!(told, Counts { requests: 0, connections: 0 });
+            assert_eq!(told, ServerCounts { requests: 0, connections: 0 });
         }
     }
 }

@@ -3,7 +3,7 @@
 
 mod read;
 
-use crate::commands::emit::Delivery;
+use crate::commands::emit::Results;
 use crate::pages::beside::Plot;
 use crate::pages::{comparison, run, search, side_by_side};
 use crate::plan::flags::ReportArgs;
@@ -30,7 +30,7 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
             outputs.only(&["--report"], "report SEARCH.json")?;
             return Ok(page(
                 &outputs,
-                Delivery::default(),
+                Results::default(),
                 || search::plots(document),
                 |image| search::markdown(document, image),
             ));
@@ -39,7 +39,7 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
             outputs.only(&["--report"], "report COMPARISON.json")?;
             return Ok(page(
                 &outputs,
-                Delivery::default(),
+                Results::default(),
                 || comparison::plots(document),
                 |image| comparison::markdown(document, image),
             ));
@@ -69,7 +69,7 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
                 ));
             }
             let plots = || side_by_side::plots(&variants);
-            Ok(page(&outputs, Delivery::default(), plots, |image| {
+            Ok(page(&outputs, Results::default(), plots, |image| {
                 side_by_side::markdown(&variants, words, image)
             }))
         }
@@ -92,8 +92,8 @@ fn run_page(outputs: &Outputs, report: &Report) -> u8 {
 
 /// Writes all results of a run that were asked for: document, percentiles, series, and the report
 /// with its plots.
-pub fn deliver(outputs: &Outputs, report: &Report) -> Delivery {
-    Delivery::of(outputs, report, |delivery| {
+pub fn deliver(outputs: &Outputs, report: &Report) -> Results {
+    Results::of(outputs, report, |delivery| {
         if let Some(path) = &outputs.hdr {
             let total = hdr::decode(&report.latency.total.hdr);
             delivery.result(match total {
@@ -116,7 +116,7 @@ pub fn deliver(outputs: &Outputs, report: &Report) -> Delivery {
 /// asked for, and so a result.
 fn page(
     outputs: &Outputs,
-    mut delivery: Delivery,
+    mut delivery: Results,
     plots: impl FnOnce() -> Vec<Plot>,
     render: impl Fn(&dyn Fn(&str) -> String) -> String,
 ) -> u8 {

@@ -7,7 +7,7 @@ use crate::engine::ports::PortChoice;
 use crate::engine::run::{Load, Measured, ThreadTime};
 use crate::findings::{self, Facts};
 use crate::kernel::cgroup::Throttled;
-use crate::kernel::{self, Address, Counters, Moment, TimeWait};
+use crate::kernel::{self, Address, Moment, SystemCounters, TimeWait};
 use crate::observe::Pressure;
 use crate::plan::{self, Pacing, Plan};
 use crate::preflight::cpus::Cpus;
@@ -152,7 +152,7 @@ fn most_used(measured: &Measured) -> usize {
 fn facts<'a>(
     around: &'a Circumstances<'_>,
     measured: &'a Measured,
-    kernel: &'a Counters,
+    kernel: &'a SystemCounters,
     generator: Generator,
     schedule: Option<&'a ScheduleSummary>,
     addresses: &'a [TargetAddress],
@@ -274,7 +274,7 @@ fn limits(
     measured: &Measured,
     schedule: Option<&ScheduleSummary>,
     errors: &[Error],
-) -> Vec<slo::Outcome> {
+) -> Vec<slo::LimitOutcome> {
     let tally = &measured.tally;
     let recorded = Recorded {
         connect: &tally.connect,

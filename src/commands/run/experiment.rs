@@ -13,10 +13,10 @@ use crate::engine::run::{self, Event, Load};
 use crate::engine::session::http1::{Http1, RequestBlock, Shared};
 use crate::engine::tally::Part;
 use crate::kernel::{Address, Moment};
-use crate::observe::{Search, WatchedServer, Watcher};
+use crate::observe::{ServerSearch, WatchedServer, Watcher};
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::candidates;
-use crate::preflight::checks::{self, Check, Verdict};
+use crate::preflight::checks::{self, Check, CheckVerdict};
 use crate::preflight::cpus::Placement;
 use crate::preflight::ground::Ground;
 use crate::preflight::host::HostFacts;
@@ -35,7 +35,7 @@ pub(crate) struct Experiment {
     endpoint: Endpoint,
     load: Load,
     host: HostFacts,
-    watched: Search,
+    watched: ServerSearch,
     /// Stops when it is dropped.
     _server: Option<bench_server::Server>,
 }
@@ -72,7 +72,7 @@ impl Experiment {
         let watched = match (asked, &server) {
             (Some(asked), _) => Some(asked).into(),
             (None, Some(_)) => WatchedServer::bundled().into(),
-            (None, None) => Search::begin(candidates::in_use(&load)),
+            (None, None) => ServerSearch::begin(candidates::in_use(&load)),
         };
         Ok(Experiment { ground, endpoint, load, host, watched, _server: server })
     }
@@ -179,7 +179,7 @@ pub(crate) fn start_bundled(
 /// Says what will limit the run, before it starts; refuses what cannot run.
 fn warn(checks: &[Check]) -> Result<(), Refusal> {
     checks::refuse(checks)?;
-    for check in checks.iter().filter(|check| check.verdict == Verdict::Limits) {
+    for check in checks.iter().filter(|check| check.verdict == CheckVerdict::Limits) {
         advise(&format!("{} ({}): {}", check.knob, check.current, check.why), &check.cure);
     }
     Ok(())

@@ -100,7 +100,7 @@ pub struct ToolReport {
     pub kept: Option<u64>,
 }
 
-/// ToolLatencies, of which a tool may not report all.
+/// Latencies, of which a tool may not report all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ToolLatencies {
     /// The median.

@@ -20,7 +20,7 @@ use plotters::style::{Color, FontFamily, FontStyle, RGBAColor, ShapeStyle, TextS
 pub(super) const WIDTH: i32 = 1600;
 
 /// A place, in units from the upper left corner.
-pub(super) type Place = (i32, i32);
+pub(super) type Position = (i32, i32);
 
 /// The shapes of a picture.
 pub(super) struct Canvas<'a>(SVGBackend<'a>);
@@ -78,16 +78,16 @@ const IN_MEMORY: &str = "drawing in memory does not fail";
 
 impl Canvas<'_> {
     /// A filled rectangle.
-    pub(super) fn rect(&mut self, from: Place, to: Place, ink: Ink) {
+    pub(super) fn rect(&mut self, from: Position, to: Position, ink: Ink) {
         self.0.draw_rect(from, to, &style(ink, 1.0, 0), true).expect(IN_MEMORY);
     }
 
-    fn frame(&mut self, from: Place, to: Place, ink: Ink) {
+    fn frame(&mut self, from: Position, to: Position, ink: Ink) {
         self.0.draw_rect(from, to, &style(ink, 1.0, 2), false).expect(IN_MEMORY);
     }
 
     /// A line through places; through a single one it is a dot.
-    pub(super) fn line(&mut self, places: &[Place], ink: Ink, width: u32) {
+    pub(super) fn line(&mut self, places: &[Position], ink: Ink, width: u32) {
         match simplified(places)[..] {
             [] => {}
             [place] => self.dot(place, width + 3, ink),
@@ -99,17 +99,24 @@ impl Canvas<'_> {
     }
 
     /// A filled outline; `opacity` of 1 hides what is below.
-    pub(super) fn area(&mut self, outline: &[Place], ink: Ink, opacity: f64) {
+    pub(super) fn area(&mut self, outline: &[Position], ink: Ink, opacity: f64) {
         let outline = simplified(outline);
         self.0.fill_polygon(outline, &style(ink, opacity, 0)).expect(IN_MEMORY);
     }
 
-    pub(super) fn dot(&mut self, place: Place, radius: u32, ink: Ink) {
+    pub(super) fn dot(&mut self, place: Position, radius: u32, ink: Ink) {
         self.0.draw_circle(place, radius, &style(ink, 1.0, 0), true).expect(IN_MEMORY);
     }
 
     /// A text beside a place, centred vertically.
-    pub(super) fn text(&mut self, text: &str, place: Place, beside: Beside, size: Size, ink: Ink) {
+    pub(super) fn text(
+        &mut self,
+        text: &str,
+        place: Position,
+        beside: Beside,
+        size: Size,
+        ink: Ink,
+    ) {
         let horizontal = match beside {
             Beside::Right => HPos::Left,
             Beside::Middle => HPos::Center,
@@ -153,9 +160,9 @@ fn style(ink: Ink, opacity: f64, width: u32) -> ShapeStyle {
 }
 
 /// Without places that lie on the way between their neighbours, straight up, down or aside.
-fn simplified(places: &[Place]) -> Vec<Place> {
+fn simplified(places: &[Position]) -> Vec<Position> {
     let between = |a: i32, b: i32, c: i32| (a.min(c)..=a.max(c)).contains(&b);
-    let mut kept: Vec<Place> = Vec::with_capacity(places.len());
+    let mut kept: Vec<Position> = Vec::with_capacity(places.len());
     for &place in places {
         if let [.., (x0, y0), (x1, y1)] = kept[..] {
             let (x2, y2) = place;

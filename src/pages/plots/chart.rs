@@ -18,7 +18,7 @@
 //! ```
 
 use super::axis::Axis;
-use super::canvas::{self, Beside, Canvas, Place, Size, WIDTH, picture};
+use super::canvas::{self, Beside, Canvas, Position, Size, WIDTH, picture};
 use super::palette::{self, Ink};
 
 /// A point: values on both axes.
@@ -60,13 +60,13 @@ pub(super) struct Pane {
     pub(super) height: i32,
     pub(super) bands: Vec<Band>,
     pub(super) bars: Vec<Bar>,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<PlotLine>,
     pub(super) marks: Vec<Mark>,
 }
 
 /// A line, in as many parts as the gaps in it leave.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct PlotLine {
     /// Text beside its end; empty for none.
     pub(super) label: String,
     pub(super) ink: Ink,
@@ -155,7 +155,7 @@ pub(super) fn heading(canvas: &mut Canvas<'_>, title: &str, note: &str) {
 }
 
 impl Frame<'_> {
-    fn place(&self, (x, y): Point) -> Place {
+    fn place(&self, (x, y): Point) -> Position {
         (self.x_place(x), self.y_place(y))
     }
 
@@ -197,13 +197,13 @@ impl Frame<'_> {
         for (ink, part) in pane.bands.iter().flat_map(|b| b.parts.iter().map(move |p| (b.ink, p))) {
             let upper = part.iter().map(|&(x, _, high)| self.place((x, high)));
             let lower = part.iter().rev().map(|&(x, low, _)| self.place((x, low)));
-            canvas.area(&upper.chain(lower).collect::<Vec<Place>>(), ink, 0.25);
+            canvas.area(&upper.chain(lower).collect::<Vec<Position>>(), ink, 0.25);
         }
         self.bars(canvas, &pane.bars);
         self.marks(canvas, &pane.marks);
         for line in &pane.lines {
             for part in &line.parts {
-                let places: Vec<Place> = part.iter().map(|&point| self.place(point)).collect();
+                let places: Vec<Position> = part.iter().map(|&point| self.place(point)).collect();
                 canvas.line(&places, line.ink, line.width);
             }
             for &point in &line.dots {
@@ -250,10 +250,10 @@ impl Frame<'_> {
         }
     }
 
-    fn labels(&self, canvas: &mut Canvas<'_>, lines: &[Line]) {
-        let end = |line: &Line| line.parts.last().and_then(|part| part.last().copied());
+    fn labels(&self, canvas: &mut Canvas<'_>, lines: &[PlotLine]) {
+        let end = |line: &PlotLine| line.parts.last().and_then(|part| part.last().copied());
         let labelled = lines.iter().filter(|line| !line.label.is_empty());
-        let mut labels: Vec<(i32, &Line)> = labelled
+        let mut labels: Vec<(i32, &PlotLine)> = labelled
             .map(|line| {
                 let dot = line.dots.last().copied();
                 (dot.or_else(|| end(line)).map_or(self.bottom, |(_, y)| self.y_place(y)), line)
@@ -305,8 +305,8 @@ fn spread(heights: &mut [i32], gap: i32, lowest: i32) {
 }
 
 /// A line with a label.
-pub(super) fn line(label: &str, ink: Ink, width: u32, parts: Vec<Vec<Point>>) -> Line {
-    Line { label: canvas::label(label, 28), ink, width, parts, dots: Vec::new() }
+pub(super) fn line(label: &str, ink: Ink, width: u32, parts: Vec<Vec<Point>>) -> PlotLine {
+    PlotLine { label: canvas::label(label, 28), ink, width, parts, dots: Vec::new() }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const SHORT_RATIO: f64 = 0.25;
 
 /// A second, and how long it was.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row<'a> {
+pub(super) struct PlotRow<'a> {
     begin_s: f64,
     second: &'a Second,
     /// Whether it is too short for a rate of its own.
@@ -30,24 +30,24 @@ pub(super) struct Row<'a> {
 
 /// Rows that are shown as one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column<'a>(&'a [Row<'a>]);
+pub(super) struct Column<'a>(&'a [PlotRow<'a>]);
 
 /// A rate, and those of the lowest and the highest row.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rates {
+pub(super) struct ColumnRates {
     pub(super) mean: f64,
     pub(super) low: f64,
     pub(super) high: f64,
 }
 
 /// The rows in their order in time; what does not come after the one before is left out.
-pub(super) fn rows(series: &[Second]) -> Vec<Row<'_>> {
-    let mut rows: Vec<Row<'_>> = Vec::with_capacity(series.len());
+pub(super) fn rows(series: &[Second]) -> Vec<PlotRow<'_>> {
+    let mut rows: Vec<PlotRow<'_>> = Vec::with_capacity(series.len());
     let mut begin_s = 0.0;
     for second in series {
         let later = sane(second.t_s).filter(|end_s| *end_s > begin_s && *end_s <= TIME_S_MAX);
         if let Some(end_s) = later {
-            rows.push(Row { begin_s, second, short: false });
+            rows.push(PlotRow { begin_s, second, short: false });
             begin_s = end_s;
         }
     }
@@ -58,7 +58,7 @@ pub(super) fn rows(series: &[Second]) -> Vec<Row<'_>> {
 }
 
 /// The columns that the rows make.
-pub(super) fn columns<'a>(rows: &'a [Row<'a>]) -> Vec<Column<'a>> {
+pub(super) fn columns<'a>(rows: &'a [PlotRow<'a>]) -> Vec<Column<'a>> {
     let (whole, short) = match rows {
         [whole @ .., last] if last.short => (whole, 1),
         all => (all, 0),
@@ -81,7 +81,7 @@ pub(super) fn reduced_s(columns: &[Column<'_>]) -> Option<u64> {
     (rows > 1).then(|| (first.end_s() - first.begin_s()).round() as u64)
 }
 
-impl Row<'_> {
+impl PlotRow<'_> {
     fn length_s(&self) -> f64 {
         self.second.t_s - self.begin_s
     }
@@ -105,12 +105,12 @@ impl Column<'_> {
     }
 
     /// How often something was counted, per second.
-    pub(super) fn rates(&self, count: impl Fn(&Second) -> u64) -> Rates {
+    pub(super) fn rates(&self, count: impl Fn(&Second) -> u64) -> ColumnRates {
         let total: f64 = self.seconds().map(|second| count(second) as f64).sum();
         let mean = sane(total / (self.end_s() - self.begin_s())).unwrap_or(0.0);
         let long = self.0.iter().filter(|row| !row.short);
         let each = long.filter_map(|row| sane(count(row.second) as f64 / row.length_s()));
-        each.fold(Rates { mean, low: mean, high: mean }, |rates, rate| Rates {
+        each.fold(ColumnRates { mean, low: mean, high: mean }, |rates, rate| ColumnRates {
             mean,
             low: rates.low.min(rate),
             high: rates.high.max(rate),
@@ -151,13 +151,13 @@ mod tests {
         Second { t_s, ok, ..Second::default() }
     }
 
-    fn rates(series: &[Second]) -> Vec<Rates> {
+    fn rates(series: &[Second]) -> Vec<ColumnRates> {
         columns(&rows(series)).iter().map(|column| column.rates(|row| row.ok)).collect()
     }
 
     #[test]
     fn a_rate_is_per_second_of_the_row() {
-        let alone = |rate| Rates { mean: rate, low: rate, high: rate };
+        let alone = |rate| ColumnRates { mean: rate, low: rate, high: rate };
         assert_eq!(rates(&[]), []);
         assert_eq!(rates(&[second(0.5, 10)]), [alone(20.0)]);
         assert_eq!(rates(&[second(1.0, 10), second(1.5, 10)]), [alone(10.0), alone(20.0)]);

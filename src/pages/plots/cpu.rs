@@ -1,7 +1,7 @@
 //! Who was busy: the generator, the server, and every CPU of the box, on one scale.
 
 use super::axis::Axis;
-use super::chart::{BOLD, Band, Chart, Line, Pane, Point, THIN, height_for, line};
+use super::chart::{BOLD, Band, Chart, Pane, PlotLine, Point, THIN, height_for, line};
 use super::columns::{Column, columns, cut, reduced_s, rows};
 use super::{canvas, palette};
 use crate::result::{Report, Second};
@@ -22,7 +22,7 @@ pub(crate) fn cpu(report: &Report) -> Option<String> {
     let own = |row: &Second| row.generator_cpu_ratio;
     let theirs = |row: &Second| row.server.map(|server| server.cpu_ratio);
     let lines = [("generator", 0, parts(&columns, own)), (&server, 1, parts(&columns, theirs))];
-    let mut lines: Vec<Line> = lines
+    let mut lines: Vec<PlotLine> = lines
         .into_iter()
         .filter(|(.., parts)| !parts.is_empty())
         .map(|(name, number, parts)| line(name, palette::series(number), BOLD, parts))
@@ -74,14 +74,14 @@ fn busy(row: &Second, at: usize) -> Option<f64> {
 }
 
 /// One CPU of few.
-fn single(report: &Report, columns: &[Column<'_>], at: usize) -> Line {
+fn single(report: &Report, columns: &[Column<'_>], at: usize) -> PlotLine {
     let cpu = report.watch.as_ref().and_then(|watch| watch.cpus.get(at));
     let name = format!("CPU {}", cpu.map_or(at, |cpu| cpu.cpu));
     line(&name, palette::series(2 + at), THIN, parts(columns, |row| busy(row, at)))
 }
 
 /// All of many, and their mean.
-fn band(columns: &[Column<'_>]) -> (Band, Line) {
+fn band(columns: &[Column<'_>]) -> (Band, PlotLine) {
     let ink = palette::series(2);
     let ends = |column: &Column<'_>| {
         let fold = |start: f64, pick: fn(f64, f64) -> f64| {

@@ -6,7 +6,7 @@
 
 use super::axis::{Axis, ends, sane};
 use super::canvas::label;
-use super::chart::{BOLD, Chart, Line, Pane, Point, THIN, height_for, line};
+use super::chart::{BOLD, Chart, Pane, PlotLine, Point, THIN, height_for, line};
 use super::palette;
 use crate::result::{Latency, Report, hdr};
 use crate::statistics::SAMPLES_BEYOND_MIN;
@@ -124,7 +124,7 @@ impl Curve {
         curve
     }
 
-    fn lines(&self, number: usize, name: &str, width: u32) -> [Line; 2] {
+    fn lines(&self, number: usize, name: &str, width: u32) -> [PlotLine; 2] {
         let ink = palette::series(number);
         let last = self.tail.last().or(self.solid.last()).copied();
         let longest_us = last.map_or(0.0, |(_, us)| us);

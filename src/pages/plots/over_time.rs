@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, ends};
 use super::chart::{BOLD, Band, Bar, Chart, HAIR, Pane, Point, THIN, line};
-use super::columns::{Column, Rates, columns, cut, reduced_s, rows};
+use super::columns::{Column, ColumnRates, columns, cut, reduced_s, rows};
 use super::palette;
 use crate::result::Report;
 use crate::words::quantities::{NOTHING, count, latency_us, rate};
@@ -66,10 +66,10 @@ fn rates(columns: &[Column<'_>]) -> Option<Pane> {
 pub(super) fn rate_pane(
     heading: &str,
     columns: &[Column<'_>],
-    point: impl Fn(&Column<'_>) -> (f64, Rates),
+    point: impl Fn(&Column<'_>) -> (f64, ColumnRates),
 ) -> Pane {
     let ink = palette::series(0);
-    let rates: Vec<(f64, Rates)> = columns.iter().map(point).collect();
+    let rates: Vec<(f64, ColumnRates)> = columns.iter().map(point).collect();
     let highest = rates.iter().map(|(_, rates)| rates.high).fold(0.0, f64::max);
     let mut pane = Pane::new(heading, Axis::counts(highest), 210);
     if reduced_s(columns).is_some() {

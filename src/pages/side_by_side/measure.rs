@@ -138,8 +138,8 @@ impl Measure {
     }
 
     /// What became of it; `None` when one of them does not have it.
-    pub(super) fn change(&self, from: &Variant, to: &Variant) -> Option<Change> {
-        Some(Change::between(self.value(from)?, self.value(to)?, self.step))
+    pub(super) fn change(&self, from: &Variant, to: &Variant) -> Option<Difference> {
+        Some(Difference::between(self.value(from)?, self.value(to)?, self.step))
     }
 
     /// What it looks like, with its spread.
@@ -154,7 +154,7 @@ impl Measure {
 
 /// What became of a measure.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Change {
+pub(super) enum Difference {
     /// It differs by more than runs of the same thing do; by which part of the first.
     Changed(f64),
     /// It does not.
@@ -163,9 +163,9 @@ pub(super) enum Change {
     Unjudged(f64),
 }
 
-impl Change {
+impl Difference {
     /// Of a measure that is recorded in such steps.
-    pub(super) fn between(one: Value, other: Value, step: f64) -> Change {
+    pub(super) fn between(one: Value, other: Value, step: f64) -> Difference {
         let difference = other.median - one.median;
         // From nothing to something is not a part of anything, but it is a change.
         let part = match (one.median, difference) {
@@ -173,19 +173,19 @@ impl Change {
             (0.0, more) => more.signum() * f64::INFINITY,
             (median, difference) => difference / median,
         };
-        let Some((a, b)) = one.spread.zip(other.spread) else { return Change::Unjudged(part) };
+        let Some((a, b)) = one.spread.zip(other.spread) else { return Difference::Unjudged(part) };
         let least = step.max(one.median.abs() * CHANGE_RATIO_MIN);
         match difference.abs() > (a.high - a.low).max(b.high - b.low).max(least) {
-            true => Change::Changed(part),
-            false => Change::Within(part),
+            true => Difference::Changed(part),
+            false => Difference::Within(part),
         }
     }
 
     pub(super) fn text(self) -> String {
         match self {
-            Change::Changed(part) => format!("**{}**", percent_change(part)),
-            Change::Within(part) => format!("{}, within the spread", percent_change(part)),
-            Change::Unjudged(part) => percent_change(part),
+            Difference::Changed(part) => format!("**{}**", percent_change(part)),
+            Difference::Within(part) => format!("{}, within the spread", percent_change(part)),
+            Difference::Unjudged(part) => percent_change(part),
         }
     }
 }

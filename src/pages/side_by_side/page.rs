@@ -1,7 +1,7 @@
 //! The comparison as Markdown.
 
 use super::Variant;
-use super::measure::{Change, MEASURES, Measure};
+use super::measure::{Difference, MEASURES, Measure};
 use super::setup::{differences, troubles};
 use crate::pages::markdown::Align::{self, Left, Right};
 use crate::pages::markdown::{block, code, plain, shell, table};
@@ -42,11 +42,11 @@ fn sentence(first: &Variant, other: &Variant) -> String {
     let (mut changed, mut within, mut unjudged) = (Vec::new(), Vec::new(), 0);
     for measure in &MEASURES {
         match measure.change(first, other) {
-            Some(Change::Changed(part)) => {
+            Some(Difference::Changed(part)) => {
                 changed.push(format!("{} **{}**", measure.name, percent_change(part)));
             }
-            Some(Change::Within(_)) => within.push(measure.name),
-            Some(Change::Unjudged(_)) => unjudged += 1,
+            Some(Difference::Within(_)) => within.push(measure.name),
+            Some(Difference::Unjudged(_)) => unjudged += 1,
             None => {}
         }
     }
@@ -90,7 +90,7 @@ fn comparison(variants: &[Variant]) -> String {
             row.push(measure.text(measure.value(variant)));
             if at > 0 {
                 let change = measure.change(&variants[0], variant);
-                row.push(change.map_or_else(|| "-".into(), Change::text));
+                row.push(change.map_or_else(|| "-".into(), Difference::text));
             }
         }
         row

@@ -8,16 +8,17 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What each says of how and where it was run, by its key in the document.
-type Setup = BTreeMap<String, String>;
+type SetupDifference = BTreeMap<String, String>;
 
 /// What is not the same in all runs: `plan.connections: 64, 128`, a value for each variant; where
 /// its own runs differ, all of theirs: `engine: "epoll" or "io_uring", "io_uring"`.
 pub(super) fn differences(variants: &[Variant]) -> Vec<String> {
-    let setups: Vec<Vec<Setup>> =
+    let setups: Vec<Vec<SetupDifference>> =
         variants.iter().map(|variant| variant.runs.iter().map(setup).collect()).collect();
-    let keys: BTreeSet<&String> = setups.iter().flatten().flat_map(Setup::keys).collect();
+    let keys: BTreeSet<&String> = setups.iter().flatten().flat_map(SetupDifference::keys).collect();
     let line = |key: &String| {
-        let value = |setup: &Setup| setup.get(key).map_or("none", String::as_str).to_owned();
+        let value =
+            |setup: &SetupDifference| setup.get(key).map_or("none", String::as_str).to_owned();
         let of_each: Vec<BTreeSet<String>> =
             setups.iter().map(|runs| runs.iter().map(value).collect()).collect();
         let all: BTreeSet<&String> = of_each.iter().flatten().collect();
@@ -29,8 +30,8 @@ pub(super) fn differences(variants: &[Variant]) -> Vec<String> {
     keys.into_iter().filter_map(line).collect()
 }
 
-fn setup(run: &Report) -> Setup {
-    let mut setup = Setup::new();
+fn setup(run: &Report) -> SetupDifference {
+    let mut setup = SetupDifference::new();
     // The port of the bundled server is another one each time.
     let url = match run.target.bundled {
         true => "the bundled server".into(),
@@ -52,7 +53,7 @@ fn setup(run: &Report) -> Setup {
 }
 
 /// `host.sysctls.net.core.somaxconn` is a line of its own.
-fn flatten(key: String, value: Value, into: &mut Setup) {
+fn flatten(key: String, value: Value, into: &mut SetupDifference) {
     match value {
         Value::Object(members) => {
             members

@@ -1,6 +1,6 @@
 //! What is a change, and what is not.
 
-use super::measure::{Change, MEASURES, Measure, Value};
+use super::measure::{Difference, MEASURES, Measure, Value};
 use super::*;
 use crate::result::{Finding, Severity, sample};
 use crate::statistics::Range;
@@ -22,7 +22,7 @@ fn measure(name: &str) -> &'static Measure {
     MEASURES.iter().find(|measure| measure.name == name).unwrap()
 }
 
-fn change(name: &str, variants: &[Variant]) -> Change {
+fn change(name: &str, variants: &[Variant]) -> Difference {
     measure(name).change(&variants[0], &variants[1]).unwrap()
 }
 
@@ -60,10 +60,10 @@ fn files_that_differ_in_a_number_are_runs_of_one_thing() {
 #[test]
 fn a_difference_within_the_spread_is_no_change() {
     for (before, after, expected) in [
-        ([100.0, 102.0, 104.0], [103.0, 105.0, 107.0], Change::Within(3.0 / 102.0)),
-        ([100.0, 102.0, 104.0], [110.0, 112.0, 114.0], Change::Changed(10.0 / 102.0)),
+        ([100.0, 102.0, 104.0], [103.0, 105.0, 107.0], Difference::Within(3.0 / 102.0)),
+        ([100.0, 102.0, 104.0], [110.0, 112.0, 114.0], Difference::Changed(10.0 / 102.0)),
         // One noisy round is enough not to be sure.
-        ([100.0, 102.0, 104.0], [90.0, 112.0, 114.0], Change::Within(10.0 / 102.0)),
+        ([100.0, 102.0, 104.0], [90.0, 112.0, 114.0], Difference::Within(10.0 / 102.0)),
     ] {
         let variants = group([named("a", &before), named("b", &after)].concat());
         let change = MEASURES[0].change(&variants[0], &variants[1]);
@@ -74,13 +74,13 @@ fn a_difference_within_the_spread_is_no_change() {
 #[test]
 fn a_single_run_is_judged_by_its_own_interval_where_it_has_one() {
     let variants = group([named("a", &[23_449.0]), named("b", &[26_000.0])].concat());
-    assert!(matches!(change("requests/s", &variants), Change::Changed(_)));
-    assert!(matches!(change("total p90", &variants), Change::Unjudged(_)));
+    assert!(matches!(change("requests/s", &variants), Difference::Changed(_)));
+    assert!(matches!(change("total p90", &variants), Difference::Unjudged(_)));
 
     // Not where the run itself says that its interval is too narrow.
     let mut variants = variants;
     variants[1].runs[0].confidence.as_mut().unwrap().correlated = true;
-    assert!(matches!(change("requests/s", &variants), Change::Unjudged(_)));
+    assert!(matches!(change("requests/s", &variants), Difference::Unjudged(_)));
     let page = page(&variants);
     assert!(page.contains("The intervals of `runs/b-0` are left out"), "{page}");
 }
@@ -105,9 +105,9 @@ fn from_nothing_to_something_is_a_change_without_a_percentage() {
         Value { median: 0.0, spread: Some(Range { low: 0.0, high: 0.0 }) },
         Value { median: 5.0, spread: Some(Range { low: 5.0, high: 5.0 }) },
     );
-    assert_eq!(Change::between(none, some, 0.0).text(), "**from none**");
-    assert_eq!(Change::between(none, none, 0.0).text(), "0%, within the spread");
-    assert_eq!(Change::between(some, none, 0.0).text(), "**-100%**");
+    assert_eq!(Difference::between(none, some, 0.0).text(), "**from none**");
+    assert_eq!(Difference::between(none, none, 0.0).text(), "0%, within the spread");
+    assert_eq!(Difference::between(some, none, 0.0).text(), "**-100%**");
 }
 
 #[test]
@@ -123,16 +123,16 @@ fn what_rounding_does_is_no_change() {
         (10_000.0, 9_950.0, 0.0, false),
         (10_000.0, 10_051.0, 0.0, true),
     ] {
-        let change = Change::between(exactly(one), exactly(other), step);
-        assert_eq!(matches!(change, Change::Changed(_)), changed, "{one} {other}: {change:?}");
+        let change = Difference::between(exactly(one), exactly(other), step);
+        assert_eq!(matches!(change, Difference::Changed(_)), changed, "{one} {other}: {change:?}");
     }
     let mut variants = group([named("a", &[100.0; 2]), named("b", &[100.0; 2])].concat());
     for run in &mut variants[1].runs {
         run.latency.connect.p50_us = run.latency.connect.p50_us.map(|us| us + 1);
         run.generator.cpu_us_per_request = run.generator.cpu_us_per_request.map(|us| us * 1.01);
     }
-    assert!(matches!(change("connect p50", &variants), Change::Within(_)));
-    assert!(matches!(change("generator CPU per request", &variants), Change::Changed(_)));
+    assert!(matches!(change("connect p50", &variants), Difference::Within(_)));
+    assert!(matches!(change("generator CPU per request", &variants), Difference::Changed(_)));
 }
 
 #[test]
@@ -145,11 +145,11 @@ fn failures_are_compared_by_their_share() {
             run.requests.failed = 30 * times;
         }
     }
-    assert_eq!(change("failed requests", &variants), Change::Within(0.0));
+    assert_eq!(change("failed requests", &variants), Difference::Within(0.0));
     let page = page(&variants);
     assert!(page.contains("| failed requests | 3.0% | 3.0% | 0%, within"), "{page}");
     variants[1].runs.iter_mut().for_each(|run| run.requests.failed = 0);
-    assert_eq!(change("failed requests", &variants), Change::Changed(-1.0));
+    assert_eq!(change("failed requests", &variants), Difference::Changed(-1.0));
 }
 
 #[test]

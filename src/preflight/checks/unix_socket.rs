@@ -1,6 +1,6 @@
 //! What limits connections to a unix socket.
 
-use super::{Check, Need, Verdict};
+use super::{Check, CheckVerdict, Need};
 use crate::preflight::host::HostFacts;
 use crate::tuning::cure;
 use crate::words::quantities::count;
@@ -17,7 +17,7 @@ pub(super) fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "listen backlog",
         current: count(backlog),
         needed: count(connections),
-        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
             true => "the listen queue has room for every connection at a time".into(),
             false => format!(

@@ -4,7 +4,7 @@
 //! of any box: then such numbers are not known, rather than added or not.
 
 use super::parts::{add, distinct};
-use crate::kernel::{Counters, TimeWait, TimeWaitGroup};
+use crate::kernel::{SystemCounters, TimeWait, TimeWaitGroup};
 use crate::result::{Finding, Kernel, Report, TimeWaitCounts, TimeWaitSockets};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +58,7 @@ pub(super) fn kernel(reports: &[&Report]) -> Kernel {
         all.filter(|_| are_all_different(reports)).map(|all| add_time_wait(&all))
     };
     Kernel {
-        counters: Counters(names.into_iter().filter_map(counter).collect()),
+        counters: SystemCounters(names.into_iter().filter_map(counter).collect()),
         time_wait: TimeWaitCounts {
             before: over(reports, |report| report.kernel.time_wait.before),
             peak: over(reports, |report| report.kernel.time_wait.peak),

@@ -6,7 +6,7 @@ use super::histograms::{Histograms, Unusable};
 use super::ports::ports;
 use super::series::series;
 use crate::plan::limit::Limit;
-use crate::result::slo::{self, Numbers, Outcome, Recorded};
+use crate::result::slo::{self, LimitOutcome, Numbers, Recorded};
 use crate::result::*;
 use crate::statistics::rounded;
 use crate::words::Word;
@@ -239,7 +239,7 @@ fn check(
     requests: &Requests,
     schedule: Option<&ScheduleSummary>,
     errors: &[Error],
-) -> Vec<Outcome> {
+) -> Vec<LimitOutcome> {
     let recorded = Recorded {
         connect: &histograms.connect,
         first_byte: &histograms.first_byte,

@@ -2,7 +2,7 @@
 //! `--slo 'p99<5ms' --slo 'errors<0.1%' --slo 'rate>20000'`.
 //!
 //! ```text
-//!   text ──parse──► Limit ──check(Numbers)──► Outcome: measured, bound, pass
+//!   text ──parse──► Limit ──check(Numbers)──► LimitOutcome: measured, bound, pass
 //! ```
 //!
 //! A limit of which nothing was measured is broken: a run without a single answer must not pass
@@ -110,7 +110,7 @@ impl Missing {
 
 /// Whether a run kept a limit, and by how much.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct LimitOutcome {
     /// The limit in its canonical form.
     pub limit: String,
     /// What was measured, in `unit`; `None` when there was nothing to measure, or the value is that
@@ -133,9 +133,9 @@ pub struct Outcome {
 
 impl Limit {
     /// Compares the numbers of a run with this limit.
-    pub fn check(&self, numbers: &Numbers<'_>) -> Outcome {
+    pub fn check(&self, numbers: &Numbers<'_>) -> LimitOutcome {
         let (measured, samples) = self.quantity.measure(numbers);
-        Outcome {
+        LimitOutcome {
             limit: self.to_string(),
             measured,
             bound: self.bound,

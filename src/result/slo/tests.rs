@@ -11,7 +11,7 @@ fn histogram(latencies_us: &[u64]) -> Histogram<u64> {
 }
 
 /// A run of 10 s: `total` from 100 to 1000 us, half of it `service`, one connection a request.
-fn check(text: &str) -> Outcome {
+fn check(text: &str) -> LimitOutcome {
     let total: Vec<u64> = (1..=10).map(|tenth| tenth * 100).collect();
     let service: Vec<u64> = total.iter().map(|us| us / 2).collect();
     let (total, service, empty) = (histogram(&total), histogram(&service), latency_histogram());
@@ -61,7 +61,7 @@ fn a_limit_is_kept_up_to_its_bound() {
 
 #[test]
 fn an_outcome_says_what_was_compared() {
-    let expected = |limit: &str, measured, bound, unit: &'static str, samples| Outcome {
+    let expected = |limit: &str, measured, bound, unit: &'static str, samples| LimitOutcome {
         limit: limit.to_owned(),
         measured: Some(measured),
         bound,
@@ -147,7 +147,7 @@ fn requests_that_were_not_answered_are_longer_than_all_that_were() {
 }
 
 /// 90 requests of 1 ms in every latency, and others that have none.
-fn check_without(text: &str, dropped: u64, unanswered: u64, timed_out: TimedOut) -> Outcome {
+fn check_without(text: &str, dropped: u64, unanswered: u64, timed_out: TimedOut) -> LimitOutcome {
     let times = histogram(&[1000; 90]);
     let numbers = Numbers {
         connect: &times,

@@ -22,7 +22,7 @@ pub(crate) fn step(rate_per_s: f64, pass: bool) -> SearchStep {
         rate_per_s,
         purpose: Purpose::Bisection,
         pass,
-        limits: vec![crate::result::slo::Outcome {
+        limits: vec![crate::result::slo::LimitOutcome {
             limit: "total.p99<5ms".into(),
             measured: Some(if pass { 2_000.0 } else { 9_000.0 }),
             bound: 5_000.0,

@@ -22,11 +22,11 @@ fn values(fake: &FakeBox) -> [String; 4] {
     NAMES.map(|name| fake.value(name))
 }
 
-fn apply_to(fake: &FakeBox) -> Result<Planned, Failure> {
+fn apply_to(fake: &FakeBox) -> Result<Planned, ApplyFailure> {
     apply(&fake.system(), &fake.store(), &knobs(&NAMES), "client", 0)
 }
 
-fn what<T: std::fmt::Debug>(result: Result<T, Failure>) -> String {
+fn what<T: std::fmt::Debug>(result: Result<T, ApplyFailure>) -> String {
     result.expect_err("a refusal").refusal.to_string()
 }
 

@@ -15,7 +15,7 @@
 pub(crate) mod setup;
 mod verdict;
 
-use super::terminal::latency::{COLUMNS, Row, cell, definition_of, is_left_out, rows};
+use super::terminal::latency::{COLUMNS, LatencyRow, cell, definition_of, is_left_out, rows};
 use super::terminal::{headline, trouble, trust, watched};
 use crate::words::quantities::{NOTHING, bytes, count, counted, latency_us, rate, seconds};
 use crate::words::style::Role;
@@ -23,7 +23,7 @@ use crate::words::style::Role;
 use crate::pages::markdown::Align::{Left, Right};
 use crate::pages::markdown::{block, code, plain, sentence, shell, table};
 use crate::result::merge::{self, MergedResult};
-use crate::result::slo::Outcome;
+use crate::result::slo::LimitOutcome;
 use crate::result::{Bytes, Error, Finding, LatencySet, Report, Severity};
 
 /// The report of a run; `image` gives the Markdown of a plot, empty where there is none.
@@ -164,8 +164,9 @@ fn latencies(latency: &LatencySet) -> String {
         text +=
             &format!("- {}: {}\n", code(name), plain(&definition_of(latency, definition, most)));
     }
-    let left_out =
-        |(_, latency, _): &Row<'_>| COLUMNS.iter().any(|column| is_left_out(column, latency));
+    let left_out = |(_, latency, _): &LatencyRow<'_>| {
+        COLUMNS.iter().any(|column| is_left_out(column, latency))
+    };
     if latencies.iter().any(left_out) {
         text += &format!("- {NOTHING}: too few samples, not ten beyond this percentile\n");
     }
@@ -183,11 +184,11 @@ fn trusted(report: &Report) -> String {
     text
 }
 
-fn limits(limits: &[Outcome]) -> String {
+fn limits(limits: &[LimitOutcome]) -> String {
     if limits.is_empty() {
         return String::new();
     }
-    let row = |outcome: &Outcome| {
+    let row = |outcome: &LimitOutcome| {
         let few = trust::few_samples(outcome).map(|few| format!(" (of only {few})"));
         let longer = trust::longer(outcome).map(|longer| format!("; {longer}"));
         vec![

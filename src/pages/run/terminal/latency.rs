@@ -12,10 +12,10 @@ use std::io::{self, Write};
 const COLUMN: usize = 9;
 
 /// A column's name, its percentile if it is one, and where it gets its microseconds from.
-pub(crate) type Column = (&'static str, Option<f64>, fn(&Latency) -> Option<f64>);
+pub(crate) type PercentileColumn = (&'static str, Option<f64>, fn(&Latency) -> Option<f64>);
 
 /// In the order in which they are left out when the line is too short, last first.
-pub(crate) const COLUMNS: [Column; 7] = [
+pub(crate) const COLUMNS: [PercentileColumn; 7] = [
     ("p50", Some(50.0), |latency| latency.p50_us.map(|us| us as f64)),
     ("p90", Some(90.0), |latency| latency.p90_us.map(|us| us as f64)),
     ("p99", Some(99.0), |latency| latency.p99_us.map(|us| us as f64)),
@@ -26,7 +26,7 @@ pub(crate) const COLUMNS: [Column; 7] = [
 ];
 
 /// A latency, its name, and what it contains.
-pub(crate) type Row<'a> = (&'static str, &'a Latency, &'static str);
+pub(crate) type LatencyRow<'a> = (&'static str, &'a Latency, &'static str);
 
 /// Writes the table, and below it the definitions.
 pub(crate) fn table(latency: &LatencySet, out: &mut impl Write, style: Style) -> io::Result<()> {
@@ -62,7 +62,7 @@ pub(crate) fn table(latency: &LatencySet, out: &mut impl Write, style: Style) ->
     Ok(())
 }
 
-pub(crate) fn rows(latency: &LatencySet) -> Vec<Row<'_>> {
+pub(crate) fn rows(latency: &LatencySet) -> Vec<LatencyRow<'_>> {
     // In a paced run the total starts when the request was due, not when it was sent.
     let total = match latency.uncorrected {
         Some(_) => "when it was due to last byte: all waiting is in it",
@@ -89,13 +89,13 @@ pub(crate) fn rows(latency: &LatencySet) -> Vec<Row<'_>> {
 }
 
 /// A value of a latency, as far as there are samples for it.
-pub(crate) fn cell(column: &Column, latency: &Latency) -> String {
+pub(crate) fn cell(column: &PercentileColumn, latency: &Latency) -> String {
     let (_, _, us) = column;
     us(latency).filter(|_| !is_left_out(column, latency)).map_or(NOTHING.into(), time_us)
 }
 
 /// A percentile with fewer than ten samples beyond it is hardly more than the maximum.
-pub(crate) fn is_left_out(&(_, percentile, _): &Column, latency: &Latency) -> bool {
+pub(crate) fn is_left_out(&(_, percentile, _): &PercentileColumn, latency: &Latency) -> bool {
     let supported = latency.percentile_supported.unwrap_or(0.0);
     latency.count > 0 && percentile.is_some_and(|percentile| percentile > supported)
 }

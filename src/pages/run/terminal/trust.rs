@@ -2,8 +2,8 @@
 
 use super::{INDENT, TEXT, headline, row};
 use crate::result::Report;
-use crate::result::slo::Outcome;
-use crate::statistics::{Confidence, Range, Steadiness, Trend, Verdict, enough_samples};
+use crate::result::slo::LimitOutcome;
+use crate::statistics::{Confidence, Range, Steadiness, SteadinessVerdict, Trend, enough_samples};
 use crate::words::quantities::{count, counted, rate, seconds, time_us};
 use crate::words::style::{Role, Style};
 use crate::words::text::wrapped;
@@ -25,7 +25,11 @@ pub(crate) fn rows(report: &Report, out: &mut impl Write, style: Style) -> io::R
 }
 
 /// A line for each limit: kept or broken, and by how much.
-pub(crate) fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> io::Result<()> {
+pub(crate) fn limits(
+    limits: &[LimitOutcome],
+    out: &mut impl Write,
+    style: Style,
+) -> io::Result<()> {
     if limits.is_empty() {
         return Ok(());
     }
@@ -52,7 +56,7 @@ pub(crate) fn limits(limits: &[Outcome], out: &mut impl Write, style: Style) -> 
 
 /// Why a limit is broken of which the latency table shows a smaller value: what the table does not
 /// have.
-pub(crate) fn longer(outcome: &Outcome) -> Option<String> {
+pub(crate) fn longer(outcome: &LimitOutcome) -> Option<String> {
     let missing = outcome.missing?;
     let all = missing.count().saturating_add(outcome.samples.unwrap_or(0));
     Some(format!(
@@ -64,7 +68,7 @@ pub(crate) fn longer(outcome: &Outcome) -> Option<String> {
 }
 
 /// What a limit was compared with.
-pub(crate) fn measured(outcome: &Outcome) -> String {
+pub(crate) fn measured(outcome: &LimitOutcome) -> String {
     let requests = outcome.missing.unwrap_or_default().count();
     let requests = requests.saturating_add(outcome.samples.unwrap_or(0));
     match (outcome.measured, outcome.unit.as_ref()) {
@@ -77,7 +81,7 @@ pub(crate) fn measured(outcome: &Outcome) -> String {
 }
 
 /// The number of samples where they are too few for the percentile that is limited.
-pub(crate) fn few_samples(outcome: &Outcome) -> Option<String> {
+pub(crate) fn few_samples(outcome: &LimitOutcome) -> Option<String> {
     let name = outcome.limit.split(['<', '>']).next()?;
     let percentile: f64 = name.rsplit_once(".p")?.1.parse().ok()?;
     let samples = outcome.samples.filter(|_| outcome.measured.is_some())?;
@@ -112,7 +116,7 @@ pub(crate) fn intervals(confidence: &Confidence) -> Vec<(Role, String)> {
 }
 
 pub(crate) fn verdict(steadiness: &Steadiness) -> Vec<(Role, String)> {
-    if steadiness.verdict == Verdict::Steady {
+    if steadiness.verdict == SteadinessVerdict::Steady {
         let judged = match (steadiness.p50, steadiness.p99) {
             (None, _) => "the rate, and too few answers in some parts of it to judge latency",
             (_, None) => "rate or p50 over the run",
@@ -224,12 +228,13 @@ mod tests {
             assert_eq!(percent(share), text);
         }
         let limit = sample::troubled().slo[0].clone();
-        let nothing = Outcome { measured: None, samples: Some(0), missing: None, ..limit.clone() };
+        let nothing =
+            LimitOutcome { measured: None, samples: Some(0), missing: None, ..limit.clone() };
         assert_eq!(measured(&nothing), "nothing was measured");
-        let waiting = Outcome { measured: None, ..limit.clone() };
+        let waiting = LimitOutcome { measured: None, ..limit.clone() };
         assert_eq!(measured(&waiting), "not answered");
         assert_eq!(few_samples(&limit), None);
-        let few = Outcome { samples: Some(999), ..limit };
+        let few = LimitOutcome { samples: Some(999), ..limit };
         assert_eq!(few_samples(&few).as_deref(), Some("999 samples"));
     }
 }
