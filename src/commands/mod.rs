@@ -5,7 +5,7 @@
 //!                        └ experiment: a plan on this machine      documents first, then the page
 //! ```
 //!
-//! Only this room talks to the terminal, catches signals and knows exit codes.
+//! Only this room catches signals and chooses exit codes.
 
 pub mod compare;
 pub mod doctor;

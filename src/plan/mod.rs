@@ -1,4 +1,11 @@
-//! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
+//! What was asked for. The flags arrive as text. What they mean is checked once, in units, and does
+//! not change. No other room judges a flag.
+//!
+//! ```text
+//!   flags ──► parse, headers, body, url, pacing, limit, outputs ──► Plan
+//!     │           each refuses in one sentence what it cannot use     │
+//!     └──► redaction: the command line as it may be shown ────────────┘
+//! ```
 
 mod body;
 mod closing;
@@ -20,7 +27,7 @@ use crate::engine::session::http1;
 use crate::kernel::UnixSocket;
 use crate::plan::flags::RunArgs;
 use crate::plan::limit::Limit;
-pub use crate::words::UsageError;
+use crate::words::UsageError;
 use crate::words::text::escape;
 use headers::Headers;
 pub use outputs::{JsonOutput, Outputs, PLOTS, plot_file};

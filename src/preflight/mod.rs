@@ -1,4 +1,11 @@
 //! What will stop this plan, said before it starts.
+//!
+//! ```text
+//!   Plan ──► Ground: driver, cpus, descriptors ──► Load: addresses, ports
+//!                                                   │
+//!   HostFacts: what the kernel says ────────────────┼──► checks: what limits it, and the cure
+//!                                                   └──► candidates: which addresses accept
+//! ```
 
 pub(crate) mod candidates;
 pub(crate) mod checks;
