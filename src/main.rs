@@ -1,25 +1,11 @@
-//! The story of a run: parse, plan, preflight, run, report, exit code.
+//! Parse, match the command, exit code.
 
 use clap::Parser;
-use ringshot::cli::{self, Cli, Command, RunArgs};
-use ringshot::compare;
-use ringshot::experiment::Experiment;
-use ringshot::plan::{Plan, UsageError};
-use ringshot::render;
-use ringshot::report::console::{self, Page, Progress};
-use ringshot::say;
-use ringshot::search;
-use ringshot::signals::Signals;
-use ringshot::tuning::command as tune;
-use ringshot::{doctor, documentation};
-use std::error::Error;
+use ringshot::commands::{compare, doctor, man, report, run, search, tune};
+use ringshot::plan::flags::{self, Cli, Command};
+use ringshot::words::{UsageError, exit, say};
 use std::io;
 use std::process::ExitCode;
-
-const COULD_NOT_RUN: u8 = 1;
-const USAGE: u8 = 2;
-const LIMIT_BROKEN: u8 = 3;
-const NOTHING_SUCCEEDED: u8 = 4;
 
 fn main() -> ExitCode {
     let words: Vec<String> =
@@ -28,58 +14,33 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
-    let plan = |args: &RunArgs| Plan::new(args, &words).map_err(Box::<dyn Error>::from);
     let done = match &cli.command {
-        None => plan(&cli.run).and_then(|plan| measure(&plan)),
-        Some(Command::Doctor(args)) => plan(args).and_then(|plan| doctor::run(&plan)),
-        Some(Command::Search(args)) => search::command::run(args, &words),
-        Some(Command::Compare(args)) => compare::command::run(args, &words),
-        Some(Command::Report(args)) => render::run(args, &words),
-        Some(Command::Completions { shell }) => {
-            documentation::print(&documentation::completions(*shell)).map_err(Into::into)
-        }
-        Some(Command::Man { command }) => documentation::manual(command)
-            .map_err(Into::into)
-            .and_then(|page| documentation::print(&page).map_err(Into::into)),
+        None => run::run(&cli.run, &words),
+        Some(Command::Search(args)) => search::run(args, &words),
+        Some(Command::Compare(args)) => compare::run(args, &words),
+        Some(Command::Doctor(args)) => doctor::run(args, &words),
+        Some(Command::Report(args)) => report::run(args, &words),
         Some(Command::Tune(args)) => Ok(tune::run(args, &mut io::stdout(), &mut io::stderr())),
+        Some(Command::Completions { shell }) => man::run(Ok(man::completions(*shell))),
+        Some(Command::Man { command }) => man::run(man::manual(command)),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         say::line(&error);
-        if error.is::<UsageError>() { USAGE } else { COULD_NOT_RUN }
+        if error.is::<UsageError>() { exit::USAGE } else { exit::COULD_NOT }
     }))
 }
 
+/// What was typed, or the exit code where that is no command, or asks for help.
 fn parse() -> Result<Cli, u8> {
     Cli::try_parse().map_err(|error| {
         if error.use_stderr() {
-            say::line(cli::usage_line(&error));
-            return USAGE;
+            say::line(flags::usage_line(&error));
+            return exit::USAGE;
         }
         // --help or --version.
-        match documentation::print(&error.to_string()) {
-            Ok(done) => done,
-            Err(error) => {
-                say::line(error);
-                COULD_NOT_RUN
-            }
-        }
+        man::run(Ok(error.to_string())).unwrap_or_else(|error| {
+            say::line(error);
+            exit::COULD_NOT
+        })
     })
-}
-
-fn measure(plan: &Plan) -> Result<u8, Box<dyn Error>> {
-    let experiment = Experiment::prepare(plan)?;
-    let signals = Signals::catch()?;
-    let duration_s = plan.duration.map(|duration| duration.as_secs_f64());
-    let progress = Progress::on_stderr(duration_s, plan.requests);
-    let report = experiment.run(plan, &signals, progress)?;
-    // Whoever the page is for may have gone, and the terminal with them.
-    let delivery = render::deliver(&plan.outputs, &report);
-    Page::beside(&plan.outputs).show(|out, style| console::summary(&report, out, style));
-    let broken = report.slo.iter().any(|outcome| !outcome.pass);
-    Ok(delivery.code(match signals.exit_code() {
-        Some(code) => code,
-        None if report.requests.ok == 0 => NOTHING_SUCCEEDED,
-        None if broken => LIMIT_BROKEN,
-        None => 0,
-    }))
 }

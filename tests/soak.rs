@@ -7,7 +7,7 @@ mod soak;
 
 use bench_server::FaultCounts;
 use clap::Parser;
-use ringshot::report::Requests;
+use ringshot::result::Requests;
 use soak::judge::{Check, Outcome, judge, parts};
 use soak::watch::Sample;
 

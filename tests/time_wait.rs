@@ -3,7 +3,7 @@
 
 mod support;
 
-use ringshot::kernel::{Owner, sockets};
+use ringshot::{Owner, time_wait};
 use socket2::{Domain, Socket, Type};
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -44,7 +44,7 @@ fn leave(listener: &TcpListener, target: SocketAddr, first: Owner, count: usize)
 /// come again take sockets over, so there are somewhat fewer than connections.
 fn owned(namespace: &Namespace, target: SocketAddr) -> (usize, usize) {
     let count = || {
-        let found = sockets::time_wait(&[target]).expect("the kernel tells");
+        let found = time_wait(&[target]).expect("the kernel tells");
         (found.client_owned() as usize, found.server_owned() as usize)
     };
     eventually("both accounts agree", || namespace.time_wait(target.port()) == count());
@@ -75,10 +75,10 @@ fn many_are_counted_as_one_by_one() {
                 assert!(strange_client == 0 && (20..=50).contains(&strange_server));
                 let all = client + server + strange_server;
                 for targets in [&[target][..], &[strange], &[strange, target]] {
-                    let found = sockets::time_wait(targets).expect("the kernel tells");
+                    let found = time_wait(targets).expect("the kernel tells");
                     assert_eq!(found.total() as usize, all, "{ip} {most:?} {targets:?}");
                 }
-                let found = sockets::time_wait(&[strange, target]).expect("the kernel tells");
+                let found = time_wait(&[strange, target]).expect("the kernel tells");
                 let of = |owner| {
                     let groups = found.by_destination.iter();
                     let ours =

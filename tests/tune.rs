@@ -3,7 +3,7 @@
 
 mod support;
 
-use ringshot::tuning::cure;
+use ringshot::cure;
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};

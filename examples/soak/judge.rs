@@ -2,7 +2,7 @@
 
 use super::watch::Sample;
 use bench_server::{Fault, FaultCounts};
-use ringshot::report::Requests;
+use ringshot::result::Requests;
 use std::ops::RangeInclusive;
 
 /// How much memory may be added after the first minute.

@@ -4,8 +4,8 @@ use super::Args;
 use super::judge::{self, Check, NAMED, Outcome, Part};
 use super::watch::Sample;
 use bench_server::Fault;
-use ringshot::report::Report;
-use ringshot::report::console::format::{bytes, count, rate, seconds};
+use ringshot::result::Report;
+use ringshot::words::quantities::{bytes, count, rate, seconds};
 use std::fmt::Write;
 
 /// The report in Markdown.

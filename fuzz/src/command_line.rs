@@ -3,14 +3,13 @@
 //! out.
 
 use clap::Parser;
-use ringshot::cli::{self, Cli, Command, RunArgs};
-use ringshot::compare::ComparePlan;
-use ringshot::documentation;
+use ringshot::commands::man;
 use ringshot::engine::session::Session;
 use ringshot::engine::session::http1::{Http1, RequestBlock, Shared};
-use ringshot::plan::{Endpoint, Outputs, Plan, UsageError};
-use ringshot::report::console::format;
-use ringshot::search::SearchPlan;
+use ringshot::plan::flags::{self, Cli, Command, RunArgs};
+use ringshot::plan::{Endpoint, Outputs, Plan};
+use ringshot::words::{UsageError, text};
+use ringshot::{ComparePlan, SearchPlan};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -24,7 +23,7 @@ pub fn run(data: &[u8]) {
     let typed: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return is_one_line(&cli::usage_line(&error)),
+        Err(error) if error.use_stderr() => return is_one_line(&flags::usage_line(&error)),
         // The help, or the version.
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
@@ -38,7 +37,7 @@ pub fn run(data: &[u8]) {
         }
         Some(Command::Report(args)) => return judge(Outputs::new(&args.output)),
         Some(Command::Man { command }) => {
-            return judge(documentation::manual(command));
+            return judge(man::manual(command));
         }
         Some(Command::Completions { .. } | Command::Tune(_)) => return,
     };
@@ -59,7 +58,7 @@ fn judge<T>(result: Result<T, UsageError>) {
 /// The words for a person are there, on one line, and steer no terminal.
 fn is_one_line(text: &str) {
     assert!(!text.trim().is_empty(), "no word of what is wrong");
-    assert!(!text.contains(format::steers), "{text:?}");
+    assert!(!text.contains(text::steers), "{text:?}");
 }
 
 /// Takes out what would be read from a file.

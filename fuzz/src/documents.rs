@@ -4,11 +4,11 @@
 
 mod edit;
 
-use ringshot::render::{self, Saved};
-use ringshot::report::console::{self, Style, format};
-use ringshot::report::markdown::beside::Plot;
-use ringshot::report::{Report, csv, hdr, hgrm, json, markdown, merge, plots, side_by_side};
-use ringshot::{compare, search};
+use ringshot::commands::report::{self, Saved};
+use ringshot::pages::{Plot, comparison, run, search, side_by_side};
+use ringshot::result::{Report, csv, hdr, hgrm, json, merge};
+use ringshot::words::style::Style;
+use ringshot::words::text;
 
 /// Reads a document, renders it in every way there is, and reads it again.
 pub fn run(data: &[u8]) {
@@ -19,11 +19,11 @@ pub fn run(data: &[u8]) {
 }
 
 fn read(data: &[u8]) {
-    match render::parse(data) {
+    match report::parse(data) {
         Ok(saved) => rendered(&saved),
         Err(reason) => {
             assert!(!reason.trim().is_empty(), "no word of what is wrong");
-            assert!(!reason.contains(format::steers), "{reason:?}");
+            assert!(!reason.contains(text::steers), "{reason:?}");
         }
     }
 }
@@ -40,7 +40,7 @@ fn rendered(saved: &Saved) {
             json::document(found)
         }
         Saved::Comparison(compared) => {
-            is_page(&compare::markdown(compared, &image), &compare::plots(compared));
+            is_page(&comparison::markdown(compared, &image), &comparison::plots(compared));
             json::document(compared)
         }
     };
@@ -49,7 +49,7 @@ fn rendered(saved: &Saved) {
 
 /// What a document says is the same after it was written and read.
 fn comes_back(text: &str) {
-    let again = match render::parse(text.as_bytes()) {
+    let again = match report::parse(text.as_bytes()) {
         Ok(Saved::Run(report)) => json::document(&report),
         Ok(Saved::Search(found)) => json::document(&found),
         Ok(Saved::Comparison(compared)) => json::document(&compared),
@@ -60,12 +60,12 @@ fn comes_back(text: &str) {
 
 fn run_rendered(report: &Report) {
     let image = |name: &str| format!("\n![{name}]({name}.svg)\n");
-    is_page(&markdown::run(report, &image), &plots::of_run(report));
+    is_page(&run::markdown(report, &image), &run::plots(report));
     for style in [Style::PLAIN, Style { colour: true, width: 40 }] {
         let mut page = Vec::new();
-        console::summary(report, &mut page, style).expect("memory takes it");
+        run::summary(report, &mut page, style).expect("memory takes it");
         let page = String::from_utf8(page).expect("text");
-        let steers = |c| c != '\n' && format::steers(c);
+        let steers = |c| c != '\n' && text::steers(c);
         assert!(style.colour || !page.contains(steers), "{page:?}");
     }
     assert!(csv::series(report).lines().count() == report.series.len() + 1);
@@ -75,7 +75,7 @@ fn run_rendered(report: &Report) {
     // Beside itself, and as one with itself.
     let named = |name: &str| (name.to_owned(), report.clone());
     let variants = side_by_side::group(vec![named("a-1.json"), named("a-2.json"), named("b.json")]);
-    is_page(&side_by_side::markdown(&variants, &[], &image), &plots::of_variants(&variants));
+    is_page(&side_by_side::markdown(&variants, &[], &image), &side_by_side::plots(&variants));
     match merge::merge(&[named("a.json"), named("b.json")], &[]) {
         Ok(merged) => comes_back(&json::document(&merged)),
         Err(reason) => assert!(!reason.is_empty()),
@@ -85,7 +85,7 @@ fn run_rendered(report: &Report) {
 /// A page has a heading, and what is in it steers no terminal.
 fn is_page(page: &str, plots: &[Plot]) {
     assert!(page.starts_with("# "), "{page:.100?}");
-    assert!(!page.contains(|c| c != '\n' && format::steers(c)), "{page:?}");
+    assert!(!page.contains(|c| c != '\n' && text::steers(c)), "{page:?}");
     for plot in plots {
         assert!(plot.svg.contains("<svg"), "{}", plot.name);
         assert!(!plot.svg.contains("NaN"), "{} has no place", plot.name);

@@ -1,22 +1,22 @@
 //! What a comparison has to say: every run of every tool, and what they come to.
 
-use super::judge;
 use super::plan::{ComparePlan, Mode};
-use super::statistics::Spread;
-use super::tools::{Latencies, Reading};
-use super::trial::Trial;
-use super::verdict;
+use super::spread::Spread;
+use super::tools::{ToolLatencies, ToolReport};
+use super::trial::ChildRun;
+use super::{judge, verdict};
 use crate::engine::driver::Engine;
-use crate::report::{Host, Word};
+use crate::result::Host;
 use crate::statistics::{median, rounded};
+use crate::words::Word;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The name and version of the document's shape.
-pub const SCHEMA: &str = "ringshot.compare/1";
+pub(crate) const SCHEMA: &str = "ringshot.compare/1";
 
 /// The name of the row that all others are compared with.
-pub const OURSELVES: &str = "ringshot";
+pub(crate) const OURSELVES: &str = "ringshot";
 
 /// Most kernels take a sample every 4 ms to tell time in user mode from time in the kernel. With
 /// fewer than 25 of them the part may well be a fifth more or less.
@@ -24,7 +24,7 @@ const USER_S_MIN: f64 = 25.0 * 0.004;
 
 /// What a comparison has to say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+pub struct ComparisonDocument {
     /// The name and version of the document's shape.
     pub schema: Word,
     /// The version of ringshot.
@@ -38,13 +38,13 @@ pub struct Document {
     /// Whether a signal ended it.
     pub interrupted: bool,
     /// The load that all had in common.
-    pub plan: Setup,
+    pub plan: ComparisonSetup,
     /// The box.
     pub host: Host,
     /// How many rounds were asked for.
     pub rounds: u32,
     /// Every tool, ringshot first.
-    pub tools: Vec<Row>,
+    pub tools: Vec<ToolRow>,
     /// What it comes to, in sentences.
     pub verdict: Vec<String>,
     /// What to know before the numbers are believed.
@@ -53,7 +53,7 @@ pub struct Document {
 
 /// The load that all had in common.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Setup {
+pub struct ComparisonSetup {
     /// The URL, without a password; null for the bundled server, which has a new port for each run.
     pub url: Option<String>,
     /// The unix socket; null for TCP.
@@ -93,7 +93,7 @@ pub struct Setup {
 
 /// One tool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Row {
+pub struct ToolRow {
     /// The name of its program.
     pub name: Word,
     /// What it says that its version is; null when it does not.
@@ -159,9 +159,9 @@ pub struct Round {
     /// The most memory that it had resident.
     pub memory_peak_bytes: Option<u64>,
     /// What it calls latency.
-    pub latency: Latencies,
+    pub latency: ToolLatencies,
     /// What the other side saw.
-    pub seen_by_server: Option<Seen>,
+    pub seen_by_server: Option<SeenByServer>,
     /// Whether that is something else.
     pub differs: bool,
     /// What went wrong, or is to be known.
@@ -170,7 +170,7 @@ pub struct Round {
 
 /// What the other side saw of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SeenByServer {
     /// Who says so: `server` (the bundled one), `stats` (a bench-server's) or `kernel` (connections
     /// that were begun in this network namespace, by whomever).
     pub by: Word,
@@ -203,22 +203,22 @@ pub struct Medians {
     /// The most memory that it had resident.
     pub memory_peak_bytes: Option<u64>,
     /// What it calls latency.
-    pub latency: Latencies,
+    pub latency: ToolLatencies,
     /// What it counts as errors, over all rounds: their sum, as a median would hide the bad ones.
     pub errors: u64,
 }
 
-impl Setup {
+impl ComparisonSetup {
     /// What all of them were given.
-    pub(super) fn of(
+    pub(crate) fn of(
         plan: &ComparePlan,
         threads: u32,
         engine: Engine,
         cpus: &[usize],
         server: &[usize],
-    ) -> Setup {
+    ) -> ComparisonSetup {
         let run = &plan.run;
-        Setup {
+        ComparisonSetup {
             url: run.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
             unix_socket: run.unix_socket().map(ToString::to_string),
             connections: run.connections,
@@ -241,7 +241,7 @@ impl Setup {
 
 impl Round {
     /// What the kernel says about a run; what the tool says is added by [`Round::with`].
-    pub(super) fn of(round: u32, trial: &Trial, processors: u32) -> Round {
+    pub(crate) fn of(round: u32, trial: &ChildRun, processors: u32) -> Round {
         let wall_s = trial.wall.as_secs_f64();
         let cpu_s = (trial.cpu_user + trial.cpu_sys).as_secs_f64();
         let there_was_s = Some(wall_s * f64::from(processors)).filter(|&s| s > 0.0);
@@ -260,7 +260,12 @@ impl Round {
     }
 
     /// What the tool says, held against what the other side saw.
-    pub(super) fn with(mut self, reading: &Reading, seen: Option<Seen>, mode: &Mode) -> Round {
+    pub(crate) fn with(
+        mut self,
+        reading: &ToolReport,
+        seen: Option<SeenByServer>,
+        mode: &Mode,
+    ) -> Round {
         let some = Some(reading.requests).filter(|&requests| requests > 0);
         let each_us = |seconds: f64| some.map(|count| rounded(seconds * 1e6 / count as f64, 3));
         let cpu_s = self.cpu_user_s.zip(self.cpu_sys_s).map(|(user_s, sys_s)| user_s + sys_s);
@@ -273,7 +278,7 @@ impl Round {
         self.cpu_us_per_request = cpu_s.and_then(each_us);
         self.cpu_user_us_per_request = self.cpu_user_s.and_then(each_us);
         let round = |us: Option<f64>| us.map(|us| rounded(us, 1));
-        self.latency = Latencies {
+        self.latency = ToolLatencies {
             p50_us: round(reading.latency.p50_us),
             p90_us: round(reading.latency.p90_us),
             p99_us: round(reading.latency.p99_us),
@@ -288,20 +293,20 @@ impl Round {
 }
 
 /// What is known when all runs are over, or as many as there were time for.
-pub(super) struct Circumstances<'a> {
-    pub(super) plan: &'a ComparePlan,
-    pub(super) setup: Setup,
-    pub(super) host: Host,
-    pub(super) begun_at: String,
-    pub(super) took: Duration,
-    pub(super) interrupted: bool,
+pub(crate) struct Conditions<'a> {
+    pub(crate) plan: &'a ComparePlan,
+    pub(crate) setup: ComparisonSetup,
+    pub(crate) host: Host,
+    pub(crate) begun_at: String,
+    pub(crate) took: Duration,
+    pub(crate) interrupted: bool,
     /// What was to be said while it went on.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
-impl Document {
+impl ComparisonDocument {
     /// What the runs come to.
-    pub(super) fn new(around: Circumstances, mut tools: Vec<Row>) -> Document {
+    pub(crate) fn new(around: Conditions, mut tools: Vec<ToolRow>) -> ComparisonDocument {
         compare_rounds(&mut tools);
         for row in &mut tools {
             row.medians = Medians::of(&row.rounds);
@@ -310,7 +315,7 @@ impl Document {
         }
         let mut notes = around.notes;
         notes.extend(judge::notes(&tools));
-        Document {
+        ComparisonDocument {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             command: around.plan.run.command.clone(),
@@ -334,7 +339,7 @@ impl Document {
 }
 
 /// Fills in the ratios: of what was measured within one round.
-fn compare_rounds(tools: &mut [Row]) {
+fn compare_rounds(tools: &mut [ToolRow]) {
     let ours = tools.iter().find(|row| row.name == OURSELVES);
     let ours: Vec<(u32, f64)> = ours
         .iter()
@@ -362,7 +367,7 @@ impl Medians {
         let ratios: Vec<f64> = told.iter().filter_map(|round| round.ratio).collect();
         let spread = Spread::of(&ratios);
         let user_s: f64 = told.iter().filter_map(|round| round.cpu_user_s).sum();
-        let latency = |value: fn(&Latencies) -> Option<f64>| {
+        let latency = |value: fn(&ToolLatencies) -> Option<f64>| {
             let values = told.iter().filter_map(|round| value(&round.latency));
             median(values).map(|us| rounded(us, 1))
         };
@@ -378,7 +383,7 @@ impl Medians {
             busy_ratio: over(|round| round.busy_ratio, 3),
             memory_peak_bytes: over(|round| round.memory_peak_bytes.map(|n| n as f64), 0)
                 .map(|bytes| bytes as u64),
-            latency: Latencies {
+            latency: ToolLatencies {
                 p50_us: latency(|latency| latency.p50_us),
                 p90_us: latency(|latency| latency.p90_us),
                 p99_us: latency(|latency| latency.p99_us),
@@ -390,4 +395,4 @@ impl Medians {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -1,13 +1,14 @@
 //! What the numbers are worth: do the tools say what the server has seen, did the box hold still,
 //! and was it the server that was the limit.
 
-use super::document::{OURSELVES, Round, Row, Seen};
+use super::document::{OURSELVES, Round, SeenByServer, ToolRow};
 use super::plan::Mode;
-use super::statistics::Spread;
-use super::tools::Reading;
+use super::spread::Spread;
+use super::tools::ToolReport;
 use crate::findings;
-use crate::report::console::format::{count, counted, escape};
 use crate::statistics::median;
+use crate::words::quantities::{count, counted};
+use crate::words::text::escape;
 
 /// How far a tool's count may be from the server's, beside the requests that were under way.
 const DIFFERENCE_MAX: f64 = 0.01;
@@ -26,7 +27,11 @@ const WALL_MIN_S: f64 = 1.0;
 const NEW_MAX: f64 = 0.5;
 
 /// What a tool says that the other side contradicts.
-pub(super) fn contradiction(reading: &Reading, seen: &Seen, mode: &Mode) -> Option<String> {
+pub(crate) fn contradiction(
+    reading: &ToolReport,
+    seen: &SeenByServer,
+    mode: &Mode,
+) -> Option<String> {
     let said = reading.requests as f64;
     let under_way = f64::from(mode.connections) * f64::from(mode.pipeline);
     let allowed = said * DIFFERENCE_MAX + under_way;
@@ -73,7 +78,7 @@ pub(super) fn contradiction(reading: &Reading, seen: &Seen, mode: &Mode) -> Opti
 }
 
 /// Whether the ratio moved too far from round to round.
-pub(super) fn is_noisy(rounds: &[Round]) -> bool {
+pub(crate) fn is_noisy(rounds: &[Round]) -> bool {
     spread(rounds).is_some_and(|spread| spread.leaves(NOISE_MAX))
 }
 
@@ -83,7 +88,7 @@ fn spread(rounds: &[Round]) -> Option<Spread> {
 }
 
 /// What to know before the numbers are believed.
-pub(super) fn notes(tools: &[Row]) -> Vec<String> {
+pub(crate) fn notes(tools: &[ToolRow]) -> Vec<String> {
     let mut notes = Vec::new();
     for row in tools {
         notes.extend(went_wrong(row));
@@ -101,7 +106,7 @@ pub(super) fn notes(tools: &[Row]) -> Vec<String> {
     notes
 }
 
-fn went_wrong(row: &Row) -> Option<String> {
+fn went_wrong(row: &ToolRow) -> Option<String> {
     let wrong: Vec<&Round> = row.rounds.iter().filter(|round| round.requests.is_none()).collect();
     let why = wrong.first()?.note.as_deref().unwrap_or("it said nothing");
     Some(match row.rounds.len() {
@@ -110,13 +115,13 @@ fn went_wrong(row: &Row) -> Option<String> {
     })
 }
 
-fn differs(row: &Row) -> Option<String> {
+fn differs(row: &ToolRow) -> Option<String> {
     let round = row.rounds.iter().find(|round| round.differs)?;
     let what = round.note.as_deref().unwrap_or_default();
     Some(format!("{} (!): round {}: {what}.", row.name, round.round))
 }
 
-fn too_noisy(tools: &[Row]) -> Option<String> {
+fn too_noisy(tools: &[ToolRow]) -> Option<String> {
     let noisy: Vec<String> = tools
         .iter()
         .filter(|row| row.noisy)
@@ -133,7 +138,7 @@ fn too_noisy(tools: &[Row]) -> Option<String> {
 }
 
 /// A server that was the limit makes all rates alike, and says nothing about who asked.
-fn server_was_limit(tools: &[Row]) -> Option<String> {
+fn server_was_limit(tools: &[ToolRow]) -> Option<String> {
     let idle = shares(tools, waited);
     (!idle.is_empty()).then(|| {
         format!(
@@ -147,7 +152,7 @@ fn server_was_limit(tools: &[Row]) -> Option<String> {
 
 /// How much of its processors' time a tool used, where it was so little that it was waiting for
 /// something else than these.
-pub(super) fn waited(row: &Row) -> Option<f64> {
+pub(crate) fn waited(row: &ToolRow) -> Option<f64> {
     let busy = median(telling(row).filter_map(|round| round.busy_ratio))?;
     let starved = median(telling(row).filter_map(|round| round.cpu_wait_ratio)).unwrap_or(0.0);
     (busy + starved < BUSY_MIN).then_some(busy)
@@ -155,14 +160,14 @@ pub(super) fn waited(row: &Row) -> Option<f64> {
 
 /// How long a tool waited for its processors, over what these had, where that is more than it takes
 /// to wake up: the judgement is that of a run.
-pub(super) fn starved(row: &Row) -> Option<f64> {
+pub(crate) fn starved(row: &ToolRow) -> Option<f64> {
     let ratio = median(telling(row).filter_map(|round| round.cpu_wait_ratio));
     // A quota stops a group, and most kernels count that as waiting.
     ratio.filter(|&ratio| ratio >= findings::WAIT_RATIO && throttled(row).is_none())
 }
 
 /// For which part of the time a quota stopped a tool, likewise.
-pub(super) fn throttled(row: &Row) -> Option<f64> {
+pub(crate) fn throttled(row: &ToolRow) -> Option<f64> {
     let ratio = |round: &Round| Some(round.throttled_s? / round.wall_s?.max(1e-9));
     let ratio = median(telling(row).filter_map(ratio));
     ratio.filter(|&ratio| ratio >= findings::THROTTLED_RATIO)
@@ -170,12 +175,12 @@ pub(super) fn throttled(row: &Row) -> Option<f64> {
 
 /// The rounds that say something of a tool's use of its processors. Start and end are part of the
 /// time: in a shorter run they are most of what was not used.
-fn telling(row: &Row) -> impl Iterator<Item = &Round> {
+fn telling(row: &ToolRow) -> impl Iterator<Item = &Round> {
     let tells = |round: &&Round| round.requests.is_some() && round.wall_s >= Some(WALL_MIN_S);
     row.rounds.iter().filter(tells)
 }
 
-fn tools_were_starved(tools: &[Row]) -> Option<String> {
+fn tools_were_starved(tools: &[ToolRow]) -> Option<String> {
     let which = shares(tools, starved);
     (!which.is_empty()).then(|| {
         format!(
@@ -187,7 +192,7 @@ fn tools_were_starved(tools: &[Row]) -> Option<String> {
     })
 }
 
-fn tools_were_throttled(tools: &[Row]) -> Option<String> {
+fn tools_were_throttled(tools: &[ToolRow]) -> Option<String> {
     let which = shares(tools, throttled);
     (!which.is_empty()).then(|| {
         format!(
@@ -200,12 +205,12 @@ fn tools_were_throttled(tools: &[Row]) -> Option<String> {
 }
 
 /// The tools of which something is known, with the share.
-fn shares(tools: &[Row], of: fn(&Row) -> Option<f64>) -> Vec<String> {
+fn shares(tools: &[ToolRow], of: fn(&ToolRow) -> Option<f64>) -> Vec<String> {
     let known = tools.iter().filter_map(|row| Some((row.name.as_ref(), of(row)?)));
     known.map(|(name, ratio)| format!("{name} {:.0}%", ratio * 100.0)).collect()
 }
 
-fn had_errors(row: &Row) -> Option<String> {
+fn had_errors(row: &ToolRow) -> Option<String> {
     let errors = row.medians.as_ref()?.errors;
     let rounds = row.rounds.iter().filter(|round| round.errors.is_some_and(|n| n > 0)).count();
     let left_out = match mostly_failed(row) {
@@ -223,14 +228,14 @@ fn had_errors(row: &Row) -> Option<String> {
 }
 
 /// Whether there were more errors than good answers.
-pub(super) fn mostly_failed(row: &Row) -> bool {
+pub(crate) fn mostly_failed(row: &ToolRow) -> bool {
     let sum = |value: fn(&Round) -> Option<u64>| {
         row.rounds.iter().filter_map(value).fold(0, u64::saturating_add)
     };
     sum(|round| round.errors) > sum(|round| round.ok)
 }
 
-pub(super) fn listed(items: &[String]) -> String {
+pub(crate) fn listed(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -239,12 +244,12 @@ pub(super) fn listed(items: &[String]) -> String {
 }
 
 /// The first line of what a tool complained, safe to show and short.
-pub(super) fn complaint(stderr: &str, stdout: &str) -> String {
+pub(crate) fn complaint(stderr: &str, stdout: &str) -> String {
     const CHARACTERS_MAX: usize = 160;
     let mut lines = stderr.lines().chain(stdout.lines()).map(str::trim);
     let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
     let line = line.trim_end_matches('.');
-    crate::report::console::format::shortened(&escape(line), CHARACTERS_MAX)
+    crate::words::text::shortened(&escape(line), CHARACTERS_MAX)
 }
 
 #[cfg(test)]
@@ -253,15 +258,18 @@ mod tests {
     use crate::compare::document::tests::{document, rows};
     use crate::compare::plan::tests::mode;
 
-    fn found(arguments: &str, requests: u64, errors: u64, seen: Seen) -> Option<String> {
-        let reading = Reading { requests, ok: requests, errors, ..Reading::default() };
+    fn found(arguments: &str, requests: u64, errors: u64, seen: SeenByServer) -> Option<String> {
+        let reading = ToolReport { requests, ok: requests, errors, ..ToolReport::default() };
         contradiction(&reading, &seen, &mode(arguments))
     }
 
     #[test]
     fn a_count_may_differ_by_a_hundredth_and_what_is_under_way() {
-        let seen =
-            |requests| Seen { by: "server".into(), requests: Some(requests), connections: 9_000 };
+        let seen = |requests| SeenByServer {
+            by: "server".into(),
+            requests: Some(requests),
+            connections: 9_000,
+        };
         for (arguments, requests, errors, server, differs) in [
             ("-k -c 8 -d 1s", 10_000, 0, 10_108, false),
             ("-k -c 8 -d 1s", 10_000, 0, 10_109, true),
@@ -280,9 +288,10 @@ mod tests {
 
     #[test]
     fn connections_tell_whether_it_was_the_mode_that_was_asked_for() {
-        let kernel = |connections| Seen { by: "kernel".into(), requests: None, connections };
+        let kernel =
+            |connections| SeenByServer { by: "kernel".into(), requests: None, connections };
         let server =
-            |connections| Seen { by: "server".into(), requests: Some(10_000), connections };
+            |connections| SeenByServer { by: "server".into(), requests: Some(10_000), connections };
         let text = found("-c 8 -d 1s", 10_000, 0, kernel(8)).unwrap();
         assert!(text.starts_with("the kernel saw 8 connections for 10,000 requests"), "{text}");
         assert_eq!(found("-c 8 -d 1s", 10_000, 0, kernel(10_008)), None);
@@ -292,7 +301,8 @@ mod tests {
         let text = found("-k -c 8 -d 1s", 10_000, 0, server(5_000)).unwrap();
         assert!(text.contains("they were not kept"), "{text}");
         let ab = |arguments: &str, kept| {
-            let reading = Reading { requests: 10_000, kept: Some(kept), ..Reading::default() };
+            let reading =
+                ToolReport { requests: 10_000, kept: Some(kept), ..ToolReport::default() };
             contradiction(&reading, &server(8), &mode(arguments))
         };
         assert_eq!(ab("-k -c 8 -d 1s", 9_990), None);

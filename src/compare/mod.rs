@@ -9,7 +9,6 @@
 //!   round 2   wrk      ab       ringshot hey         everybody comes first, and behind everybody
 //!   round 3   ab       hey      wrk      ringshot
 //!                │
-//!                ├─ target     a fresh server, or no leftover ports of the run before
 //!                ├─ trial      one child: pinned, timed, its CPU from wait4, its memory
 //!                ├─ tools/     its command line, and what its own output says
 //!                └─ judge      does that fit to what the server, or the kernel, has seen?
@@ -20,20 +19,18 @@
 //! What a tool says stands in its row as that tool defines it; what it used is the kernel's count;
 //! and where the two do not fit together, the row says so. A ratio is made within a round, because
 //! what disturbs a box lasts longer than a run of seconds.
+//!
+//! The rounds are run by `commands/compare`, which also gives each run a fresh server, or one without
+//! leftover ports of the run before.
 
-pub mod command;
-mod document;
-mod judge;
-mod markdown;
-mod order;
-mod page;
-mod plan;
-mod statistics;
-mod target;
-pub mod tools;
-mod trial;
+pub(crate) mod document;
+pub(crate) mod judge;
+pub(crate) mod order;
+pub(crate) mod plan;
+mod spread;
+pub(crate) mod tools;
+pub(crate) mod trial;
 mod verdict;
 
-pub use document::{Document, Medians, Round, Row, SCHEMA, Seen};
-pub use markdown::{markdown, plots};
-pub use plan::{ComparePlan, Mode, Stop};
+pub(crate) use document::{ComparisonDocument, SCHEMA};
+pub use plan::ComparePlan;

@@ -13,7 +13,7 @@
 //! square cannot do the latter, and so the next one is its mirror image.
 
 /// The order of a round, from 0 on, by the numbers of those who take part.
-pub(super) fn order(round: u32, of: usize) -> Vec<usize> {
+pub(crate) fn order(round: u32, of: usize) -> Vec<usize> {
     if of == 0 {
         return Vec::new();
     }

@@ -1,12 +1,12 @@
 //! What a comparison is to be: the one load that every tool gets, who takes part, how often.
 
 use super::tools::{self, Tool};
-use crate::cli::{CompareArgs, RunArgs};
-use crate::engine::driver::UnixSocket;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
-use crate::plan::{Endpoint, Plan, UsageError, parse, redact};
-use crate::preflight::candidates::AddressChoice;
+use crate::kernel::UnixSocket;
+use crate::plan::flags::{CompareArgs, RunArgs};
+use crate::plan::{AddressChoice, Endpoint, Plan, parse, redact};
+use crate::words::UsageError;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,9 +36,7 @@ pub struct ComparePlan {
 /// What ends a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Time.
     After(Duration),
-    /// So many requests.
     Requests(u64),
 }
 
@@ -49,19 +47,15 @@ pub struct Mode {
     pub url: String,
     /// Where connections go instead of the URL's host and port.
     pub socket: Option<UnixSocket>,
-    /// Concurrent connections.
     pub connections: u32,
     /// Threads, where the tool has them.
     pub threads: u32,
-    /// What ends it.
     pub stop: Stop,
     /// Requests on one connection; `None` for as many as it carries.
     pub requests_per_connection: Option<u64>,
     /// Requests handed over at once.
     pub pipeline: u32,
-    /// Who closes a connection.
     pub close: CloseMode,
-    /// The request's method.
     pub method: String,
     /// Its headers beside the usual ones, credentials included.
     pub headers: Vec<(String, String)>,
@@ -223,12 +217,12 @@ fn refuse_what_others_lack(run: &RunArgs) -> Result<(), UsageError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::plan::flags::{Cli, Command};
     use clap::Parser;
 
-    pub(in crate::compare) fn plan(arguments: &str) -> Result<ComparePlan, UsageError> {
+    pub(crate) fn plan(arguments: &str) -> Result<ComparePlan, UsageError> {
         let words = "ringshot compare".split(' ').chain(arguments.split_whitespace());
         let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
         match cli.command {
@@ -238,7 +232,7 @@ pub(super) mod tests {
     }
 
     /// A load on two threads, towards `http://a:81/x`.
-    pub(in crate::compare) fn mode(arguments: &str) -> Mode {
+    pub(crate) fn mode(arguments: &str) -> Mode {
         let plan = plan(arguments).unwrap().run;
         Mode::of(&plan, &Endpoint::parse("http://a:81/x").unwrap(), 2)
     }

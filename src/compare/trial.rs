@@ -13,7 +13,8 @@
 //! ```
 
 use crate::kernel::cgroup::Groups;
-use crate::kernel::child::{self, Usage};
+use crate::kernel::child::{self, ChildUsage};
+use crate::kernel::process;
 use crate::kernel::threads::{self, ThreadTimes};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, killpg};
@@ -41,7 +42,7 @@ const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum ChildEnd {
     /// By itself, with this exit code.
     Exited(i32),
     /// By a signal that was not ours.
@@ -54,12 +55,9 @@ pub enum End {
 
 /// What a child left behind.
 #[derive(Clone, Debug)]
-pub struct Trial {
-    /// How it ended.
-    pub end: End,
-    /// Standard output.
+pub(crate) struct ChildRun {
+    pub end: ChildEnd,
     pub stdout: String,
-    /// Standard error.
     pub stderr: String,
     /// From its start to its end.
     pub wall: Duration,
@@ -79,7 +77,7 @@ pub struct Trial {
 
 /// The process group of the child that runs, for another thread that has to end it.
 #[derive(Debug, Default)]
-pub struct Leash(Mutex<Held>);
+pub(crate) struct Leash(Mutex<Held>);
 
 /// What is on the leash.
 #[derive(Debug, Default)]
@@ -94,7 +92,7 @@ enum Held {
 
 impl Leash {
     /// Kills what runs; nothing is started any more.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         let mut held = self.held();
         if let Held::Group(group) = *held {
             let _ = killpg(group, Signal::SIGKILL);
@@ -137,13 +135,13 @@ fn group_of(child: &Child) -> Pid {
 ///
 /// # Errors
 /// When it cannot be started, or its end cannot be waited for; the text says which.
-pub fn run(
+pub(crate) fn run(
     mut command: Command,
     cpus: &[usize],
     limit: Duration,
     stop: &AtomicBool,
     leash: &Leash,
-) -> io::Result<Trial> {
+) -> io::Result<ChildRun> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -161,7 +159,7 @@ pub fn run(
         .and_then(|stdout| Ok((stdout, Collected::from(child.stderr.take())?)));
     let watched = match pipes.is_ok() {
         true => watch(&child, begin, limit, stop),
-        false => Ok((None, Seen::default())),
+        false => Ok((None, Polled::default())),
     };
     let wall = begin.elapsed();
     leash.release(&child);
@@ -171,7 +169,7 @@ pub fn run(
     let (ended_by_us, seen) = watched.map_err(lost)?;
     let throttled = groups.throttling().zip(throttling).map(|(now, before)| now.since(&before));
     let give_up = Instant::now() + LAST_WORDS;
-    Ok(Trial {
+    Ok(ChildRun {
         end: ended_by_us.unwrap_or_else(|| by_itself(status)),
         stdout: stdout.text(give_up),
         stderr: stderr.text(give_up),
@@ -180,7 +178,11 @@ pub fn run(
         cpu_sys: usage.cpu_sys,
         cpu_wait: seen.cpu_wait(),
         throttled: throttled.map(|stopped| Duration::from_nanos(stopped.throttled_ns)),
-        memory_peak_bytes: memory_peak_bytes(&usage, seen.memory_bytes, own_peak_bytes()),
+        memory_peak_bytes: memory_peak_bytes(
+            &usage,
+            seen.memory_bytes,
+            process::memory_peak_bytes("self"),
+        ),
     })
 }
 
@@ -190,16 +192,15 @@ fn told(what: &str, error: io::Error) -> io::Error {
 
 /// What was seen of a child while it ran.
 #[derive(Debug, Default)]
-struct Seen {
-    /// The most memory.
+struct Polled {
     memory_bytes: Option<u64>,
     /// What each thread had used when it was there the last time.
     threads: ThreadTimes,
 }
 
-impl Seen {
+impl Polled {
     fn look(&mut self, pid: u32) {
-        self.memory_bytes = self.memory_bytes.max(peak_bytes(&pid.to_string()));
+        self.memory_bytes = self.memory_bytes.max(process::memory_peak_bytes(&pid.to_string()));
         self.threads.extend(threads::times_of_process(pid));
     }
 
@@ -215,17 +216,17 @@ fn watch(
     begin: Instant,
     limit: Duration,
     stop: &AtomicBool,
-) -> io::Result<(Option<End>, Seen)> {
-    let (mut looks, mut seen) = (0, Seen::default());
+) -> io::Result<(Option<ChildEnd>, Polled)> {
+    let (mut looks, mut seen) = (0, Polled::default());
     loop {
         if child::has_ended(child)? {
             return Ok((None, seen));
         }
         if stop.load(Ordering::Relaxed) {
-            return Ok((Some(End::Interrupted), seen));
+            return Ok((Some(ChildEnd::Interrupted), seen));
         }
         if begin.elapsed() >= limit {
-            return Ok((Some(End::TimedOut), seen));
+            return Ok((Some(ChildEnd::TimedOut), seen));
         }
         thread::sleep(LOOK);
         looks += 1;
@@ -235,32 +236,21 @@ fn watch(
     }
 }
 
-fn by_itself(status: ExitStatus) -> End {
+fn by_itself(status: ExitStatus) -> ChildEnd {
     match status.code() {
-        Some(code) => End::Exited(code),
-        None => End::Signalled(status.signal().unwrap_or_default()),
+        Some(code) => ChildEnd::Exited(code),
+        None => ChildEnd::Signalled(status.signal().unwrap_or_default()),
     }
 }
 
 /// The kernel carries the peak of the parent into the child's over the exec, so the child's rusage
 /// is its own only where it is above that. Below, the last look at `VmHWM` has to do: it may miss
 /// what happened in the last tenth of a second.
-fn memory_peak_bytes(usage: &Usage, polled: Option<u64>, own: Option<u64>) -> Option<u64> {
+fn memory_peak_bytes(usage: &ChildUsage, polled: Option<u64>, own: Option<u64>) -> Option<u64> {
     match own {
         Some(own) if usage.resident_bytes_max > own => Some(usage.resident_bytes_max),
         _ => polled,
     }
-}
-
-fn own_peak_bytes() -> Option<u64> {
-    peak_bytes("self")
-}
-
-/// `VmHWM` of a process: the most memory that it has had resident since its exec.
-fn peak_bytes(process: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Starts a child on these CPUs, and puts this thread back to where it was.
@@ -339,7 +329,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    fn shell(script: &str, cpus: &[usize], limit: Duration, stop: bool) -> Trial {
+    fn shell(script: &str, cpus: &[usize], limit: Duration, stop: bool) -> ChildRun {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         run(command, cpus, limit, &AtomicBool::new(stop), &Leash::default()).unwrap()
@@ -348,18 +338,21 @@ mod tests {
     #[test]
     fn what_a_child_says_and_how_it_ends_is_kept() {
         let trial = shell("echo one; echo two >&2; exit 3", &[], PATIENCE, false);
-        assert_eq!((trial.end, &*trial.stdout, &*trial.stderr), (End::Exited(3), "one\n", "two\n"));
-        assert_eq!(shell("kill -11 $$", &[], PATIENCE, false).end, End::Signalled(11));
+        assert_eq!(
+            (trial.end, &*trial.stdout, &*trial.stderr),
+            (ChildEnd::Exited(3), "one\n", "two\n")
+        );
+        assert_eq!(shell("kill -11 $$", &[], PATIENCE, false).end, ChildEnd::Signalled(11));
     }
 
     #[test]
     fn a_child_that_hangs_is_killed_with_all_that_it_started() {
         // Both would keep the pipes open for an hour.
         let trial = shell("sleep 3600 & sleep 3600", &[], Duration::from_millis(50), false);
-        assert_eq!(trial.end, End::TimedOut);
-        assert_eq!(shell("sleep 3600", &[], PATIENCE, true).end, End::Interrupted);
+        assert_eq!(trial.end, ChildEnd::TimedOut);
+        assert_eq!(shell("sleep 3600", &[], PATIENCE, true).end, ChildEnd::Interrupted);
         let left = shell("sleep 3600 & echo done", &[], PATIENCE, false);
-        assert_eq!((left.end, &*left.stdout), (End::Exited(0), "done\n"));
+        assert_eq!((left.end, &*left.stdout), (ChildEnd::Exited(0), "done\n"));
     }
 
     #[test]
@@ -375,7 +368,7 @@ mod tests {
         let trial = shell(&script, &[], PATIENCE, false);
         let (pid, rest) = trial.stdout.split_once('\n').unwrap();
         killpg(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
-        assert_eq!((trial.end, rest), (End::Exited(0), "done\n"));
+        assert_eq!((trial.end, rest), (ChildEnd::Exited(0), "done\n"));
     }
 
     #[test]
@@ -403,7 +396,7 @@ mod tests {
             trial.join().unwrap()
         });
         // The pipes end with the last of the group.
-        assert_eq!(trial.unwrap().end, End::Signalled(9));
+        assert_eq!(trial.unwrap().end, ChildEnd::Signalled(9));
         let error = run(Command::new("true"), &[], PATIENCE, &stop, &leash).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::Interrupted);
     }
@@ -411,7 +404,7 @@ mod tests {
     #[test]
     fn more_output_than_anybody_reads_blocks_nobody() {
         let trial = shell("head -c 9000000 /dev/zero; echo end >&2", &[], PATIENCE, false);
-        assert_eq!((trial.end, trial.stdout.len()), (End::Exited(0), 4 << 20));
+        assert_eq!((trial.end, trial.stdout.len()), (ChildEnd::Exited(0), 4 << 20));
         assert_eq!(trial.stderr, "end\n");
     }
 
@@ -428,7 +421,7 @@ mod tests {
 
     #[test]
     fn memory_is_the_child_s_own() {
-        let usage = Usage { resident_bytes_max: 50, ..Usage::default() };
+        let usage = ChildUsage { resident_bytes_max: 50, ..ChildUsage::default() };
         assert_eq!(memory_peak_bytes(&usage, Some(30), Some(40)), Some(50));
         assert_eq!(memory_peak_bytes(&usage, Some(30), Some(50)), Some(30), "the parent's");
         assert_eq!(memory_peak_bytes(&usage, None, None), None);

@@ -1,28 +1,28 @@
 //! What a comparison comes to, in two sentences; and when it comes to nothing.
 
-use super::document::{OURSELVES, Round, Row};
+use super::document::{OURSELVES, Round, ToolRow};
 use super::judge::{listed, mostly_failed, starved, throttled, waited};
-use crate::report::console::format::{rate, time_us};
 use crate::statistics::median;
+use crate::words::quantities::{rate, time_us};
 
 /// A tool of which something can be said.
-struct Measured<'a> {
+struct Contender<'a> {
     name: &'a str,
-    row: &'a Row,
+    row: &'a ToolRow,
     /// CPU per answer over that of ringshot.
     ratio: f64,
     /// Good answers: errors that come fast are no merit.
     ok_per_s: f64,
 }
 
-impl<'a> Measured<'a> {
+impl<'a> Contender<'a> {
     /// `None` for a tool without an answer, and for one that is no measure of anything.
-    fn of(row: &'a Row) -> Option<Measured<'a>> {
+    fn of(row: &'a ToolRow) -> Option<Contender<'a>> {
         let each = |round: &Round| {
             let duration_s = round.duration_s.filter(|s| *s > 0.0)?;
             Some(round.ok? as f64 / duration_s)
         };
-        let measure = Measured {
+        let measure = Contender {
             name: &row.name,
             row,
             ratio: row.medians.as_ref()?.ratio?,
@@ -40,11 +40,11 @@ impl<'a> Measured<'a> {
 
 /// What it comes to, in two sentences: by the ratios within a round, as medians over rounds of two
 /// tools may have been made at different times.
-pub(super) fn verdict(tools: &[Row], rounds: u32) -> Vec<String> {
+pub(crate) fn verdict(tools: &[ToolRow], rounds: u32) -> Vec<String> {
     let Some(row) = tools.iter().find(|row| row.name == OURSELVES && has_answers(row)) else {
         return vec!["ringshot had no answer, so nothing can be compared with it.".into()];
     };
-    let Some(ours) = Measured::of(row) else {
+    let Some(ours) = Contender::of(row) else {
         let why = match row.differs {
             true => "What ringshot says is not what the other side saw",
             false => "ringshot had more errors than good answers",
@@ -52,7 +52,7 @@ pub(super) fn verdict(tools: &[Row], rounds: u32) -> Vec<String> {
         return vec![format!("{why}, so nothing can be compared with it.")];
     };
     let others = tools.iter().filter(|row| row.name != OURSELVES);
-    let mut others: Vec<Measured> = others.filter_map(Measured::of).collect();
+    let mut others: Vec<Contender> = others.filter_map(Contender::of).collect();
     others.sort_by(|one, other| one.ratio.total_cmp(&other.ratio));
     if others.is_empty() {
         let own_us = row.medians.as_ref().and_then(|medians| medians.cpu_us_per_request);
@@ -64,11 +64,11 @@ pub(super) fn verdict(tools: &[Row], rounds: u32) -> Vec<String> {
     vec![by_cpu(&others, rounds), by_rate(&ours, &others)]
 }
 
-fn has_answers(row: &Row) -> bool {
+fn has_answers(row: &ToolRow) -> bool {
     row.medians.as_ref().is_some_and(|medians| medians.cpu_us_per_request.is_some())
 }
 
-fn by_cpu(others: &[Measured], rounds: u32) -> String {
+fn by_cpu(others: &[Contender], rounds: u32) -> String {
     let times: Vec<String> =
         others.iter().map(|one| format!("{} {:.2} times", one.name, one.ratio)).collect();
     match others.iter().all(|one| one.is_above_one_in_all(rounds)) {
@@ -83,7 +83,7 @@ fn by_cpu(others: &[Measured], rounds: u32) -> String {
     }
 }
 
-fn by_rate(ours: &Measured, others: &[Measured]) -> String {
+fn by_rate(ours: &Contender, others: &[Contender]) -> String {
     let mut all = others.iter().chain([ours]);
     if all.any(|one| waited(one.row).is_some()) {
         return "Rates are not ranked: not all used the whole time of their CPUs.".into();

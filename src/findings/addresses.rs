@@ -1,9 +1,9 @@
 //! Addresses of the target that did not answer, before the run or in it.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::run::answer::Answer;
-use crate::report::TargetAddress;
-use crate::report::console::format::{count, counted, seconds};
+use crate::result::{Finding, Severity, TargetAddress};
+use crate::words::quantities::{count, counted, seconds};
 use std::net::SocketAddr;
 
 /// Addresses that did not accept before the run, while another one did.

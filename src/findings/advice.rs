@@ -1,10 +1,10 @@
 //! What to do about a failure; one line, for the table of errors.
 
-use crate::engine::driver::Address;
 use crate::engine::failure::{Failure, Kind, Phase};
+use crate::kernel::Address;
 
 /// What to do about a failure towards a target; one line, for the table of errors.
-pub fn advice(failure: Failure, target: &Address) -> &'static str {
+pub(crate) fn advice(failure: Failure, target: &Address) -> &'static str {
     match target {
         Address::Inet(_) => over_tcp(failure),
         Address::Unix(_) => over_unix(failure).unwrap_or_else(|| over_tcp(failure)),
@@ -111,7 +111,7 @@ fn over_tcp(failure: Failure) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::driver::UnixSocket;
+    use crate::kernel::UnixSocket;
 
     #[test]
     fn a_unix_socket_has_words_of_its_own_where_it_means_something_else() {

@@ -1,19 +1,19 @@
 //! When ringshot itself was the limit, or counts something else than the kernel does.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::failure::{Kind, Phase};
-use crate::report::console::format::{count, latency_us, share};
-use crate::report::{Generator, Latency};
+use crate::result::{Finding, Generator, Latency, Severity};
 use crate::statistics::enough_samples;
 use crate::tuning::cure;
+use crate::words::quantities::{count, latency_us, share};
 
 /// From this share of a thread's time on, the generator is the limit: what is missing to one is
 /// what a virtual machine's neighbours and the start of the run take.
-pub const SATURATED_RATIO: f64 = 0.92;
+pub(crate) const SATURATED_RATIO: f64 = 0.92;
 
 /// How much a thread had to do in its worst second, waiting for a CPU included: a mean hides an
 /// overload at the end. Documents of earlier versions have but the mean.
-pub fn demand_ratio(generator: &Generator) -> f64 {
+pub(crate) fn demand_ratio(generator: &Generator) -> f64 {
     generator.demand_peak_ratio.unwrap_or(0.0).max(generator.busy_ratio)
 }
 

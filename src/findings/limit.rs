@@ -22,9 +22,9 @@
 
 use super::generator::{SATURATED_RATIO, demand_ratio, is_late};
 use super::own;
-use crate::report::console::format::{count, cpus_used, per_s, rate, seconds, share, time_us};
-use crate::report::watch::ServerLoad;
-use crate::report::{LimitedBy, Report, Watch};
+use crate::observe::{ServerLoad, Watch};
+use crate::result::{LimitedBy, Report};
+use crate::words::quantities::{count, cpus_used, per_s, rate, seconds, share, time_us};
 
 /// From this part of the time on a quota decides how fast anything is.
 const THROTTLED_RATIO: f64 = 0.05;
@@ -74,7 +74,7 @@ const EXPLAINED_RATIO: f64 = 0.70;
 const KEPT_RATIO: f64 = 0.95;
 
 /// What kept the numbers from being higher; `None` when nothing was measured, or explains them.
-pub fn limited_by(report: &Report) -> Option<LimitedBy> {
+pub(crate) fn limited_by(report: &Report) -> Option<LimitedBy> {
     if report.requests.ok == 0 {
         return None;
     }
@@ -329,7 +329,7 @@ fn server(report: &Report) -> Option<&ServerLoad> {
 
 /// How near the server is to its most: of one thread, as many a server has but one that matters, or
 /// of all CPUs that it has threads for.
-pub fn saturation(server: &ServerLoad) -> f64 {
+pub(crate) fn saturation(server: &ServerLoad) -> f64 {
     let room = server.threads.min(server.cpus).max(1);
     server.busiest_thread_ratio.max(server.cpu_ratio / f64::from(room))
 }

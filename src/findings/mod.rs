@@ -9,7 +9,7 @@
 mod addresses;
 mod advice;
 mod generator;
-pub mod limit;
+pub(crate) mod limit;
 mod nagle;
 mod network;
 mod own;
@@ -26,56 +26,17 @@ use crate::engine::tally::{Counters, ErrorEntry};
 use crate::kernel;
 use crate::kernel::cgroup::CpuQuota;
 use crate::preflight::host::HostFacts;
-use crate::report::{Generator, ScheduleSummary, Second, TargetAddress};
-pub use advice::advice;
-pub use generator::{SATURATED_RATIO, demand_ratio};
+use crate::result::{Finding, Generator, ScheduleSummary, Second, TargetAddress};
+pub(crate) use advice::advice;
+pub(crate) use generator::{SATURATED_RATIO, demand_ratio};
 use hdrhistogram::Histogram;
-pub use limit::limited_by;
-pub use own::waited;
-pub(crate) use own::{THROTTLED_RATIO, WAIT_RATIO};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+pub(crate) use limit::limited_by;
+pub(crate) use own::{THROTTLED_RATIO, WAIT_RATIO, waited};
 use std::net::{IpAddr, SocketAddr};
-
-/// How much a finding matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The result is not what it seems.
-    Error,
-    /// Something held the run back, or will.
-    Warning,
-    /// Good to know.
-    Info,
-}
-
-impl Severity {
-    /// As it is written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        }
-    }
-}
-
-/// A sentence with a cure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The stable name.
-    pub id: Cow<'static, str>,
-    /// How much it matters.
-    pub severity: Severity,
-    /// What was seen.
-    pub text: String,
-    /// What to do.
-    pub cure: String,
-}
 
 /// What findings are made from.
 #[derive(Clone, Debug)]
-pub struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// The counts of the measurement.
     pub counters: &'a Counters,
     /// The same with those of the warm-up.
@@ -120,9 +81,7 @@ pub struct Facts<'a> {
     pub bundled: bool,
     /// Why the run did not go over a ring, although that was preferred.
     pub no_ring: Option<&'a Unavailable>,
-    /// How connections behaved.
     pub policy: &'a Policy,
-    /// Where they came from.
     pub ports: &'a Ports,
     /// The pairs of source address and port towards the target.
     pub pairs: u64,
@@ -141,7 +100,7 @@ pub struct Facts<'a> {
     /// The box before the run.
     pub host: &'a HostFacts,
     /// What the kernel counted meanwhile.
-    pub kernel: &'a kernel::Counters,
+    pub kernel: &'a kernel::SystemCounters,
     /// Sockets in TIME_WAIT towards the target on our side, before the run.
     pub time_wait_before: Option<u64>,
     /// And after it.
@@ -162,7 +121,7 @@ impl Facts<'_> {
 }
 
 /// All that is worth saying, worst first.
-pub fn find(facts: &Facts<'_>) -> Vec<Finding> {
+pub(crate) fn find(facts: &Facts<'_>) -> Vec<Finding> {
     let rules = [
         ports::exhausted,
         ports::no_source,

@@ -11,9 +11,10 @@
 //! so that the counter alone is no proof. But a fresh connection acknowledges its first segments at
 //! once (`TCP_MAX_QUICKACKS`): with Nagle's algorithm exactly these answers are fast.
 
-use super::{Facts, Finding, Severity};
-use crate::engine::tally::percentile_us;
-use crate::report::console::format::{count, latency_us};
+use super::Facts;
+use crate::result::{Finding, Severity};
+use crate::statistics::percentile_us;
+use crate::words::quantities::{count, latency_us};
 use std::ops::RangeInclusive;
 
 /// What may lie between first and last byte: the kernel delays for 40 ms (`TCP_DELACK_MIN`) and up

@@ -3,10 +3,11 @@
 //! The counters are of the whole network namespace. Those of listeners only matter when the server
 //! is in it.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::failure::{Kind, Phase};
-use crate::report::console::format::count;
+use crate::result::{Finding, Severity};
 use crate::tuning::cure;
+use crate::words::quantities::count;
 
 /// When a SYN is sent again: after 1, 3 and 7 s with doubling waits; from Linux 6.5 on
 /// (`net.ipv4.tcp_syn_linear_timeouts`, 4 by default) after 1, 2, 3, 4, 5 and 7 s. What the

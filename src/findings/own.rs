@@ -6,9 +6,9 @@
 //!   cpu.stat of the own control groups     ──► throttled    the quota was used up
 //! ```
 
-use super::{Facts, Finding, Severity};
-use crate::report::Generator;
-use crate::report::console::format::{cpu_list, seconds, share};
+use super::Facts;
+use crate::result::{Finding, Generator, Severity};
+use crate::words::quantities::{cpu_list, seconds, share};
 
 /// A thread that waits for this part of a second, or for this part of all the time, is late far more
 /// often than a wake-up takes.
@@ -34,7 +34,7 @@ pub(super) fn throttled_ratio(generator: &Generator, duration_s: f64, cpus: usiz
 }
 
 /// How long a thread waited, as the end of a sentence about it.
-pub fn waited(generator: &Generator) -> Option<String> {
+pub(crate) fn waited(generator: &Generator) -> Option<String> {
     let mean = generator.cpu_wait_ratio?;
     let peak = generator.cpu_wait_peak_ratio.unwrap_or(mean);
     let worst =
@@ -114,7 +114,7 @@ pub(super) fn stopped_by(quota: Option<f64>, generator: &Generator, stopped: f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::console::sample;
+    use crate::result::sample;
 
     #[test]
     fn who_waits_much_in_a_second_or_all_the_time_is_starved() {

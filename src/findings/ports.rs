@@ -1,11 +1,12 @@
 //! The port wall, and the slow-down before it.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::failure::{Kind, Phase};
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::Method;
-use crate::report::console::format::{count, time_us};
+use crate::result::{Finding, Severity};
 use crate::tuning::cure;
+use crate::words::quantities::{count, time_us};
 use std::net::SocketAddr;
 
 /// How much longer connecting takes, against the fastest, before that is worth a sentence.

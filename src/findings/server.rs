@@ -1,10 +1,11 @@
 //! What the server did that it was not asked for.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::failure::{Kind, Phase};
 use crate::engine::policy::CloseMode;
 use crate::engine::tally::Counters;
-use crate::report::console::format::{count, counted, share};
+use crate::result::{Finding, Severity};
+use crate::words::quantities::{count, counted, share};
 
 pub(super) fn not_closed(facts: &Facts<'_>) -> Option<Finding> {
     let count = facts.counters.not_closed_by_peer;

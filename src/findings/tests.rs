@@ -1,10 +1,9 @@
 use super::*;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::Method;
-use crate::engine::tally::latency_histogram;
-use crate::kernel::Counters as KernelCounters;
-use crate::report::console::sample;
-use crate::report::{Generator, Latency};
+use crate::kernel::SystemCounters as KernelCounters;
+use crate::result::{Generator, Latency, Severity, sample};
+use crate::statistics::latency_histogram;
 
 /// What facts refer to.
 pub(super) struct Run {

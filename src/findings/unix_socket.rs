@@ -1,9 +1,10 @@
 //! What a unix socket does otherwise than TCP.
 
-use super::{Facts, Finding, Severity};
+use super::Facts;
 use crate::engine::failure::{Kind, Phase};
-use crate::report::console::format::count;
+use crate::result::{Finding, Severity};
 use crate::tuning::cure;
+use crate::words::quantities::count;
 
 /// The server did not accept as fast as connections came: no packet waits then, connect(2) fails.
 pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {

@@ -37,14 +37,14 @@ struct Levels {
 
 /// The control groups of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Groups {
+pub(crate) struct Groups {
     cpu: Option<Levels>,
     memory: Option<Levels>,
 }
 
 /// A limit of CPU time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CpuQuota {
+pub(crate) struct CpuQuota {
     /// How many CPUs' time a group may use: 1.5 is 150 ms of each 100 ms.
     pub cpus: f64,
     /// The file that sets it.
@@ -53,9 +53,8 @@ pub struct CpuQuota {
     unlimited: &'static str,
 }
 
-/// A limit of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryLimit {
+pub(crate) struct MemoryLimit {
     /// What the group may have. The kernel kills a process of it to keep this limit.
     pub bytes: u64,
     /// What it has, without the files in the page cache, which the kernel gives up first.
@@ -66,7 +65,7 @@ pub struct MemoryLimit {
 
 /// How often, and for how long, a quota of CPU time stopped a group, since the group was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Throttled {
+pub(crate) struct Throttled {
     /// Periods in which the group had something to run.
     pub periods: u64,
     /// Those in which it used up its quota.
@@ -77,21 +76,21 @@ pub struct Throttled {
 
 /// The same of each level, own group first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Throttling(Vec<Option<Throttled>>);
+pub(crate) struct Throttling(Vec<Option<Throttled>>);
 
 impl Groups {
     /// Those of this process.
-    pub fn own() -> Groups {
+    pub(crate) fn own() -> Groups {
         Groups::of(Path::new("/"), "self")
     }
 
     /// Those of another process, as far as this one sees them.
-    pub fn of_process(pid: u32) -> Groups {
+    pub(crate) fn of_process(pid: u32) -> Groups {
         Groups::of(Path::new("/"), &pid.to_string())
     }
 
     /// Those of a process, with `/proc` and the mounts below `root`.
-    pub fn of(root: &Path, process: &str) -> Groups {
+    pub(crate) fn of(root: &Path, process: &str) -> Groups {
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let mounts = read("proc/self/mountinfo");
         let mounts: Vec<MountInfo> =
@@ -105,7 +104,7 @@ impl Groups {
     }
 
     /// The least quota of CPU time; `None` without one, or where the kernel does not show it.
-    pub fn cpu_quota(&self) -> Option<CpuQuota> {
+    pub(crate) fn cpu_quota(&self) -> Option<CpuQuota> {
         let Levels { version, folders } = self.cpu.as_ref()?;
         let quota = |folder: &PathBuf| {
             let (name, unlimited) = match version {
@@ -125,7 +124,7 @@ impl Groups {
 
     /// The limit of memory that leaves the least; `None` without one, or where the kernel does not
     /// show it.
-    pub fn memory_limit(&self) -> Option<MemoryLimit> {
+    pub(crate) fn memory_limit(&self) -> Option<MemoryLimit> {
         let Levels { version, folders } = self.memory.as_ref()?;
         let (name, usage, files) = match version {
             Version::One => (
@@ -148,7 +147,7 @@ impl Groups {
     }
 
     /// How much its quotas have stopped it so far; `None` where the kernel does not say.
-    pub fn throttling(&self) -> Option<Throttling> {
+    pub(crate) fn throttling(&self) -> Option<Throttling> {
         let folders = &self.cpu.as_ref()?.folders;
         let stat = |folder: &PathBuf| throttled(&fs::read_to_string(folder.join("cpu.stat")).ok()?);
         let levels: Vec<Option<Throttled>> = folders.iter().map(stat).collect();
@@ -158,26 +157,25 @@ impl Groups {
 
 impl CpuQuota {
     /// A command that lifts it, for a shell.
-    pub fn lift(&self) -> String {
+    pub(crate) fn lift(&self) -> String {
         format!("echo {} > {}", self.unlimited, quoted(&self.file))
     }
 }
 
 impl MemoryLimit {
-    /// What is left of it.
-    pub fn left_bytes(&self) -> u64 {
+    pub(crate) fn left_bytes(&self) -> u64 {
         self.bytes.saturating_sub(self.used_bytes)
     }
 
     /// A command that sets it, for a shell.
-    pub fn set(&self, bytes: u64) -> String {
+    pub(crate) fn set(&self, bytes: u64) -> String {
         format!("echo {bytes} > {}", quoted(&self.file))
     }
 }
 
 impl Throttled {
     /// For how long the group stood still.
-    pub fn seconds(self) -> f64 {
+    pub(crate) fn seconds(self) -> f64 {
         (self.throttled_ns as f64 / 1e3).round() / 1e6
     }
 }
@@ -185,7 +183,7 @@ impl Throttled {
 impl Throttling {
     /// What happened since an earlier reading of the same groups, at the level that was stopped for
     /// the longest: levels stop a process at the same time, so they do not add up.
-    pub fn since(&self, before: &Throttling) -> Throttled {
+    pub(crate) fn since(&self, before: &Throttling) -> Throttled {
         let both = self.0.iter().zip(&before.0).filter_map(|(now, before)| {
             let (now, before) = ((*now)?, (*before)?);
             Some(Throttled {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// What a child used from its start to its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub(crate) struct ChildUsage {
     /// CPU time in its own code.
     pub cpu_user: Duration,
     /// CPU time in the kernel.
@@ -32,7 +32,7 @@ pub struct Usage {
 /// also after a SIGKILL, which gives nobody time to clean up. It does not cover what the child starts
 /// itself.
 #[allow(unsafe_code)]
-pub fn ends_with_this_thread(command: &mut Command) {
+pub(crate) fn ends_with_this_thread(command: &mut Command) {
     let parent = getpid();
     let bind = move || {
         set_pdeathsig(Signal::SIGKILL)?;
@@ -48,7 +48,7 @@ pub fn ends_with_this_thread(command: &mut Command) {
 ///
 /// # Errors
 /// When it is no child of ours, or was waited for.
-pub fn has_ended(child: &Child) -> io::Result<bool> {
+pub(crate) fn has_ended(child: &Child) -> io::Result<bool> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     let status = waitid(Id::Pid(Pid::from_raw(child.id() as i32)), flags)?;
     Ok(status != WaitStatus::StillAlive)
@@ -58,7 +58,7 @@ pub fn has_ended(child: &Child) -> io::Result<bool> {
 ///
 /// # Errors
 /// When it was waited for before.
-pub fn reap(child: Child) -> io::Result<(ExitStatus, Usage)> {
+pub(crate) fn reap(child: Child) -> io::Result<(ExitStatus, ChildUsage)> {
     let (status, usage) = loop {
         match wait4(child.id() as libc::pid_t) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -68,7 +68,7 @@ pub fn reap(child: Child) -> io::Result<(ExitStatus, Usage)> {
     let time = |time: libc::timeval| {
         Duration::new(time.tv_sec.max(0) as u64, time.tv_usec.clamp(0, 999_999) as u32 * 1000)
     };
-    let usage = Usage {
+    let usage = ChildUsage {
         cpu_user: time(usage.ru_utime),
         cpu_sys: time(usage.ru_stime),
         // In KiB, on Linux.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Snapshot::take()  ──  the run  ──  Snapshot::take()
-//!          └───────── since ─────────────────┘   =  Counters: what grew in between
+//!          └───────── since ─────────────────┘   =  SystemCounters: what grew in between
 //! ```
 //!
 //! The names are those of nstat(8), the file's prefix and the column's name: `TcpExtListenDrops`.
@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::Read;
 
 /// The counters that [`Snapshot::since`] reports, of those that this kernel has.
-pub const REPORTED: &[&str] = &[
+pub(crate) const REPORTED: &[&str] = &[
     // Connections: begun here, accepted here, given up in the handshake, cut off later.
     "TcpActiveOpens",
     "TcpPassiveOpens",
@@ -94,9 +94,9 @@ pub const REPORTED: &[&str] = &[
 /// What counters grew by. A counter that this kernel does not have is not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Counters(pub BTreeMap<String, u64>);
+pub struct SystemCounters(pub BTreeMap<String, u64>);
 
-impl Counters {
+impl SystemCounters {
     /// What one of them grew by; 0 when it is not there.
     pub fn get(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
@@ -119,12 +119,12 @@ impl Snapshot {
     /// What the [`REPORTED`] counters grew by since an earlier snapshot.
     ///
     /// One that went backwards was started anew in between, and what it lost is not known: 0.
-    pub fn since(&self, earlier: &Snapshot) -> Counters {
+    pub fn since(&self, earlier: &Snapshot) -> SystemCounters {
         let growth = |&name: &&str| {
             let before = earlier.counters.get(name).copied().unwrap_or(0);
             Some((name.to_owned(), self.counters.get(name)?.saturating_sub(before)))
         };
-        Counters(REPORTED.iter().filter_map(growth).collect())
+        SystemCounters(REPORTED.iter().filter_map(growth).collect())
     }
 
     /// A number that goes up and down:
@@ -179,7 +179,7 @@ impl Snapshot {
 /// The kernel keeps the sum, so this costs the same for one as for a million, and it allocates
 /// nothing: right for once a second during a run. Who owns them, [`super::sockets::time_wait`]
 /// knows.
-pub fn time_wait() -> Option<u64> {
+pub(crate) fn time_wait() -> Option<u64> {
     let mut buffer = [0; 1024];
     let mut file = File::open("/proc/thread-self/net/sockstat").ok()?;
     // The whole file is about 150 bytes, and comes with one read.

@@ -39,23 +39,21 @@ const ATTEMPTS: u32 = 4;
 /// The kernel answers at once; this is for the case that it never does.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Which sockets.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum State {
+pub(super) enum SocketState {
     TimeWait,
     Listen,
 }
 
 /// An end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum SocketEnd {
     Local,
     Remote,
 }
 
-/// One socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct SocketRow {
     /// Its own end. The kernel lists an IPv6 socket that speaks IPv4 among those of IPv6, with an
     /// IPv4 address inside an IPv6 one; here that is an IPv4 address.
     pub local: SocketAddr,
@@ -79,9 +77,9 @@ pub(super) struct Row {
 /// # Errors
 /// No netlink here, no `tcp_diag` in this kernel, or an answer that is none.
 pub(super) fn dump<T: Default>(
-    state: State,
-    without: Option<(End, SocketAddr)>,
-    each: impl Fn(&mut T, Row) -> ControlFlow<()>,
+    state: SocketState,
+    without: Option<(SocketEnd, SocketAddr)>,
+    each: impl Fn(&mut T, SocketRow) -> ControlFlow<()>,
 ) -> io::Result<T> {
     let request = request(state, without);
     let mut attempt = 1;
@@ -133,13 +131,13 @@ pub(super) fn ask(
 }
 
 /// `struct nlmsghdr`, `struct inet_diag_req`, and the filter as an attribute.
-fn request(state: State, without: Option<(End, SocketAddr)>) -> Vec<u8> {
+fn request(state: SocketState, without: Option<(SocketEnd, SocketAddr)>) -> Vec<u8> {
     const INET_DIAG_REQ_BYTECODE: u16 = 1;
     /// Of the kernel's idea of a socket's name, which is not asked for.
     const SOCKET_ID_BYTES: usize = 48;
     let states = match state {
-        State::TimeWait => StateFlags::TIME_WAIT,
-        State::Listen => StateFlags::LISTEN,
+        SocketState::TimeWait => StateFlags::TIME_WAIT,
+        SocketState::Listen => StateFlags::LISTEN,
     };
     // Both families; no prefixes, no extensions, no sockets that are merely bound.
     let mut body = vec![libc::AF_UNSPEC as u8, 0, 0, 0];
@@ -163,11 +161,11 @@ fn request(state: State, without: Option<(End, SocketAddr)>) -> Vec<u8> {
 
 /// A program that lets all sockets through but those with this end: two `struct inet_diag_bc_op`, each
 /// with where to go on if it holds, and if not. Behind the last one is "yes", and 4 bytes further "no".
-fn all_but(end: End, address: SocketAddr) -> Vec<u8> {
+fn all_but(end: SocketEnd, address: SocketAddr) -> Vec<u8> {
     const JUMP: u8 = 1;
     let code: u8 = match end {
-        End::Local => 7,
-        End::Remote => 8,
+        SocketEnd::Local => 7,
+        SocketEnd::Remote => 8,
     };
     // An IPv4 address is also found inside an IPv6 one.
     let (family, ip) = match address.ip() {
@@ -221,7 +219,7 @@ fn walk(
 }
 
 /// The fixed part of a row and the one attribute that matters.
-fn row(payload: &[u8]) -> io::Result<Row> {
+fn row(payload: &[u8]) -> io::Result<SocketRow> {
     let header = InetResponseHeader::parse(payload).map_err(invalid)?;
     let attributes = &payload[size_of::<InetResponseBuffer>()..];
     // Attributes that cannot be read end the list: the row itself is whole.
@@ -229,7 +227,7 @@ fn row(payload: &[u8]) -> io::Result<Row> {
         nla.kind() == INET_DIAG_SKV6ONLY && nla.value().first().is_some_and(|&on| on != 0)
     });
     let id = &header.socket_id;
-    Ok(Row {
+    Ok(SocketRow {
         local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
         remote: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
         interface: id.interface_id,
@@ -284,7 +282,7 @@ mod tests {
         Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets()
     }
 
-    fn walked(datagram: &[u8]) -> io::Result<(Vec<Row>, bool)> {
+    fn walked(datagram: &[u8]) -> io::Result<(Vec<SocketRow>, bool)> {
         let mut rows = Vec::new();
         let last = walk(datagram, &mut |payload| {
             rows.push(row(payload)?);

@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Who holds a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holders {
+pub(crate) struct Holders {
     /// The processes, as far as they can be seen and were looked at.
     pub pids: Vec<i32>,
     /// Whether all processes were looked at. Else those that are missing may be the busy ones.
@@ -23,7 +23,7 @@ pub struct Holders {
 }
 
 /// The processes that hold one of these sockets, looked for as long as `goes_on` says so.
-pub fn of_sockets(inodes: &[u32], goes_on: impl Fn() -> bool) -> Holders {
+pub(crate) fn of_sockets(inodes: &[u32], goes_on: impl Fn() -> bool) -> Holders {
     let mut holders = Holders { pids: Vec::new(), complete: true };
     if inodes.is_empty() {
         return holders;

@@ -14,12 +14,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+/// Where the kernel says what each CPU is.
+pub(crate) const CPUS: &str = "/sys/devices/system/cpu";
+
 /// Where the kernel says what interfaces are.
-const SYS: &str = "/sys/class/net";
+const INTERFACES: &str = "/sys/class/net";
 
 /// What one CPU has done since boot, in ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CpuTime {
+pub(crate) struct CpuTime {
     /// With whatever: programs, the kernel, interrupts.
     pub busy: u64,
     /// Of that, delivering packets and the like.
@@ -33,20 +36,16 @@ pub struct CpuTime {
 /// What went through the interfaces since they came up, bonds and bridges left out. A packet that is
 /// forwarded from one to another, or goes through a VLAN's, counts on both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Bytes received.
+pub(crate) struct Traffic {
     pub receive_bytes: u64,
-    /// Bytes sent.
     pub send_bytes: u64,
-    /// Packets received.
     pub receive_packets: u64,
-    /// Packets sent.
     pub send_packets: u64,
 }
 
 /// The machine at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The CPUs that are online, by number.
     pub cpus: BTreeMap<usize, CpuTime>,
     /// What is left of the memory.
@@ -57,7 +56,7 @@ pub struct Machine {
 
 impl Machine {
     /// Asks the kernel.
-    pub fn read() -> Machine {
+    pub(crate) fn read() -> Machine {
         Machine {
             cpus: cpus(&fs::read_to_string("/proc/stat").unwrap_or_default()),
             memory_available_bytes: memory_available_bytes(),
@@ -67,12 +66,47 @@ impl Machine {
 }
 
 /// What is left of the memory, caches that can be dropped included; one line of fifty.
-pub fn memory_available_bytes() -> Option<u64> {
-    available_bytes(&fs::read_to_string("/proc/meminfo").ok()?)
+pub(crate) fn memory_available_bytes() -> Option<u64> {
+    bytes_of("MemAvailable:", &fs::read_to_string("/proc/meminfo").ok()?)
 }
 
-fn available_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+pub(crate) fn memory_bytes() -> Option<u64> {
+    bytes_of("MemTotal:", &fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+/// The name of the first processor.
+pub(crate) fn cpu_model() -> Option<String> {
+    let cpus = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name"))?;
+    Some(model.split_once(':')?.1.trim().to_owned())
+}
+
+/// How a CPU chooses its frequency; `None` where the kernel does not tell, as in most virtual
+/// machines.
+pub(crate) fn governor(cpu: usize) -> Option<String> {
+    let governor = fs::read_to_string(format!("{CPUS}/cpu{cpu}/cpufreq/scaling_governor")).ok()?;
+    Some(governor.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// The CPUs by the core that they are on, as far as the kernel tells in a folder for each below
+/// `folder`, such as [`CPUS`].
+pub(crate) fn cores(folder: &Path, cpus: &[usize]) -> Vec<Vec<usize>> {
+    let mut cores: Vec<(String, Vec<usize>)> = Vec::new();
+    for &cpu in cpus {
+        let path = folder.join(format!("cpu{cpu}/topology/thread_siblings_list"));
+        // The same text for all CPUs of a core.
+        let siblings = fs::read_to_string(path).unwrap_or_else(|_| cpu.to_string());
+        match cores.iter_mut().find(|(known, _)| *known == siblings) {
+            Some((_, core)) => core.push(cpu),
+            None => cores.push((siblings, vec![cpu])),
+        }
+    }
+    cores.into_iter().map(|(_, core)| core).collect()
+}
+
+/// What a line with this label says in kB, in bytes.
+pub(super) fn bytes_of(label: &str, text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(label))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
@@ -100,7 +134,7 @@ fn cpu(line: &str) -> Option<(usize, CpuTime)> {
 
 fn traffic() -> Option<Traffic> {
     let interfaces = procfs::net::dev_status().ok()?;
-    let own = interfaces.values().filter(|one| !is_made_of_others(SYS, &one.name));
+    let own = interfaces.values().filter(|one| !is_made_of_others(INTERFACES, &one.name));
     Some(own.fold(Traffic::default(), |sum, one| Traffic {
         receive_bytes: sum.receive_bytes.saturating_add(one.recv_bytes),
         send_bytes: sum.send_bytes.saturating_add(one.sent_bytes),
@@ -130,7 +164,7 @@ mod tests {
         {
             assert_eq!(is_made_of_others(&sys, interface), expected, "{interface}");
         }
-        assert!(!is_made_of_others(SYS, "lo"));
+        assert!(!is_made_of_others(INTERFACES, "lo"));
     }
 
     #[test]
@@ -163,7 +197,7 @@ mod tests {
             ("MemAvailable: 18446744073709551615 kB", None),
             ("", None),
         ] {
-            assert_eq!(available_bytes(text), bytes, "{text:?}");
+            assert_eq!(bytes_of("MemAvailable:", text), bytes, "{text:?}");
         }
     }
 

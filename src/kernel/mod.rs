@@ -4,7 +4,7 @@
 //!   /proc/net/netstat, snmp, ...  ──►  counters  ──►  what happened between two snapshots
 //!   sock_diag over netlink        ──►  sockets   ──►  who owns TIME_WAITs, how full a backlog is
 //!                                      unix_sockets   the same of unix sockets, but TIME_WAIT
-//!   /proc/sys                     ──►  sysctl    ──►  what is allowed
+//!   /proc/sys                     ──►  sysctl    ──►  what is allowed; system: the same, to be changed
 //!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy the box is
 //!   /proc/PID                     ──►  process   ──►  what a server uses; holders: which process it is
 //!                                      threads   ──►  the same by thread
@@ -18,28 +18,33 @@
 //!
 //! Nothing here is needed to run. What a kernel or a container does not show is absent, never 0.
 
-pub mod cgroup;
-pub mod child;
-pub mod counters;
+mod address;
+pub(crate) mod cgroup;
+pub(crate) mod child;
+pub(crate) mod counters;
 mod diag;
-pub mod holders;
-pub mod machine;
-pub mod process;
-pub mod sockets;
-pub mod sysctl;
-pub mod threads;
-pub mod unix_sockets;
+#[cfg(test)]
+pub(crate) mod fake;
+pub(crate) mod holders;
+pub(crate) mod machine;
+pub(crate) mod process;
+pub(crate) mod sockets;
+pub(crate) mod sysctl;
+pub(crate) mod system;
+pub(crate) mod threads;
+pub(crate) mod unix_sockets;
 
-use crate::engine::driver::Address;
 use std::io;
 use std::net::SocketAddr;
 
-pub use counters::{Counters, Snapshot};
-pub use sockets::{Listener, Owner, TimeWait, TimeWaitGroup, is_local};
+pub use address::{Address, UnixSocket};
+pub(crate) use counters::{Snapshot, SystemCounters};
+pub use sockets::Owner;
+pub(crate) use sockets::{Listener, TimeWait, TimeWaitGroup, is_local};
 
 /// What the kernel says at one moment: before a run, and after it.
 #[derive(Clone, Debug, Default)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// All that it counts.
     pub counters: Snapshot,
     /// Sockets in TIME_WAIT, by where they lead; `None` when the kernel does not tell.
@@ -50,7 +55,7 @@ pub struct Moment {
 
 impl Moment {
     /// Asks the kernel. It takes about 2 ms, and longer with many thousands of TIME_WAITs.
-    pub fn now(targets: &[SocketAddr]) -> Moment {
+    pub(crate) fn now(targets: &[SocketAddr]) -> Moment {
         Moment {
             counters: Snapshot::take(),
             time_wait_count: counters::time_wait(),
@@ -63,7 +68,7 @@ impl Moment {
 ///
 /// # Errors
 /// Where sock_diag is not to be had.
-pub fn listener(address: &Address) -> io::Result<Option<Listener>> {
+pub(crate) fn listener(address: &Address) -> io::Result<Option<Listener>> {
     match address {
         Address::Inet(address) => sockets::listener(*address),
         Address::Unix(socket) => unix_sockets::listener(socket),
@@ -74,7 +79,7 @@ pub fn listener(address: &Address) -> io::Result<Option<Listener>> {
 ///
 /// # Errors
 /// As [`listener`].
-pub fn listener_inodes(address: &Address) -> io::Result<Vec<u32>> {
+pub(crate) fn listener_inodes(address: &Address) -> io::Result<Vec<u32>> {
     match address {
         Address::Inet(address) => sockets::listener_inodes(*address),
         Address::Unix(socket) => unix_sockets::listener_inodes(socket),

@@ -1,7 +1,7 @@
 //! What the processes of a server use: CPU time, memory, descriptors.
 //!
 //! ```text
-//!   Group   a process and its relatives, e.g. nginx' master and its workers
+//!   ProcessGroup   a process and its relatives, e.g. nginx' master and its workers
 //!     │       children that are born later join it: Node's cluster, gunicorn, Apache
 //!     └─ Usage     at one moment, by process and by thread
 //! ```
@@ -13,11 +13,13 @@
 //! A look has bounds: 256 processes, and threads and descriptors only as far as its [`Depth`] says.
 
 use super::cgroup::Groups;
+use super::machine::bytes_of;
 use super::threads::{ThreadTimes, cpus_of, ticks_ns, times_of};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use procfs::process::{Process, Task};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -32,7 +34,7 @@ const THREADS_MAX: usize = 1024;
 
 /// How much a look may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub(crate) enum Depth {
     /// CPU time and memory of each process; new children of the first one.
     Brief,
     /// And descriptors, which kernels before 6.2 count one by one, new children of all, and threads
@@ -44,14 +46,13 @@ pub enum Depth {
 
 /// What a group of processes, or of threads, has used at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// CPU time of each process in nanoseconds.
     pub cpu_ns: BTreeMap<i32, u64>,
     /// What each thread has used; empty when they were not looked at.
     pub thread_times: ThreadTimes,
     /// How many threads there are.
     pub threads: u32,
-    /// Resident memory.
     pub memory_bytes: u64,
     /// Open descriptors; `None` when this process may not look, or did not.
     pub descriptors: Option<u64>,
@@ -59,7 +60,7 @@ pub struct Usage {
 
 impl Usage {
     /// Whether a look at its threads sees all of them.
-    pub fn has_all_threads(&self) -> bool {
+    pub(crate) fn has_all_threads(&self) -> bool {
         self.threads as usize <= THREADS_MAX
     }
 
@@ -79,27 +80,26 @@ impl Usage {
 
 /// Processes that are one program.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct ProcessGroup {
     /// Those that have not ended. A number may be given to another process later, what is open here
     /// stays the one that it was.
     processes: Mutex<Vec<Process>>,
-    /// The first process.
     pid: u32,
     name: String,
     /// The first process of all has children that it adopted.
     follows_init: bool,
 }
 
-impl Group {
+impl ProcessGroup {
     /// A process and its children, but for this process; `None` when there is none.
-    pub fn of_pid(pid: u32) -> Option<Group> {
-        Group::new(vec![alive(i32::try_from(pid).ok()?)?], true)
+    pub(crate) fn of_pid(pid: u32) -> Option<ProcessGroup> {
+        ProcessGroup::new(vec![alive(i32::try_from(pid).ok()?)?], true)
     }
 
     /// These processes and their children, as far as they are there. The first that was started
     /// gives its name; this is never the first process of all, which holds sockets for those that it
     /// starts.
-    pub fn of_pids(pids: &[i32]) -> Option<Group> {
+    pub(crate) fn of_pids(pids: &[i32]) -> Option<ProcessGroup> {
         let init = |pid: i32| pid == 1 && pids.len() > 1;
         let mut found: Vec<(u64, Process)> = pids
             .iter()
@@ -109,13 +109,13 @@ impl Group {
             .collect();
         found.sort_by_key(|(started, process)| (*started, process.pid()));
         found.truncate(PROCESSES_MAX);
-        Group::new(found.into_iter().map(|(_, process)| process).collect(), false)
+        ProcessGroup::new(found.into_iter().map(|(_, process)| process).collect(), false)
     }
 
-    fn new(processes: Vec<Process>, follows_init: bool) -> Option<Group> {
+    fn new(processes: Vec<Process>, follows_init: bool) -> Option<ProcessGroup> {
         let first = processes.first()?;
         let (pid, name) = (first.pid().unsigned_abs(), first.stat().ok()?.comm);
-        let group = Group { processes: Mutex::new(processes), pid, name, follows_init };
+        let group = ProcessGroup { processes: Mutex::new(processes), pid, name, follows_init };
         group.find_children(Depth::Thorough);
         Some(group)
     }
@@ -125,18 +125,18 @@ impl Group {
     }
 
     /// The number of the first process.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Its name, as the kernel has it.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The CPUs that they may run on: those of all threads together, and no more than the first
     /// process' quota is worth.
-    pub fn cpus(&self) -> u32 {
+    pub(crate) fn cpus(&self) -> u32 {
         let processes = self.processes();
         let tasks = processes.iter().filter_map(|process| process.tasks().ok());
         let cpus = cpus_of(tasks.flatten().flatten());
@@ -145,7 +145,7 @@ impl Group {
     }
 
     /// What they have used, with the children that are new; `None` when all of them have ended.
-    pub fn usage(&self, depth: Depth) -> Option<Usage> {
+    pub(crate) fn usage(&self, depth: Depth) -> Option<Usage> {
         self.find_children(depth);
         let descriptors = (depth != Depth::Brief).then_some(0);
         let mut usage = Usage { descriptors, ..Usage::default() };
@@ -220,6 +220,22 @@ fn process_clock_ns(pid: i32) -> Option<u64> {
     u64::try_from(Duration::from(time).as_nanos()).ok()
 }
 
+/// `VmHWM` of a process: the most memory that it has had resident since its exec.
+pub(crate) fn memory_peak_bytes(process: &str) -> Option<u64> {
+    bytes_of("VmHWM:", &fs::read_to_string(format!("/proc/{process}/status")).ok()?)
+}
+
+/// Whether a signal was ignored when this process was started.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    mask(&status, "SigIgn:").is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+fn mask(status: &str, label: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(label))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,7 +262,7 @@ mod tests {
     #[test]
     fn a_process_is_there_until_it_ends_waited_for_or_not() {
         let mut child = spawned("cat", &[]);
-        let group = Group::of_pid(child.id()).expect("it runs");
+        let group = ProcessGroup::of_pid(child.id()).expect("it runs");
         let usage = group.usage(Depth::Usual).expect("it runs");
         assert_eq!((group.pid(), usage.cpu_ns.len()), (child.id(), 1));
         assert_eq!((usage.threads, usage.thread_times.len()), (1, 1));
@@ -255,16 +271,16 @@ mod tests {
         assert!(group.cpus() >= 1);
         child.kill().expect("killed");
         soon(|| group.usage(Depth::Brief).is_none().then_some(()));
-        assert!(Group::of_pid(child.id()).is_none(), "a zombie");
+        assert!(ProcessGroup::of_pid(child.id()).is_none(), "a zombie");
         child.wait().expect("it has ended");
-        assert!(Group::of_pid(child.id()).is_none());
+        assert!(ProcessGroup::of_pid(child.id()).is_none());
         assert!(group.usage(Depth::Thorough).is_none());
     }
 
     #[test]
     fn children_belong_to_it_and_are_counted_together() {
         let mut child = spawned("sh", &["-c", "sleep 100 & sleep 100 & wait"]);
-        let look = || Group::of_pid(child.id())?.usage(Depth::Brief);
+        let look = || ProcessGroup::of_pid(child.id())?.usage(Depth::Brief);
         let usage = soon(|| look().filter(|usage| usage.cpu_ns.len() == 3));
         assert_eq!(usage.threads, 3);
         for pid in usage.cpu_ns.keys().rev() {
@@ -276,9 +292,9 @@ mod tests {
     #[test]
     fn the_first_process_of_all_gives_way_to_others() {
         let mut child = spawned("cat", &[]);
-        let group = Group::of_pids(&[1, child.id() as i32]).expect("it runs");
+        let group = ProcessGroup::of_pids(&[1, child.id() as i32]).expect("it runs");
         assert_eq!((group.pid(), group.name()), (child.id(), "cat"));
-        assert!(Group::of_pids(&[]).is_none());
+        assert!(ProcessGroup::of_pids(&[]).is_none());
         child.kill().and_then(|()| child.wait()).expect("killed");
     }
 
@@ -286,13 +302,13 @@ mod tests {
     fn children_that_are_born_later_join() {
         let mut child = spawned("sh", &["-c", "read line; sleep 100 & sleep 100 & wait"]);
         for group in [
-            Group::of_pid(child.id()).expect("it runs"),
-            Group::of_pids(&[child.id() as i32]).expect("it runs"),
+            ProcessGroup::of_pid(child.id()).expect("it runs"),
+            ProcessGroup::of_pids(&[child.id() as i32]).expect("it runs"),
         ] {
             assert_eq!(group.usage(Depth::Usual).expect("it runs").cpu_ns.len(), 1);
         }
         let groups = [Depth::Brief, Depth::Usual, Depth::Thorough]
-            .map(|depth| (depth, Group::of_pids(&[child.id() as i32]).expect("it runs")));
+            .map(|depth| (depth, ProcessGroup::of_pids(&[child.id() as i32]).expect("it runs")));
         drop(child.stdin.take());
         let usages = groups.map(|(depth, group)| {
             soon(|| group.usage(depth).filter(|usage| usage.cpu_ns.len() == 3))
@@ -304,5 +320,13 @@ mod tests {
             let _ = nix::sys::signal::kill(Pid::from_raw(*pid), nix::sys::signal::SIGKILL);
         }
         child.wait().expect("it has ended");
+    }
+
+    #[test]
+    fn a_mask_of_signals_is_hexadecimal() {
+        let status = "Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
+        assert_eq!(mask(status, "SigIgn:"), Some(0x1001), "SIGHUP and SIGPIPE");
+        assert_eq!(mask(status, "SigBlk:"), None);
+        assert!(!is_ignored(libc::SIGTERM));
     }
 }

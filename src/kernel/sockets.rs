@@ -10,7 +10,7 @@
 //! Only sockets of this network namespace are seen: a server on another box, or in a container
 //! of its own, has its TIME_WAITs and its listener there.
 
-use super::diag::{self, End, Row, State};
+use super::diag::{self, SocketEnd, SocketRow, SocketState};
 use super::{counters, sysctl};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -47,7 +47,6 @@ pub struct TimeWaitGroup {
     pub destination: SocketAddr,
     /// Whose side they are on.
     pub owner: Owner,
-    /// How many.
     pub count: u64,
 }
 
@@ -71,7 +70,6 @@ impl TimeWait {
         self.owned_by(Owner::Server)
     }
 
-    /// All of them.
     pub fn total(&self) -> u64 {
         self.by_destination.iter().map(|group| group.count).sum::<u64>() + self.others
     }
@@ -92,7 +90,7 @@ impl TimeWait {
 /// several times what passing it over does: where there are many, and most of a sample are on one
 /// side of one target, as a run leaves them, the kernel lists all but those, and the sum that it has
 /// of all says how many they are. (That sum has sockets whose peer has not closed yet, too.) During a
-/// run, [`super::counters::time_wait`] has the sum for nothing.
+/// run, `counters::time_wait` has the sum for nothing.
 ///
 /// # Errors
 /// Where sock_diag is not to be had: a kernel without `tcp_diag`, a filter on system calls.
@@ -136,10 +134,10 @@ impl Targets {
     /// Lists sockets, up to so many, but for those `without`.
     fn tally(&self, without: Option<(usize, Owner)>, most: u64) -> io::Result<Tallied> {
         let without = without.map(|(number, owner)| {
-            let end = if owner == Owner::Client { End::Remote } else { End::Local };
+            let end = if owner == Owner::Client { SocketEnd::Remote } else { SocketEnd::Local };
             (end, self.0[number])
         });
-        diag::dump(State::TimeWait, without, |tally: &mut Tallied, row| {
+        diag::dump(SocketState::TimeWait, without, |tally: &mut Tallied, row| {
             match self.group_of(&row) {
                 Group::Target { number, owner } => *tally.of(number, owner) += 1,
                 Group::Stranger(service) => {
@@ -151,7 +149,7 @@ impl Targets {
         })
     }
 
-    fn group_of(&self, row: &Row) -> Group {
+    fn group_of(&self, row: &SocketRow) -> Group {
         let number = |end: SocketAddr| {
             self.0.iter().position(|own| own.port() == end.port() && own.ip() == end.ip())
         };
@@ -175,7 +173,6 @@ struct Tallied {
     /// For each target what the clients hold, and what it holds itself.
     targets: Vec<[u64; 2]>,
     strangers: Counts,
-    /// All that were listed.
     listed: u64,
 }
 
@@ -216,7 +213,7 @@ fn largest(counts: Counts) -> TimeWait {
 
 /// What listens on an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
+pub(crate) struct Listener {
     /// How many connections may wait to be accepted; of several listeners, the smallest.
     ///
     /// The kernel takes one more than that.
@@ -235,7 +232,7 @@ pub struct Listener {
 ///
 /// # Errors
 /// Where sock_diag is not to be had: a kernel without `tcp_diag`, a filter on system calls.
-pub fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
+pub(crate) fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
     Ok(choose(&listening(address)?, address))
 }
 
@@ -243,17 +240,17 @@ pub fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
 ///
 /// # Errors
 /// As [`listener`].
-pub fn listener_inodes(address: SocketAddr) -> io::Result<Vec<u32>> {
+pub(crate) fn listener_inodes(address: SocketAddr) -> io::Result<Vec<u32>> {
     let rows = listening(address)?;
     Ok(fitting(&rows, address).map(|row| row.inode).collect())
 }
 
 /// The sockets that listen on this port, if the address is here.
-fn listening(address: SocketAddr) -> io::Result<Vec<Row>> {
+fn listening(address: SocketAddr) -> io::Result<Vec<SocketRow>> {
     if !is_local(address) {
         return Ok(Vec::new());
     }
-    diag::dump(State::Listen, None, |rows: &mut Vec<Row>, row| {
+    diag::dump(SocketState::Listen, None, |rows: &mut Vec<SocketRow>, row| {
         if row.local.port() == address.port() {
             rows.push(row);
         }
@@ -261,7 +258,7 @@ fn listening(address: SocketAddr) -> io::Result<Vec<Row>> {
     })
 }
 
-fn choose(rows: &[Row], address: SocketAddr) -> Option<Listener> {
+fn choose(rows: &[SocketRow], address: SocketAddr) -> Option<Listener> {
     fitting(rows, address)
         .map(|row| Listener { backlog: row.backlog, queued: row.queued, count: 1 })
         .reduce(|sum, one| Listener {
@@ -272,14 +269,14 @@ fn choose(rows: &[Row], address: SocketAddr) -> Option<Listener> {
 }
 
 /// Those that the kernel would ask.
-fn fitting(rows: &[Row], address: SocketAddr) -> impl Iterator<Item = &Row> {
+fn fitting(rows: &[SocketRow], address: SocketAddr) -> impl Iterator<Item = &SocketRow> {
     let wanted = as_seen(address);
     let scope = match address {
         SocketAddr::V6(address) => address.scope_id(),
         SocketAddr::V4(_) => 0,
     };
     // How well a listener fits; the best alone are asked by the kernel.
-    let rank = move |row: &Row| {
+    let rank = move |row: &SocketRow| {
         let other_link = row.interface != 0 && scope != 0 && row.interface != scope;
         if row.local.port() != wanted.port() || other_link {
             return None;
@@ -309,7 +306,7 @@ fn as_seen(address: SocketAddr) -> SocketAddr {
 }
 
 /// Whether packets to this address stay here. Nothing is sent to find out.
-pub fn is_local(address: SocketAddr) -> bool {
+pub(crate) fn is_local(address: SocketAddr) -> bool {
     let seen = as_seen(address);
     let (any, foreign_too): (IpAddr, _) = match seen.ip() {
         IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED.into(), "net.ipv4.ip_nonlocal_bind"),

@@ -11,32 +11,32 @@ const DEFAULT_PORT_RANGE: RangeInclusive<u16> = 32768..=60999;
 /// `net.ipv4.tcp_tw_reuse` and `net/ipv4/tcp_tw_reuse` are the same setting. An interface whose
 /// name has a dot needs the second form, `net/ipv4/conf/eth0.100/rp_filter`, or the one that
 /// sysctl(8) prints, `net.ipv4.conf.eth0/100.rp_filter`.
-pub fn read(name: &str) -> Option<String> {
+pub(crate) fn read(name: &str) -> Option<String> {
     let value = std::fs::read_to_string(format!("/proc/sys/{}", path(name)?)).ok()?;
     Some(value.trim_end().to_owned())
 }
 
 /// The value of a setting that is one number, not negative.
-pub fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     read(name)?.parse().ok()
 }
 
 /// The ports that the kernel takes source ports from.
-pub fn local_port_range() -> RangeInclusive<u16> {
+pub(crate) fn local_port_range() -> RangeInclusive<u16> {
     read("net.ipv4.ip_local_port_range")
         .and_then(|text| parse_port_range(&text))
         .unwrap_or(DEFAULT_PORT_RANGE)
 }
 
 /// The ports of that range that the kernel leaves alone; often none.
-pub fn reserved_ports() -> Vec<RangeInclusive<u16>> {
+pub(crate) fn reserved_ports() -> Vec<RangeInclusive<u16>> {
     read("net.ipv4.ip_local_reserved_ports").map_or_else(Vec::new, |text| parse_port_list(&text))
 }
 
 /// Where a setting is below `/proc/sys`. The separator that comes first is the one between the
 /// components; where that is the dot, a slash stands for a dot inside a component. `None` for what
 /// is no name: it must not lead out of the directory.
-pub fn path(name: &str) -> Option<String> {
+pub(crate) fn path(name: &str) -> Option<String> {
     let dotted = name.find(['.', '/']).is_some_and(|first| name[first..].starts_with('.'));
     let swapped = |character| match character {
         '.' => '/',
@@ -45,6 +45,12 @@ pub fn path(name: &str) -> Option<String> {
     };
     let path = if dotted { name.chars().map(swapped).collect() } else { name.to_owned() };
     path.split('/').all(|part| !matches!(part, "" | "." | "..")).then_some(path)
+}
+
+/// Whether two values of a sysctl are the same one; the kernel writes tabs where people type
+/// spaces.
+pub(crate) fn same(a: &str, b: &str) -> bool {
+    a.split_whitespace().eq(b.split_whitespace())
 }
 
 /// `32768 60999`, with a tab between them.

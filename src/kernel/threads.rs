@@ -19,29 +19,28 @@ const THREADS_ASKED_MAX: usize = 64;
 
 /// What a thread has used since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ThreadTime {
-    /// CPU time in nanoseconds.
+pub(crate) struct ThreadClock {
     pub ran_ns: u64,
     /// How long it could have run and had no CPU; `None` where the kernel does not tell.
     pub waited_ns: Option<u64>,
 }
 
-impl ThreadTime {
+impl ThreadClock {
     /// Of one that has just begun.
-    pub const BORN: ThreadTime = ThreadTime { ran_ns: 0, waited_ns: Some(0) };
+    pub(crate) const BORN: ThreadClock = ThreadClock { ran_ns: 0, waited_ns: Some(0) };
 }
 
 /// The times of threads by their number.
-pub type ThreadTimes = BTreeMap<i32, ThreadTime>;
+pub(crate) type ThreadTimes = BTreeMap<i32, ThreadClock>;
 
 /// Threads of this process that are one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Threads(Vec<i32>);
+pub(crate) struct Threads(Vec<i32>);
 
 impl Threads {
     /// Those whose names begin like this, in the order of the numbers that the names end with; `None`
     /// when there are none.
-    pub fn named(prefix: &str) -> Option<Threads> {
+    pub(crate) fn named(prefix: &str) -> Option<Threads> {
         let tasks = Process::myself().ok()?.tasks().ok()?.flatten();
         let named = |task: Task| {
             let name = task.stat().ok()?.comm;
@@ -54,24 +53,24 @@ impl Threads {
     }
 
     /// The CPUs that they may run on.
-    pub fn cpus(&self) -> u32 {
+    pub(crate) fn cpus(&self) -> u32 {
         cpus_of(self.tasks().into_iter())
     }
 
     /// What each has used; `None` when one of them has ended.
-    pub fn times(&self) -> Option<ThreadTimes> {
+    pub(crate) fn times(&self) -> Option<ThreadTimes> {
         let times = times_of(self.tasks().into_iter());
         (times.len() == self.0.len()).then_some(times)
     }
 
     /// What each has used, in their order; `None` for one that has ended.
-    pub fn each(&self) -> Vec<Option<ThreadTime>> {
+    pub(crate) fn each(&self) -> Vec<Option<ThreadClock>> {
         let times = times_of(self.tasks().into_iter());
         self.0.iter().map(|tid| times.get(tid).copied()).collect()
     }
 
     /// What they have used; memory and descriptors are those of the whole process.
-    pub fn usage(&self, depth: Depth) -> Option<Usage> {
+    pub(crate) fn usage(&self, depth: Depth) -> Option<Usage> {
         let (times, own) = (self.times()?, Process::myself().ok()?);
         let stat = own.stat().ok()?;
         let descriptors = (depth != Depth::Brief).then(|| own.fd_count().ok()).flatten();
@@ -91,13 +90,13 @@ impl Threads {
 }
 
 /// The CPU time of the calling thread; `None` where the kernel does not tell.
-pub fn own_cpu_time() -> Option<Duration> {
+pub(crate) fn own_cpu_time() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
 }
 
 /// For how long the calling thread could have run and had no CPU; `None` where the kernel does not
 /// tell.
-pub fn own_wait() -> Option<Duration> {
+pub(crate) fn own_wait() -> Option<Duration> {
     let own = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let mut numbers = own.split_whitespace().map_while(|word| word.parse::<u64>().ok());
     // A kernel that keeps no statistics of this kind has zeros there.
@@ -106,7 +105,7 @@ pub fn own_wait() -> Option<Duration> {
 }
 
 /// What the threads of another process have used, of those that are there.
-pub fn times_of_process(pid: u32) -> ThreadTimes {
+pub(crate) fn times_of_process(pid: u32) -> ThreadTimes {
     let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
     let tasks = process.and_then(|process| process.tasks().ok());
     times_of(tasks.into_iter().flatten().flatten())
@@ -117,15 +116,15 @@ pub(super) fn times_of(tasks: impl Iterator<Item = Task>) -> ThreadTimes {
     tasks.filter_map(|task| Some((task.tid, time_of(&task)?))).collect()
 }
 
-fn time_of(task: &Task) -> Option<ThreadTime> {
+fn time_of(task: &Task) -> Option<ThreadClock> {
     // A kernel that keeps no statistics of this kind has zeros there, or no such file.
     if let Some(precise) = task.schedstat().ok().filter(|times| times.sum_exec_runtime > 0) {
         let waited_ns = Some(precise.run_delay);
-        return Some(ThreadTime { ran_ns: precise.sum_exec_runtime, waited_ns });
+        return Some(ThreadClock { ran_ns: precise.sum_exec_runtime, waited_ns });
     }
     let stat = task.stat().ok()?;
     let ran_ns = ticks_ns(stat.utime.saturating_add(stat.stime));
-    Some(ThreadTime { ran_ns, waited_ns: None })
+    Some(ThreadClock { ran_ns, waited_ns: None })
 }
 
 /// Of the ticks that the kernel counts in.

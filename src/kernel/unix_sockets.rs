@@ -5,7 +5,7 @@
 
 use super::diag;
 use super::sockets::Listener;
-use crate::engine::driver::UnixSocket;
+use crate::kernel::UnixSocket;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NlasIterator, Parseable,
 };
@@ -23,7 +23,7 @@ use std::os::unix::fs::MetadataExt;
 
 /// A socket that is bound to the path or the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// Its number among all files, by which a process that holds it can be found.
     pub inode: u32,
     /// `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`.
@@ -36,8 +36,8 @@ pub struct Bound {
 ///
 /// # Errors
 /// Where sock_diag is not to be had: a kernel without `unix_diag`, a filter on system calls.
-pub fn bound(socket: &UnixSocket) -> io::Result<Vec<Bound>> {
-    let place = Place::of(socket)?;
+pub(crate) fn bound(socket: &UnixSocket) -> io::Result<Vec<Bound>> {
+    let place = BoundTo::of(socket)?;
     let mut found = Vec::new();
     diag::ask(&request(), &mut |payload| {
         found.extend(row(payload)?.filter(|row| place.has(row)).map(|row| row.bound));
@@ -50,7 +50,7 @@ pub fn bound(socket: &UnixSocket) -> io::Result<Vec<Bound>> {
 ///
 /// # Errors
 /// As [`bound`].
-pub fn listener(socket: &UnixSocket) -> io::Result<Option<Listener>> {
+pub(crate) fn listener(socket: &UnixSocket) -> io::Result<Option<Listener>> {
     Ok(bound(socket)?.iter().find_map(|bound| bound.listener))
 }
 
@@ -58,36 +58,36 @@ pub fn listener(socket: &UnixSocket) -> io::Result<Option<Listener>> {
 ///
 /// # Errors
 /// As [`bound`].
-pub fn listener_inodes(socket: &UnixSocket) -> io::Result<Vec<u32>> {
+pub(crate) fn listener_inodes(socket: &UnixSocket) -> io::Result<Vec<u32>> {
     let listening = bound(socket)?.into_iter().filter(|bound| bound.listener.is_some());
     Ok(listening.map(|bound| bound.inode).collect())
 }
 
 /// What tells that a socket is bound there. A path is compared by its file: it can be spelled in many
 /// ways, and the file that was there before has another number.
-enum Place<'a> {
+enum BoundTo<'a> {
     File { inode: u32, device: u32, path: &'a [u8] },
     Abstract(&'a [u8]),
 }
 
-impl Place<'_> {
-    fn of(socket: &UnixSocket) -> io::Result<Place<'_>> {
+impl BoundTo<'_> {
+    fn of(socket: &UnixSocket) -> io::Result<BoundTo<'_>> {
         Ok(match socket {
-            UnixSocket::Abstract(_) => Place::Abstract(socket.bytes()),
+            UnixSocket::Abstract(_) => BoundTo::Abstract(socket.bytes()),
             UnixSocket::File(path) => {
                 let file = std::fs::metadata(path)?;
                 // As the kernel keeps it, and in the 32 bits that it shows.
                 let device = (major(file.dev()) << 20 | minor(file.dev())) as u32;
-                Place::File { inode: file.ino() as u32, device, path: socket.bytes() }
+                BoundTo::File { inode: file.ino() as u32, device, path: socket.bytes() }
             }
         })
     }
 
-    fn has(&self, row: &Row) -> bool {
+    fn has(&self, row: &UnixRow) -> bool {
         match self {
-            Place::Abstract(name) => row.name.strip_prefix(&[0]) == Some(name),
+            BoundTo::Abstract(name) => row.name.strip_prefix(&[0]) == Some(name),
             // stat(2) shows another device than the file system's own on some (btrfs, overlayfs).
-            Place::File { inode, device, path } => {
+            BoundTo::File { inode, device, path } => {
                 row.file.is_some_and(|(of_row, device_of_row)| {
                     of_row == *inode && (device_of_row == *device || row.name == *path)
                 })
@@ -98,7 +98,7 @@ impl Place<'_> {
 
 /// A socket as it is listed.
 #[derive(Debug, PartialEq, Eq)]
-struct Row {
+struct UnixRow {
     bound: Bound,
     /// The path; a name behind a NUL.
     name: Vec<u8>,
@@ -124,7 +124,7 @@ fn request() -> Vec<u8> {
 }
 
 /// The fixed part of a row and the attributes that matter; `None` for a socket without a name.
-fn row(payload: &[u8]) -> io::Result<Option<Row>> {
+fn row(payload: &[u8]) -> io::Result<Option<UnixRow>> {
     let header = UnixResponseHeader::parse(payload).map_err(diag::invalid)?;
     let attributes = &payload[size_of::<UnixResponseBuffer>()..];
     let (mut name, mut file, mut queue) = (None, None, None);
@@ -146,7 +146,7 @@ fn row(payload: &[u8]) -> io::Result<Option<Row>> {
     };
     let listens = header.state == TCP_LISTEN;
     let listener = queue.filter(|_| listens);
-    Ok(Some(Row {
+    Ok(Some(UnixRow {
         bound: Bound {
             inode: header.inode,
             kind: header.kind.into(),

@@ -1,7 +1,7 @@
 //! The body of a request: where it comes from, and whether the user's own headers say the same of it.
 
-use super::UsageError;
-use crate::cli::RunArgs;
+use crate::plan::flags::RunArgs;
+use crate::words::UsageError;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;

@@ -13,8 +13,9 @@
 //!                          └──────────────┴─► hidden: values that no output may show
 //! ```
 
-use super::{UsageError, parse};
-use crate::cli::RunArgs;
+use super::parse;
+use crate::plan::flags::RunArgs;
+use crate::words::UsageError;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};

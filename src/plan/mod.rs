@@ -1,8 +1,17 @@
-//! What the flags mean: checked once, in units, immutable. Nothing past this module sees a flag.
+//! What was asked for. The flags arrive as text. What they mean is checked once, in units, and does
+//! not change. No other room judges a flag.
+//!
+//! ```text
+//!   flags ──► parse, headers, body, url, pacing, limit, outputs ──► Plan
+//!     │           each refuses in one sentence what it cannot use     │
+//!     └──► redaction: the command line as it may be shown ────────────┘
+//! ```
 
 mod body;
 mod closing;
+pub mod flags;
 mod headers;
+pub(crate) mod limit;
 mod outputs;
 mod pacing;
 pub(crate) mod parse;
@@ -10,18 +19,18 @@ mod redaction;
 mod unix_socket;
 mod url;
 
-use crate::cli::RunArgs;
 use crate::engine::driver::uring::Tier;
-use crate::engine::driver::{EngineChoice, SocketOption, UnixSocket};
+use crate::engine::driver::{EngineChoice, SocketOption};
 use crate::engine::policy::{CloseMode, Policy};
 use crate::engine::ports::{PortChoice, SourceList};
 use crate::engine::session::http1;
-use crate::preflight::candidates::AddressChoice;
-use crate::report::console::format::escape;
-use crate::slo::Limit;
-pub use crate::words::UsageError;
+use crate::kernel::UnixSocket;
+use crate::plan::flags::RunArgs;
+use crate::plan::limit::Limit;
+use crate::words::UsageError;
+use crate::words::text::escape;
 use headers::Headers;
-pub use outputs::{JsonOutput, Outputs};
+pub use outputs::{JsonOutput, Outputs, PLOTS, plot_file};
 pub use pacing::Pacing;
 pub(crate) use redaction::redact;
 use std::sync::Arc;
@@ -103,6 +112,26 @@ pub enum CpuChoice {
     List(Vec<usize>),
     /// Wherever the scheduler puts them.
     Unpinned,
+}
+
+/// Which of a name's addresses are to be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum AddressChoice {
+    /// The first that accepts
+    #[default]
+    First,
+    /// All that accept, in turn
+    All,
+}
+
+impl AddressChoice {
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AddressChoice::First => "first",
+            AddressChoice::All => "all",
+        }
+    }
 }
 
 impl Plan {

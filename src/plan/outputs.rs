@@ -1,12 +1,14 @@
 //! Where the results go.
 
-use super::UsageError;
-use crate::cli::OutputArgs;
-use crate::report::console::format::escape;
-use crate::report::file;
-use crate::report::markdown::beside;
+use crate::plan::flags::OutputArgs;
+use crate::words::text::escape;
+use crate::words::{UsageError, file};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// The names of all plots that a report may have.
+pub const PLOTS: [&str; 5] = ["latency", "rate", "connections", "cpu", "curve"];
 
 /// Where the result document goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +106,7 @@ impl Outputs {
     /// All files, with the plots of a report, each once.
     fn all_files(&self) -> Vec<(&'static str, PathBuf)> {
         let files = self.files().into_iter().map(|(flag, path)| (flag, path.to_owned()));
-        let plots = self.report.iter().flat_map(|path| beside::all(path));
+        let plots = self.report.iter().flat_map(|path| plot_files(path));
         files.chain(plots.map(|path| ("--report", path))).collect()
     }
 
@@ -123,6 +125,23 @@ impl Outputs {
         .filter_map(|(flag, path)| Some((flag, path?.as_path())))
         .collect()
     }
+}
+
+/// The plots that there may be beside a report.
+fn plot_files(path: &Path) -> Vec<PathBuf> {
+    match file::is_stream(path) {
+        true => Vec::new(),
+        false => PLOTS.map(|name| plot_file(path, name)).to_vec(),
+    }
+}
+
+/// Where the plot of that name goes: `run.md` and `run.v2` are two reports.
+pub fn plot_file(path: &Path, name: &str) -> PathBuf {
+    let is_markdown = path.extension().is_some_and(|end| end == "md" || end == "markdown");
+    let stem = if is_markdown { path.file_stem() } else { path.file_name() };
+    let mut file = OsString::from(stem.unwrap_or_default());
+    file.push(format!(".{name}.svg"));
+    path.with_file_name(file)
 }
 
 #[cfg(test)]

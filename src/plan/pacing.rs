@@ -1,9 +1,10 @@
 //! How the load is to come: rates, stages, ramps, pauses, and what of it does not go together.
 
-use super::{UsageError, parse};
-use crate::cli::PacingArgs;
+use super::parse;
 use crate::engine::pace::curve::{RateCurve, Stage};
 use crate::engine::pace::{Arrivals, Model, OpenLoop};
+use crate::plan::flags::PacingArgs;
+use crate::words::UsageError;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;

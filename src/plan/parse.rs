@@ -1,12 +1,13 @@
 //! The forms that flag values have. Every error names the flag, the value and the accepted form.
 
-use super::{CpuChoice, UsageError};
+use super::CpuChoice;
 use crate::engine::driver::EngineChoice;
 use crate::engine::driver::uring::Tier;
 use crate::engine::pace::Arrivals;
 use crate::engine::pace::curve::Stage;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
+use crate::words::UsageError;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 

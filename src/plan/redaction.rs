@@ -10,7 +10,7 @@
 //! Where the parser has said what a word is, that decides; of others, as in a usage error, whatever
 //! they look like.
 
-use crate::cli::RunArgs;
+use crate::plan::flags::RunArgs;
 
 /// What is in the names of headers whose values are secrets.
 const SECRET_NAMES: [&str; 9] =
@@ -188,7 +188,7 @@ mod tests {
         for (typed, expected) in cases {
             let words: Vec<String> =
                 ["ringshot"].into_iter().chain(typed.split(' ')).map(String::from).collect();
-            let cli = crate::cli::Cli::try_parse_from(&words).expect(typed);
+            let cli = crate::plan::flags::Cli::try_parse_from(&words).expect(typed);
             assert_eq!(command(&words, &cli.run)[1..].join(" "), expected);
         }
     }

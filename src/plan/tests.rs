@@ -1,5 +1,5 @@
 use super::*;
-use crate::cli::Cli;
+use crate::plan::flags::Cli;
 use clap::Parser;
 
 pub(super) fn plan(arguments: &[&str]) -> Result<Plan, UsageError> {

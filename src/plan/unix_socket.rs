@@ -1,11 +1,12 @@
 //! `--unix-socket`: which socket connections go to, instead of the host and port of the URL.
 
-use super::{Plan, UsageError};
-use crate::cli::RunArgs;
-use crate::engine::driver::UnixSocket;
+use super::Plan;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
-use crate::preflight::candidates::AddressChoice;
+use crate::kernel::UnixSocket;
+use crate::plan::AddressChoice;
+use crate::plan::flags::RunArgs;
+use crate::words::UsageError;
 use percent_encoding::percent_decode_str;
 
 const FILE: &str = "--unix-socket";

@@ -12,8 +12,9 @@
 //! percent-encoded in the path, as curl does, and a host becomes what DNS knows it by. Then
 //! [`Endpoint::sent_as`] says so.
 
-use super::{UsageError, redaction, unix_socket};
-use crate::engine::driver::UnixSocket;
+use super::{redaction, unix_socket};
+use crate::kernel::UnixSocket;
+use crate::words::UsageError;
 use base64::Engine;
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use std::net::Ipv6Addr;
@@ -119,7 +120,6 @@ const IN_PASSWORD: &str = "`#`, `?` and `/` in a user name or a password must be
 /// A URL in its parts (RFC 3986 §3), none of which is changed.
 struct Typed<'t> {
     scheme: Option<&'t str>,
-    /// User and password.
     user: Option<&'t str>,
     /// An address of IPv6 with its brackets.
     host: &'t str,
@@ -131,7 +131,7 @@ struct Typed<'t> {
 }
 
 /// Where the server is.
-struct Place {
+struct Authority {
     /// As it stands in the Host header.
     name: String,
     zone: Option<String>,
@@ -162,8 +162,7 @@ impl<'t> Typed<'t> {
         Typed { scheme, user, host, port, path, query, fragment }
     }
 
-    /// Host and port.
-    fn place(&self) -> Result<Place, String> {
+    fn place(&self) -> Result<Authority, String> {
         let is_scheme = |name: &str| self.host.eq_ignore_ascii_case(name);
         if self.scheme.is_none() && self.port.starts_with(':') && is_scheme("http") {
             return Err("behind http: two slashes are missing".into());
@@ -193,7 +192,7 @@ impl<'t> Typed<'t> {
             Some(literal) => literal_address(literal)?,
             None => (name(self.host)?, None),
         };
-        Ok(Place { name, zone, port })
+        Ok(Authority { name, zone, port })
     }
 
     /// The reason for which there is no place, or a better one: the rest of a password with a

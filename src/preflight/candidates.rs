@@ -17,10 +17,11 @@ mod knock;
 mod tests;
 
 use crate::engine::connection::Route;
-use crate::engine::driver::Address;
 use crate::engine::run::Load;
 use crate::engine::run::answer::Answer;
-use crate::report::console::format::seconds;
+use crate::kernel::Address;
+use crate::plan::AddressChoice;
+use crate::words::quantities::seconds;
 use knock::Knocks;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,26 +32,6 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// How long the last one that was tried has for its answer: by then the kernel has sent its SYN
 /// again, after 1 s and after 3.
 const PATIENCE: Duration = Duration::from_millis(3500);
-
-/// Which of a name's addresses are to be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum AddressChoice {
-    /// The first that accepts
-    #[default]
-    First,
-    /// All that accept, in turn
-    All,
-}
-
-impl AddressChoice {
-    /// As on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            AddressChoice::First => "first",
-            AddressChoice::All => "all",
-        }
-    }
-}
 
 /// Connections on trial, and the clock.
 trait Attempts {
@@ -80,7 +61,7 @@ pub(super) fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// Tries the addresses of a load from where its connections will come, and decides for a route.
-pub fn find(load: &mut Load, choice: AddressChoice) {
+pub(crate) fn find(load: &mut Load, choice: AddressChoice) {
     // Of a unix socket there is one.
     let inet = Address::all_inet(&load.addresses);
     if inet.len() > 1 {
@@ -92,7 +73,7 @@ pub fn find(load: &mut Load, choice: AddressChoice) {
 }
 
 /// Where the load goes as long as all is well: to one address, or to several in turn.
-pub fn in_use(load: &Load) -> Vec<Address> {
+pub(crate) fn in_use(load: &Load) -> Vec<Address> {
     let accepts = |&(_, answer): &(&Address, &Answer)| *answer == Answer::Accepts;
     let accepting = load.addresses.iter().zip(&load.answers).filter(accepts);
     let used: Vec<Address> = accepting.map(|(address, _)| address.clone()).collect();
@@ -104,7 +85,7 @@ pub fn in_use(load: &Load) -> Vec<Address> {
 }
 
 /// When none of several addresses accepts: what each of them answered.
-pub fn none_accepts(load: &Load) -> Option<String> {
+pub(crate) fn none_accepts(load: &Load) -> Option<String> {
     let answers = || load.addresses.iter().zip(&load.answers);
     if !answers().all(|(_, answer)| answer.is_no()) {
         return None;

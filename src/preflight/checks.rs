@@ -4,7 +4,6 @@
 mod group;
 mod unix_socket;
 
-use super::Refusal;
 use super::descriptors::{self, Needed};
 use super::host::HostFacts;
 use crate::engine::driver::Engine;
@@ -12,8 +11,9 @@ use crate::engine::policy::{CloseMode, Policy};
 use crate::engine::ports::{Method, Ports};
 use crate::kernel::Listener;
 use crate::plan;
-use crate::report::console::format::{bytes, count, rate, seconds};
 use crate::tuning::cure;
+use crate::words::Refusal;
+use crate::words::quantities::{bytes, count, rate, seconds};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,7 +39,7 @@ const EXCHANGE_BYTES: u64 = 40;
 /// What a setting means for a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub(crate) enum CheckVerdict {
     /// The plan cannot run.
     Prevents,
     /// The result would be about this setting, not about the server.
@@ -50,15 +50,13 @@ pub enum Verdict {
 
 /// One setting or resource, seen from a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// The setting, by the name that sysctl or limits.conf know it by, or the resource.
     pub knob: &'static str,
-    /// What it is now.
     pub current: String,
-    /// What the plan needs.
     pub needed: String,
     /// Whether that fits.
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// Why it is needed; when it does not fit, what would happen.
     pub why: String,
     /// What to do; empty when it fits.
@@ -67,14 +65,11 @@ pub struct Check {
 
 /// What a plan asks of the box.
 #[derive(Clone, Debug)]
-pub struct Need<'a> {
-    /// Connections at a time.
+pub(crate) struct Need<'a> {
     pub connections: u32,
-    /// Worker threads.
     pub threads: u32,
     /// Threads of the bundled server, 0 without it.
     pub server_threads: usize,
-    /// What it goes over.
     pub engine: Engine,
     /// The server runs in this process.
     pub bundled: bool,
@@ -82,7 +77,6 @@ pub struct Need<'a> {
     pub local: bool,
     /// Its first address; `None` for a unix socket, to which no rule about ports and packets applies.
     pub target: Option<SocketAddr>,
-    /// How connections behave.
     pub policy: &'a Policy,
     /// The highest rate of requests, where the plan sets one.
     pub rate_per_s: Option<f64>,
@@ -92,9 +86,7 @@ pub struct Need<'a> {
     pub connect_rate_per_s: Option<f64>,
     /// The limit of time, the warm-up included.
     pub duration: Option<Duration>,
-    /// The limit of requests.
     pub requests: Option<u64>,
-    /// Where connections come from.
     pub ports: &'a Ports,
     /// The size of a receive buffer.
     pub receive_buffer_bytes: usize,
@@ -153,7 +145,7 @@ impl Need<'_> {
 }
 
 /// Everything that matters to the plan, worst first.
-pub fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
+pub(crate) fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
     let rules = [
         files_of_process,
         files_of_system,
@@ -178,8 +170,8 @@ pub fn examine(need: &Need<'_>, host: &HostFacts) -> Vec<Check> {
 ///
 /// # Errors
 /// The first check that prevents it.
-pub fn refuse(checks: &[Check]) -> Result<(), Refusal> {
-    match checks.iter().find(|check| check.verdict == Verdict::Prevents) {
+pub(crate) fn refuse(checks: &[Check]) -> Result<(), Refusal> {
+    match checks.iter().find(|check| check.verdict == CheckVerdict::Prevents) {
         None => Ok(()),
         Some(check) => Err(Refusal { what: check.why.clone(), cure: check.cure.clone() }),
     }
@@ -192,7 +184,7 @@ fn files_of_process(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "nofile",
         current: count(host.descriptors),
         needed: count(needed.limit()),
-        verdict: if refused.is_some() { Verdict::Prevents } else { Verdict::Fits },
+        verdict: if refused.is_some() { CheckVerdict::Prevents } else { CheckVerdict::Fits },
         why: refused
             .as_ref()
             .map_or("a descriptor for every connection".into(), |no| no.what.clone()),
@@ -208,10 +200,10 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     (needed * 2 > max).then(|| {
         let fits = needed < max;
         let verdict = match (fits, host.root) {
-            (true, _) => Verdict::Fits,
+            (true, _) => CheckVerdict::Fits,
             // With CAP_SYS_ADMIN the limit may be exceeded, by us and not by others.
-            (false, true) => Verdict::Limits,
-            (false, false) => Verdict::Prevents,
+            (false, true) => CheckVerdict::Limits,
+            (false, false) => CheckVerdict::Prevents,
         };
         Check {
             knob: "fs.file-max",
@@ -243,7 +235,7 @@ fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
         knob: range_knob(need),
         current: space(need),
         needed: format!("{} at a time", count(connections)),
-        verdict: Verdict::Prevents,
+        verdict: CheckVerdict::Prevents,
         why: format!(
             "{} connections at a time need as many pairs of source address and port, and there \
              are {}{}",
@@ -295,7 +287,7 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         ),
         false => ("net.ipv4.tcp_timestamps", "0".into(), "1".into()),
     };
-    let verdict = if limits { Verdict::Limits } else { Verdict::Fits };
+    let verdict = if limits { CheckVerdict::Limits } else { CheckVerdict::Fits };
     Some(Check { knob, current, needed, verdict, why, cure })
 }
 
@@ -335,7 +327,7 @@ fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "source ports",
         current: format!("{held} of {tried} tried are taken"),
         needed: "most of them free".into(),
-        verdict: Verdict::Limits,
+        verdict: CheckVerdict::Limits,
         why: "sockets that do not share their port (SO_REUSEADDR) hold most of the range: a run \
               that left the choice to the kernel does so for 60 s after its end"
             .into(),
@@ -369,7 +361,7 @@ fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob,
         current,
         needed: count(connections),
-        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
             true => "the accept queue has room for every connection at a time".into(),
             false => format!(
@@ -395,7 +387,7 @@ fn syn_backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "net.ipv4.tcp_max_syn_backlog",
         current: count(max),
         needed: count(needed),
-        verdict: Verdict::Limits,
+        verdict: CheckVerdict::Limits,
         why: "SYN cookies are off: half-open connections beyond three quarters of this are dropped"
             .into(),
         cure: "`sysctl -w net.ipv4.tcp_syncookies=1`".into(),
@@ -421,7 +413,7 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "net.netfilter.nf_conntrack_max",
         current: format!("{}, {} in use", count(max), count(tracked)),
         needed: count(needed),
-        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
             true => format!("every connection is tracked, for {tracked_s:.0} s after its end"),
             false => format!(
@@ -456,7 +448,7 @@ fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "net.ipv4.tcp_max_tw_buckets",
         current: count(max),
         needed: count(kept as u64),
-        verdict: Verdict::Fits,
+        verdict: CheckVerdict::Fits,
         why:
             "sockets beyond it are closed without TIME_WAIT: it costs a line in the kernel's log, \
               and no request"
@@ -475,7 +467,7 @@ fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             knob: "memory",
             current: format!("{} available", bytes(available)),
             needed: bytes(needed),
-            verdict: if fits { Verdict::Fits } else { Verdict::Prevents },
+            verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Prevents },
             why: format!(
                 "{} connections take {} of memory, kernel and buffers, and {} are available",
                 count(need.connections.into()),

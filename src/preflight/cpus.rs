@@ -9,15 +9,16 @@
 //! Under a quota of CPU time that is smaller than the mask nobody is pinned: the kernel hands the
 //! quota out by the CPU, and a thread that cannot move waits for what another CPU was given.
 
-use super::Refusal;
 use crate::kernel::cgroup::{CpuQuota, Groups};
+use crate::kernel::machine;
 use crate::plan::CpuChoice;
-use crate::report::console::format::{counted, cpus_used};
+use crate::words::Refusal;
+use crate::words::quantities::{counted, cpus_used};
 use std::path::Path;
 
 /// The processors of this process.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cpus {
+pub(crate) struct Cpus {
     /// Those that its affinity mask allows.
     pub allowed: Vec<usize>,
     /// The same by the core that they are on.
@@ -30,8 +31,7 @@ pub struct Cpus {
 
 /// Who runs where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// How many workers.
+pub(crate) struct Placement {
     pub threads: u32,
     /// The CPU of each worker; empty when they are not pinned.
     pub workers: Vec<usize>,
@@ -44,18 +44,17 @@ pub struct Placement {
 }
 
 impl Cpus {
-    /// Asks the kernel.
-    pub fn detect() -> Cpus {
+    pub(crate) fn detect() -> Cpus {
         let allowed =
             core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
-        Cpus::new(allowed, Groups::own().cpu_quota(), Path::new("/sys/devices/system/cpu"))
+        Cpus::new(allowed, Groups::own().cpu_quota(), Path::new(machine::CPUS))
     }
 
     /// These CPUs under a quota, with what the kernel says about each in a folder below `sys`.
     fn new(allowed: Vec<usize>, quota: Option<CpuQuota>, sys: &Path) -> Cpus {
         let most = quota.as_ref().map_or(usize::MAX, |quota| quota.cpus as usize);
         Cpus {
-            cores: cores(sys, &allowed),
+            cores: machine::cores(sys, &allowed),
             parallelism: allowed.len().min(most).max(1),
             allowed,
             quota,
@@ -66,7 +65,7 @@ impl Cpus {
     ///
     /// # Errors
     /// A listed CPU that this process may not use.
-    pub fn place(
+    pub(crate) fn place(
         &self,
         threads: Option<u32>,
         connections: u32,
@@ -168,21 +167,6 @@ impl Cpus {
         let names: Vec<String> = self.allowed.iter().map(usize::to_string).collect();
         names.join(",")
     }
-}
-
-/// The CPUs by the core that they are on, as far as the kernel tells.
-fn cores(sys: &Path, allowed: &[usize]) -> Vec<Vec<usize>> {
-    let mut cores: Vec<(String, Vec<usize>)> = Vec::new();
-    for &cpu in allowed {
-        let path = sys.join(format!("cpu{cpu}/topology/thread_siblings_list"));
-        // The same text for all CPUs of a core.
-        let siblings = std::fs::read_to_string(path).unwrap_or_else(|_| cpu.to_string());
-        match cores.iter_mut().find(|(known, _)| *known == siblings) {
-            Some((_, core)) => core.push(cpu),
-            None => cores.push((siblings, vec![cpu])),
-        }
-    }
-    cores.into_iter().map(|(_, core)| core).collect()
 }
 
 /// One CPU of each core, then the second of each, and so on.

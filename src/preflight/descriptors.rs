@@ -3,17 +3,17 @@
 //! Direct descriptors take no descriptor number, but each ring's table of them may not be larger
 //! than the limit; plain ones count, all rings together.
 
-use super::Refusal;
 use crate::engine::driver::Engine;
 use crate::engine::driver::uring::Tier;
-use crate::report::console::format::{count, counted};
+use crate::words::Refusal;
+use crate::words::quantities::{count, counted};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Standard streams, one ring or epoll instance a thread, the bundled server's own, files being written.
 const BESIDE_CONNECTIONS: u64 = 32;
 
 /// Raises the soft limit to the hard one; returns what is allowed then.
-pub fn raise_limit() -> u64 {
+pub(crate) fn raise_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
     match soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         true => hard,
@@ -23,7 +23,7 @@ pub fn raise_limit() -> u64 {
 
 /// What a plan needs of the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needed {
+pub(crate) struct Needed {
     connections: u32,
     threads: u32,
     /// The largest table of direct descriptors, which the limit bounds by itself; 0 without one.
@@ -35,7 +35,12 @@ pub struct Needed {
 impl Needed {
     /// What these connections need. The bundled server has the other end of every one of them, in
     /// the same process.
-    pub fn by(connections: u32, threads: u32, engine: Engine, bundled_server: bool) -> Needed {
+    pub(crate) fn by(
+        connections: u32,
+        threads: u32,
+        engine: Engine,
+        bundled_server: bool,
+    ) -> Needed {
         let direct = engine.tier() == Some(Tier::Direct);
         let ends = u64::from(!direct) + u64::from(bundled_server);
         Needed {
@@ -47,7 +52,7 @@ impl Needed {
     }
 
     /// The limit that suffices.
-    pub fn limit(self) -> u64 {
+    pub(crate) fn limit(self) -> u64 {
         self.table.max(self.plain)
     }
 
@@ -75,7 +80,7 @@ impl Needed {
 ///
 /// # Errors
 /// The number needed, the number allowed and the cure.
-pub fn check(needed: Needed, allowed: u64) -> Result<(), Refusal> {
+pub(crate) fn check(needed: Needed, allowed: u64) -> Result<(), Refusal> {
     let limit = needed.limit();
     if limit <= allowed {
         return Ok(());

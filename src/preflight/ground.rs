@@ -5,12 +5,12 @@ use super::cpus::{Cpus, Placement};
 use super::host::HostFacts;
 use super::{addresses, descriptors, resolve};
 use crate::engine::connection::Route;
+use crate::engine::driver::Engine;
 use crate::engine::driver::uring::Unavailable;
-use crate::engine::driver::{Address, Engine};
 use crate::engine::ports::{self, PortSpace, Ports};
 use crate::engine::run::Load;
 use crate::engine::run::answer::Answer;
-use crate::kernel;
+use crate::kernel::{self, Address};
 use crate::plan::{Endpoint, Plan};
 use std::error::Error;
 use std::net::IpAddr;
@@ -18,14 +18,12 @@ use std::time::Duration;
 
 /// The box, as a plan finds it.
 #[derive(Debug)]
-pub struct Ground {
+pub(crate) struct Ground {
     /// What the run goes over.
     pub engine: Engine,
     /// Why that is not the ring, although it was preferred.
     pub no_ring: Option<Unavailable>,
-    /// The processors.
     pub cpus: Cpus,
-    /// Who runs where.
     pub placement: Placement,
     /// Descriptors that this process may have; the soft limit is raised by then.
     pub descriptors: u64,
@@ -36,7 +34,7 @@ impl Ground {
     ///
     /// # Errors
     /// A listed CPU that this process may not use; a ring that was asked for and cannot be used.
-    pub fn survey(plan: &Plan) -> Result<Ground, Box<dyn Error>> {
+    pub(crate) fn survey(plan: &Plan) -> Result<Ground, Box<dyn Error>> {
         let cpus = Cpus::detect();
         let bundled = plan.endpoint.is_none();
         let placement = cpus.place(plan.threads, plan.connections, &plan.cpus, bundled)?;
@@ -50,7 +48,7 @@ impl Ground {
     ///
     /// # Errors
     /// A name without an address; a unix socket, source addresses or ports that cannot be used.
-    pub fn load(&self, plan: &Plan, endpoint: &Endpoint) -> Result<Load, Box<dyn Error>> {
+    pub(crate) fn load(&self, plan: &Plan, endpoint: &Endpoint) -> Result<Load, Box<dyn Error>> {
         let (addresses, ports) = match endpoint.socket {
             Some(_) => (addresses(endpoint)?, Ports::none()),
             None => from_ports(plan, endpoint)?,
@@ -75,7 +73,7 @@ impl Ground {
     }
 
     /// Whether the box has room for it.
-    pub fn examine(&self, plan: &Plan, load: &Load, host: &HostFacts) -> Vec<Check> {
+    pub(crate) fn examine(&self, plan: &Plan, load: &Load, host: &HostFacts) -> Vec<Check> {
         let is_local = |address: &Address| address.inet().is_none_or(kernel::is_local);
         let local = load.addresses.iter().any(is_local);
         let need = Need {

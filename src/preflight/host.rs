@@ -1,9 +1,8 @@
 //! What the rules want to know of this box.
 
-use crate::engine::driver::Address;
 use crate::engine::ports::{Method, Ports};
 use crate::kernel::cgroup::{CpuQuota, Groups, MemoryLimit};
-use crate::kernel::{self, Listener, Snapshot, machine, sysctl};
+use crate::kernel::{self, Address, Listener, Snapshot, machine, sysctl};
 use socket2::{Domain, Socket, Type};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +12,7 @@ const TRIED_MAX: usize = 64;
 
 /// The box, as far as it matters to a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct HostFacts {
+pub(crate) struct HostFacts {
     /// Descriptors that this process may have.
     pub descriptors: u64,
     /// Open files of the whole system, and their limit.
@@ -22,17 +21,13 @@ pub struct HostFacts {
     pub tw_reuse: u64,
     /// How old a TIME_WAIT must be for that.
     pub tw_reuse_delay_ms: u64,
-    /// `tcp_timestamps`.
     pub timestamps: bool,
     /// `somaxconn`: the longest accept queue that a listener can have.
     pub somaxconn: u64,
     /// The target's listener, when it is on this box.
     pub listener: Option<Listener>,
-    /// `tcp_syncookies`.
     pub syncookies: u64,
-    /// `tcp_max_syn_backlog`.
     pub max_syn_backlog: Option<u64>,
-    /// `tcp_max_tw_buckets`.
     pub tw_buckets: Option<u64>,
     /// Tracked connections, and how many can be.
     pub conntrack: Option<(u64, u64)>,
@@ -51,7 +46,7 @@ pub struct HostFacts {
 
 impl HostFacts {
     /// Asks the box. Takes a few milliseconds.
-    pub fn detect(descriptors: u64, targets: &[Address], ports: &Ports) -> HostFacts {
+    pub(crate) fn detect(descriptors: u64, targets: &[Address], ports: &Ports) -> HostFacts {
         let (snapshot, groups) = (Snapshot::take(), Groups::own());
         let pair = |count, max| snapshot.gauge(count).zip(snapshot.gauge(max));
         HostFacts {

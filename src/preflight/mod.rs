@@ -1,41 +1,32 @@
 //! What will stop this plan, said before it starts.
+//!
+//! ```text
+//!   Plan ──► Ground: driver, cpus, descriptors ──► Load: addresses, ports
+//!                                                   │
+//!   HostFacts: what the kernel says ────────────────┼──► checks: what limits it, and the cure
+//!                                                   └──► candidates: which addresses accept
+//! ```
 
-pub mod candidates;
-pub mod checks;
-pub mod cpus;
-pub mod descriptors;
-pub mod ground;
-pub mod host;
-pub mod unix_socket;
+pub(crate) mod candidates;
+pub(crate) mod checks;
+pub(crate) mod cpus;
+pub(crate) mod descriptors;
+pub(crate) mod ground;
+pub(crate) mod host;
+pub(crate) mod unix_socket;
 mod zone;
 
-use crate::engine::driver::Address;
+use crate::kernel::Address;
 use crate::plan::Endpoint;
+use crate::words::Refusal;
 use std::net::{SocketAddr, ToSocketAddrs};
-
-/// A plan that cannot run here: what is missing, and the cure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// What is in the way.
-    pub what: String,
-    /// What helps.
-    pub cure: String,
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\n  cure: {}", self.what, self.cure)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// Where connections to a target may go: to its unix socket, or to one of its addresses, in the order
 /// in which they are tried.
 ///
 /// # Errors
 /// A name without an address; a socket that cannot be connected to.
-pub fn addresses(endpoint: &Endpoint) -> Result<Vec<Address>, Refusal> {
+pub(crate) fn addresses(endpoint: &Endpoint) -> Result<Vec<Address>, Refusal> {
     match &endpoint.socket {
         Some(socket) => {
             unix_socket::check(socket)?;
@@ -49,7 +40,7 @@ pub fn addresses(endpoint: &Endpoint) -> Result<Vec<Address>, Refusal> {
 ///
 /// # Errors
 /// A name that has none.
-pub fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Refusal> {
+pub(crate) fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Refusal> {
     let failed = |why: String| Refusal {
         what: format!("cannot resolve {:?}: {why}", endpoint.host),
         cure: "check the name, /etc/hosts and /etc/resolv.conf, or give an address".into(),

@@ -1,10 +1,9 @@
 //! Whether a unix socket can be connected to, as far as that can be seen without a connection: the
 //! server would count one.
 
-use super::Refusal;
-use crate::engine::driver::UnixSocket;
-use crate::kernel::unix_sockets;
-use crate::report::console::format::escape;
+use crate::kernel::{UnixSocket, unix_sockets};
+use crate::words::Refusal;
+use crate::words::text::escape;
 use nix::unistd::{AccessFlags, eaccess};
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::os::unix::fs::FileTypeExt;
@@ -14,7 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 ///
 /// # Errors
 /// What is in the way, and the cure.
-pub fn check(socket: &UnixSocket) -> Result<(), Refusal> {
+pub(crate) fn check(socket: &UnixSocket) -> Result<(), Refusal> {
     let shown = escape(&socket.to_string());
     let refuse =
         |what: String, cure: &str| Err(Refusal { what, cure: cure.replace("PATH", &shown) });

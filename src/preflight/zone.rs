@@ -1,6 +1,6 @@
 //! An address that means something on one link only, with the interface that leads there.
 
-use super::Refusal;
+use crate::words::Refusal;
 use rustix::net::netdevice::{index_to_name, name_to_index};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 

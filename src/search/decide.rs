@@ -69,7 +69,7 @@ impl Default for Bounds {
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Next {
+pub(crate) enum Decision {
     /// Run a trial and add it to the table.
     Try {
         /// In requests per second.
@@ -78,7 +78,7 @@ pub enum Next {
         purpose: Purpose,
     },
     /// The answer is known.
-    Done(Verdict),
+    Done(SearchVerdict),
 }
 
 /// What a trial is for.
@@ -99,7 +99,7 @@ pub enum Purpose {
 
 /// What a search has found.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
+pub(crate) enum SearchVerdict {
     /// The edge.
     Found {
         /// The highest rate that keeps the limits, in requests per second.
@@ -129,15 +129,15 @@ enum Opinion {
 
 /// All trials at one rate.
 #[derive(Clone, Copy, Debug)]
-struct Rate {
+struct TriedRate {
     per_s: f64,
     opinion: Opinion,
     /// Whether it has been tried often enough.
     settled: bool,
 }
 
-impl Rate {
-    fn of(trials: &[Trial], agreeing: usize) -> Rate {
+impl TriedRate {
+    fn of(trials: &[Trial], agreeing: usize) -> TriedRate {
         let passes = trials.iter().filter(|trial| trial.pass).count();
         let breaks = trials.len() - passes;
         let settled = passes.max(breaks) >= agreeing;
@@ -148,29 +148,29 @@ impl Rate {
             std::cmp::Ordering::Equal if settled => Opinion::Breaks,
             std::cmp::Ordering::Equal => Opinion::Tied,
         };
-        Rate { per_s: trials[0].rate_per_s, opinion, settled }
+        TriedRate { per_s: trials[0].rate_per_s, opinion, settled }
     }
 
-    fn once_more(&self) -> Next {
-        Next::Try { rate_per_s: self.per_s, purpose: Purpose::Confirmation }
+    fn once_more(&self) -> Decision {
+        Decision::Try { rate_per_s: self.per_s, purpose: Purpose::Confirmation }
     }
 }
 
 /// The rates that were tried, lowest first.
-fn rates(trials: &[Trial], agreeing: u32) -> Vec<Rate> {
+fn rates(trials: &[Trial], agreeing: u32) -> Vec<TriedRate> {
     let mut sorted = trials.to_vec();
     sorted.sort_by(|one, other| one.rate_per_s.total_cmp(&other.rate_per_s));
     sorted
         .chunk_by(|one, other| one.rate_per_s == other.rate_per_s)
-        .map(|trials| Rate::of(trials, agreeing.max(1) as usize))
+        .map(|trials| TriedRate::of(trials, agreeing.max(1) as usize))
         .collect()
 }
 
 /// The next trial, or the answer. Depends on nothing but the trials so far, in any order.
-pub fn next(trials: &[Trial], bounds: &Bounds) -> Next {
+pub(crate) fn next(trials: &[Trial], bounds: &Bounds) -> Decision {
     let Bounds { first_per_s, precision_ratio, lowest_per_s, highest_per_s, agreeing } = *bounds;
     debug_assert!(0.0 < lowest_per_s && lowest_per_s <= highest_per_s, "{bounds:?}");
-    let go = |rate_per_s, purpose| Next::Try { rate_per_s, purpose };
+    let go = |rate_per_s, purpose| Decision::Try { rate_per_s, purpose };
 
     let rates = rates(trials, agreeing);
     if rates.is_empty() {
@@ -210,21 +210,21 @@ pub fn next(trials: &[Trial], bounds: &Bounds) -> Next {
     if let Some(doubtful) = [low, high].into_iter().flatten().find(|rate| !rate.settled) {
         return doubtful.once_more();
     }
-    Next::Done(match (low, high) {
+    Decision::Done(match (low, high) {
         (Some(low), Some(high)) => {
-            Verdict::Found { rate_per_s: low.per_s, next_broken_per_s: high.per_s }
+            SearchVerdict::Found { rate_per_s: low.per_s, next_broken_per_s: high.per_s }
         }
-        (Some(low), None) => Verdict::NothingBreaks { highest_per_s: low.per_s },
-        (None, Some(high)) => Verdict::NothingPasses { lowest_per_s: high.per_s },
+        (Some(low), None) => SearchVerdict::NothingBreaks { highest_per_s: low.per_s },
+        (None, Some(high)) => SearchVerdict::NothingPasses { lowest_per_s: high.per_s },
         (None, None) => unreachable!("there are rates, and none of them is tied"),
     })
 }
 
 /// What is known before the answer is: the highest rate that keeps the limits, and the lowest above
 /// it that breaks them. A rate that broke once counts only where no higher one has passed.
-pub fn so_far(trials: &[Trial], bounds: &Bounds) -> (Option<f64>, Option<f64>) {
+pub(crate) fn so_far(trials: &[Trial], bounds: &Bounds) -> (Option<f64>, Option<f64>) {
     let rates = rates(trials, bounds.agreeing);
-    let passes = |rate: &Rate| rate.opinion == Opinion::Passes;
+    let passes = |rate: &TriedRate| rate.opinion == Opinion::Passes;
     let broken = rates.iter().enumerate().find(|&(at, rate)| {
         let contradicted = rates[at..].iter().any(passes);
         rate.opinion == Opinion::Breaks && (rate.settled || !contradicted)
@@ -252,7 +252,7 @@ fn between(low_per_s: f64, high_per_s: f64) -> Option<f64> {
 
 /// Whether ringshot and not the server set the upper end: most of the trials that broke the limits
 /// there were limited by the generator. Then the server may sustain more than was found.
-pub fn generator_was_limit(trials: &[Trial], broken_per_s: f64) -> bool {
+pub(crate) fn generator_was_limit(trials: &[Trial], broken_per_s: f64) -> bool {
     let broken = || trials.iter().filter(|trial| trial.rate_per_s == broken_per_s && !trial.pass);
     2 * broken().filter(|trial| trial.generator_limited).count() > broken().count()
 }
@@ -267,7 +267,7 @@ const CURVE_TOLERANCE_RATIO: f64 = 0.08;
 /// The next rate worth trying for the curve of latency over load, in requests per second; `None`
 /// when the trials cover it. These trials belong to the table like all others: one of them that
 /// breaks the limits makes [`next`] go on.
-pub fn curve(trials: &[Trial], found_per_s: f64) -> Option<f64> {
+pub(crate) fn curve(trials: &[Trial], found_per_s: f64) -> Option<f64> {
     CURVE_SHARES.iter().map(|share| readable(share * found_per_s, 3)).find(|point_per_s| {
         let distance = |trial: &Trial| (trial.rate_per_s - point_per_s).abs();
         !trials.iter().any(|trial| distance(trial) <= CURVE_TOLERANCE_RATIO * point_per_s)

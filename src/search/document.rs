@@ -1,22 +1,23 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
-use super::{Bounds, Next, SearchPlan, Step, Trial, decide, generator_was_limit, knee};
-use crate::report::{Error, Host, Report, Word};
+use super::{Bounds, Decision, SearchPlan, SearchStep, Trial, decide, generator_was_limit, knee};
+use crate::result::{Error, Host, Report};
 use crate::statistics::enough_samples;
+use crate::words::Word;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// The name and version of the document's shape.
-pub const SCHEMA: &str = "ringshot.search/1";
+pub(crate) const SCHEMA: &str = "ringshot.search/1";
 
 /// A server that answers as fast as at a low load, within this factor, is not the limit.
 const AS_FAST: f64 = 1.5;
 
 /// What a search has to say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Document {
+pub struct SearchDocument {
     /// The name and version of the document's shape.
     pub schema: Word,
     /// The version of ringshot.
@@ -24,7 +25,7 @@ pub struct Document {
     /// What was typed, without secrets.
     pub command: Vec<String>,
     /// What every step had in common; a search can be resumed that has the same.
-    pub plan: Setup,
+    pub plan: SearchSetup,
     /// Where it searched.
     pub bounds: BoundsSummary,
     /// When it began, or went on: this box's clock, UTC.
@@ -35,7 +36,7 @@ pub struct Document {
     pub host: Option<Host>,
     /// What the steps were made with, once there is one; after a resumption, the later ones.
     #[serde(default)]
-    pub generator: Option<Generator>,
+    pub generator: Option<StepGenerator>,
     /// How many of the steps came from an earlier search.
     #[serde(default)]
     pub resumed_steps: usize,
@@ -44,19 +45,19 @@ pub struct Document {
     /// Whether a signal ended it.
     pub interrupted: bool,
     /// What was found.
-    pub result: Outcome,
+    pub result: SearchResult,
     /// Where more load begins to cost more latency than before; null where there is no bend.
     pub knee: Option<Knee>,
     /// What failed, of the last step of a search in which nothing succeeded.
     #[serde(default)]
     pub errors: Vec<Error>,
     /// Every step, in the order in which they were made.
-    pub steps: Vec<Step>,
+    pub steps: Vec<SearchStep>,
 }
 
 /// What the steps were made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Generator {
+pub struct StepGenerator {
     /// The address that accepted, `ip:port`, or `unix:` and the path of a unix socket.
     pub address: String,
     /// The driver's name.
@@ -69,10 +70,10 @@ pub struct Generator {
     pub cpus: Vec<usize>,
 }
 
-impl Generator {
+impl StepGenerator {
     /// What a step was made with.
-    pub fn of(report: &Report) -> Generator {
-        Generator {
+    pub fn of(report: &Report) -> StepGenerator {
+        StepGenerator {
             address: report.target.address.clone(),
             engine: report.engine.clone(),
             ring_tier: report.ring_tier.clone(),
@@ -84,7 +85,7 @@ impl Generator {
 
 /// What every step has in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Setup {
+pub struct SearchSetup {
     /// The URL, without a password; null for the bundled server, whose port changes.
     pub url: Option<String>,
     /// The unix socket; null for TCP.
@@ -135,7 +136,7 @@ pub struct BoundsSummary {
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct SearchResult {
     /// Whether the answer is as precise, and as well confirmed, as was asked for.
     pub complete: bool,
     /// The highest rate that keeps the limits; null when none has.
@@ -143,13 +144,13 @@ pub struct Outcome {
     /// The lowest rate above it that does not; null when all have kept them.
     pub next_broken_per_s: Option<f64>,
     /// What broke them there; null when nothing has.
-    pub limited_by: Option<LimitedBy>,
+    pub limited_by: Option<Limiter>,
 }
 
 /// What keeps the rate from being higher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LimitedBy {
+pub enum Limiter {
     /// The server, or what lies on the way to it.
     Server,
     /// ringshot, or its box.
@@ -169,7 +170,7 @@ pub struct Knee {
 
 /// When and where a search was made.
 #[derive(Clone, Debug)]
-pub struct Circumstances {
+pub struct SearchState {
     /// When it began, or went on.
     pub begun_at: SystemTime,
     /// How long it has taken since.
@@ -177,14 +178,14 @@ pub struct Circumstances {
     /// The box, once a step has been made.
     pub host: Option<Host>,
     /// What it was made with, likewise.
-    pub generator: Option<Generator>,
+    pub generator: Option<StepGenerator>,
     /// How many steps came from an earlier search.
     pub resumed_steps: usize,
     /// What failed in the last step.
     pub errors: Vec<Error>,
 }
 
-impl Document {
+impl SearchDocument {
     /// Whether there were steps, and none had an answer.
     pub fn nothing_succeeded(&self) -> bool {
         !self.steps.is_empty() && self.steps.iter().all(|step| step.ok == 0)
@@ -193,15 +194,15 @@ impl Document {
     /// What the steps come to.
     pub fn new(
         plan: &SearchPlan,
-        steps: &[Step],
-        circumstances: &Circumstances,
+        steps: &[SearchStep],
+        circumstances: &SearchState,
         interrupted: bool,
-    ) -> Document {
-        Document {
+    ) -> SearchDocument {
+        SearchDocument {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
             command: plan.step.command.clone(),
-            plan: Setup::of(plan),
+            plan: SearchSetup::of(plan),
             bounds: BoundsSummary {
                 first_per_s: plan.bounds.first_per_s,
                 lowest_per_s: plan.bounds.lowest_per_s,
@@ -214,7 +215,7 @@ impl Document {
             resumed_steps: circumstances.resumed_steps,
             took_s: (circumstances.took.as_secs_f64() * 1e3).round() / 1e3,
             interrupted,
-            result: Outcome::of(steps, &plan.bounds),
+            result: SearchResult::of(steps, &plan.bounds),
             knee: bend(steps, &plan.bounds),
             errors: match steps.iter().all(|step| step.ok == 0) {
                 true => circumstances.errors.clone(),
@@ -236,10 +237,10 @@ impl From<BoundsSummary> for Bounds {
     }
 }
 
-impl Setup {
-    fn of(plan: &SearchPlan) -> Setup {
+impl SearchSetup {
+    fn of(plan: &SearchPlan) -> SearchSetup {
         let step = &plan.step;
-        Setup {
+        SearchSetup {
             url: step.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
             unix_socket: step.unix_socket().map(ToString::to_string),
             slo: step.slos.iter().map(ToString::to_string).collect(),
@@ -260,26 +261,26 @@ impl Setup {
     }
 }
 
-impl Outcome {
+impl SearchResult {
     /// What is known after these steps: the answer, or as far as it got.
-    pub fn of(steps: &[Step], bounds: &Bounds) -> Outcome {
-        let trials: Vec<Trial> = steps.iter().map(Step::trial).collect();
-        let complete = matches!(decide::next(&trials, bounds), Next::Done(_));
+    pub fn of(steps: &[SearchStep], bounds: &Bounds) -> SearchResult {
+        let trials: Vec<Trial> = steps.iter().map(SearchStep::trial).collect();
+        let complete = matches!(decide::next(&trials, bounds), Decision::Done(_));
         let (rate_per_s, next_broken_per_s) = decide::so_far(&trials, bounds);
         let limited_by = next_broken_per_s.map(|broken_per_s| {
             match generator_was_limit(&trials, broken_per_s) {
-                true => LimitedBy::Generator,
-                false if connections_were_limit(steps, broken_per_s) => LimitedBy::Connections,
-                false => LimitedBy::Server,
+                true => Limiter::Generator,
+                false if connections_were_limit(steps, broken_per_s) => Limiter::Connections,
+                false => Limiter::Server,
             }
         });
-        Outcome { complete, rate_per_s, next_broken_per_s, limited_by }
+        SearchResult { complete, rate_per_s, next_broken_per_s, limited_by }
     }
 }
 
 /// Whether, where the limits were broken, requests waited for connections while the server answered
 /// as fast as it does at the lowest rate.
-fn connections_were_limit(steps: &[Step], broken_per_s: f64) -> bool {
+fn connections_were_limit(steps: &[SearchStep], broken_per_s: f64) -> bool {
     let passed = steps.iter().filter(|step| step.pass);
     let known = passed.filter_map(|step| Some((step.rate_per_s, step.uncorrected_p50_us?)));
     let Some((_, lowest_us)) = known.min_by(|a, b| a.0.total_cmp(&b.0)) else { return false };
@@ -290,7 +291,7 @@ fn connections_were_limit(steps: &[Step], broken_per_s: f64) -> bool {
 
 /// A rate that kept the limits, with the medians over its steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub(crate) struct CurvePoint {
     /// The rate.
     pub rate_per_s: f64,
     /// The median of `total`.
@@ -302,25 +303,25 @@ pub struct Point {
 }
 
 /// The latencies over the load of a whole search, by rising rate.
-pub fn points(document: &Document) -> Vec<Point> {
+pub(crate) fn points(document: &SearchDocument) -> Vec<CurvePoint> {
     curve(&document.steps, &Bounds::from(document.bounds))
 }
 
 /// The latencies over the load, by rising rate.
-pub(super) fn curve(steps: &[Step], bounds: &Bounds) -> Vec<Point> {
-    let highest_per_s = Outcome::of(steps, bounds).rate_per_s.unwrap_or(0.0);
+pub(crate) fn curve(steps: &[SearchStep], bounds: &Bounds) -> Vec<CurvePoint> {
+    let highest_per_s = SearchResult::of(steps, bounds).rate_per_s.unwrap_or(0.0);
     let kept = steps.iter().filter(|step| step.pass && step.rate_per_s <= highest_per_s);
-    let mut kept: Vec<&Step> = kept.collect();
+    let mut kept: Vec<&SearchStep> = kept.collect();
     kept.sort_by(|one, other| one.rate_per_s.total_cmp(&other.rate_per_s));
     kept.chunk_by(|one, other| one.rate_per_s == other.rate_per_s)
         .filter_map(|steps| {
-            let median = |value: fn(&Step) -> Option<u64>| {
+            let median = |value: fn(&SearchStep) -> Option<u64>| {
                 let mut values: Vec<u64> = steps.iter().filter_map(|step| value(step)).collect();
                 values.sort_unstable();
                 values.get(values.len().saturating_sub(1) / 2).copied()
             };
             let enough = steps.iter().all(|step| enough_samples(step.ok, 99.0));
-            Some(Point {
+            Some(CurvePoint {
                 rate_per_s: steps[0].rate_per_s,
                 p50_us: median(|step| step.p50_us)?,
                 p90_us: median(|step| step.p90_us)?,
@@ -331,11 +332,11 @@ pub(super) fn curve(steps: &[Step], bounds: &Bounds) -> Vec<Point> {
 }
 
 /// The 90th percentile: a step at a low rate has too few requests for the 99th.
-fn bend(steps: &[Step], bounds: &Bounds) -> Option<Knee> {
+fn bend(steps: &[SearchStep], bounds: &Bounds) -> Option<Knee> {
     let curve = curve(steps, bounds);
     let points: Vec<(f64, f64)> =
         curve.iter().map(|point| (point.rate_per_s, point.p90_us as f64)).collect();
-    let Point { rate_per_s, p90_us, .. } = curve[knee(&points)?];
+    let CurvePoint { rate_per_s, p90_us, .. } = curve[knee(&points)?];
     Some(Knee { rate_per_s, p90_us })
 }
 
@@ -378,8 +379,8 @@ impl Earlier {
     ///
     /// # Errors
     /// When it was of another plan.
-    pub fn steps(&self, plan: &SearchPlan) -> Result<Vec<Step>, String> {
-        let ours = serde_json::to_value(Setup::of(plan)).expect("every key is a string");
+    pub fn steps(&self, plan: &SearchPlan) -> Result<Vec<SearchStep>, String> {
+        let ours = serde_json::to_value(SearchSetup::of(plan)).expect("every key is a string");
         for (key, value) in ours.as_object().into_iter().flatten() {
             let theirs = &self.document["plan"][key];
             if theirs != value {
@@ -389,9 +390,9 @@ impl Earlier {
                 )));
             }
         }
-        let mut steps: Vec<Step> = serde_json::from_value(self.document["steps"].clone())
+        let mut steps: Vec<SearchStep> = serde_json::from_value(self.document["steps"].clone())
             .map_err(|error| self.refuse(format!("its steps cannot be read ({error})")))?;
-        steps.iter_mut().for_each(Step::bring_up_to_date);
+        steps.iter_mut().for_each(SearchStep::bring_up_to_date);
         match steps.iter().any(|step| !step.rate_per_s.is_finite() || step.rate_per_s <= 0.0) {
             true => Err(self.refuse("a step has a rate that is not above 0")),
             false => Ok(steps),
@@ -404,4 +405,4 @@ impl Earlier {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

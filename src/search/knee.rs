@@ -35,7 +35,7 @@ const DISTANCE_MIN: f64 = 0.1;
 /// The index of the knee in points of `(rate, latency)`, in any units, by rising rate, each rate
 /// once. `None` when there are too few points or there is no knee, and when a latency is not
 /// positive.
-pub fn knee(points: &[(f64, f64)]) -> Option<usize> {
+pub(crate) fn knee(points: &[(f64, f64)]) -> Option<usize> {
     let rising = rising(points);
     let (&(lowest, min), &(highest, max)) = (rising.first()?, rising.last()?);
     let rises = min > 0.0 && max.is_finite() && max >= RISE_MIN * min;

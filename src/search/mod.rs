@@ -13,20 +13,18 @@
 //!
 //! What is tried next follows from the table of the trials alone, in whatever order they were made.
 //! So a search that was interrupted goes on from its file as if nothing had happened, and all of it
-//! is tested against servers that are functions.
+//! is tested against servers that are functions. The steps are run by `commands/search`.
 
-pub mod command;
 mod decide;
-mod document;
+pub(crate) mod document;
 mod knee;
-mod markdown;
-mod page;
 mod plan;
 mod step;
 
-pub use decide::{Bounds, Next, Purpose, Trial, Verdict, curve, generator_was_limit, next, so_far};
-pub use document::{Circumstances, Document, Generator, Knee, LimitedBy, Outcome, SCHEMA};
-pub use knee::knee;
-pub use markdown::{markdown, plots};
+pub(crate) use decide::{
+    Bounds, Decision, Purpose, SearchVerdict, Trial, curve, generator_was_limit, next,
+};
+pub(crate) use document::{SCHEMA, SearchDocument, SearchState, StepGenerator};
+pub(crate) use knee::knee;
 pub use plan::SearchPlan;
-pub use step::Step;
+pub(crate) use step::SearchStep;

@@ -2,10 +2,11 @@
 
 use super::Bounds;
 use super::document::Earlier;
-use crate::cli::SearchArgs;
 use crate::engine::pace::curve::Stage;
-use crate::plan::{Plan, UsageError, parse};
-use crate::report::console::format::seconds;
+use crate::plan::flags::SearchArgs;
+use crate::plan::{Plan, parse};
+use crate::words::UsageError;
+use crate::words::quantities::seconds;
 use std::error::Error;
 use std::time::Duration;
 
@@ -127,7 +128,7 @@ fn refuse<T>(text: &str) -> Result<T, Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::plan::flags::{Cli, Command};
     use clap::Parser;
 
     fn plan(arguments: &str) -> Result<SearchPlan, Box<dyn Error>> {

@@ -1,9 +1,8 @@
 //! One run at one rate, and whether the rate was kept.
 
 use super::{Purpose, Trial};
-use crate::findings::Finding;
-use crate::report::{Report, forget_zeros};
-use crate::slo::Outcome;
+use crate::result::slo::LimitOutcome;
+use crate::result::{Finding, Report, forget_zeros};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ const AFTERMATH_S_MAX: f64 = 3.0;
 
 /// One run at one rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct SearchStep {
     /// The rate at which requests were due.
     pub rate_per_s: f64,
     /// What the step was for.
@@ -33,7 +32,7 @@ pub struct Step {
     /// Whether all limits were kept, and the server kept up with the rate.
     pub pass: bool,
     /// The limits, and what was measured.
-    pub limits: Vec<Outcome>,
+    pub limits: Vec<LimitOutcome>,
     /// Whether requests were answered as fast as they came due.
     pub kept_up: bool,
     /// Whether ringshot or its box was the limit.
@@ -74,14 +73,13 @@ pub struct Step {
     pub findings: Vec<String>,
 }
 
-impl Step {
-    /// Judges a run.
-    pub fn of(rate_per_s: f64, purpose: Purpose, report: &Report) -> Step {
+impl SearchStep {
+    pub fn of(rate_per_s: f64, purpose: Purpose, report: &Report) -> SearchStep {
         let schedule = report.schedule.as_ref();
         let kept_up = schedule.is_some_and(|schedule| schedule.kept_up);
         let is_generators = |finding: &Finding| OF_THE_GENERATOR.contains(&finding.id.as_ref());
         let (total, uncorrected) = (&report.latency.total, report.latency.uncorrected.as_ref());
-        Step {
+        SearchStep {
             rate_per_s,
             purpose,
             pass: kept_up && report.requests.ok > 0 && report.slo.iter().all(|limit| limit.pass),
@@ -110,7 +108,7 @@ impl Step {
 
     /// Forgets the zeros that earlier versions had where nothing was measured.
     pub fn bring_up_to_date(&mut self) {
-        let Step { p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, .. } = self;
+        let SearchStep { p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, .. } = self;
         forget_zeros([p50_us, p90_us, p99_us, uncorrected_p50_us, max_us]);
         if self.due.saturating_sub(self.dropped) == 0 {
             self.slip_p99_us = None;

@@ -11,8 +11,8 @@
 //!
 //! Memory is that of 40 histograms, whatever the run; those that a merge frees are used again.
 
-use super::silence::{Arrivals, Silence};
-use crate::engine::tally::{LatencyCounts, latency_histogram, percentile_us};
+use super::silence::{Gaps, Silence};
+use super::{LatencyCounts, latency_histogram, percentile_us};
 use hdrhistogram::Histogram;
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ impl Batch {
     }
 
     /// Requests that ended well, per unit of time.
-    pub fn rate_per_unit(&self) -> f64 {
+    pub(crate) fn rate_per_unit(&self) -> f64 {
         self.ok as f64 / self.units as f64
     }
 }
@@ -122,8 +122,8 @@ pub struct Batches {
     /// How long the run is.
     units: u64,
     /// When requests ended well, and when there were answers of whatever kind.
-    ok: Arrivals,
-    answers: Arrivals,
+    ok: Gaps,
+    answers: Gaps,
 }
 
 impl Batches {
@@ -140,8 +140,8 @@ impl Batches {
             open: None,
             spare: Vec::with_capacity(BATCHES_MAX / 2),
             units: 0,
-            ok: Arrivals::default(),
-            answers: Arrivals::default(),
+            ok: Gaps::default(),
+            answers: Gaps::default(),
         }
     }
 

@@ -16,7 +16,7 @@
 //! sectioning when applying variance-reduction techniques", ACM TOMACS 24 (2014).
 
 use super::batches::{Batch, Batches, P50, P99, Percentile, percentiles_us, rates_per_unit};
-use crate::engine::tally::percentile_us;
+use super::percentile_us;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -53,7 +53,6 @@ pub struct Confidence {
 pub struct Range {
     /// The lower end, at least 0.
     pub low: f64,
-    /// The upper end.
     pub high: f64,
 }
 

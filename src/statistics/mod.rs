@@ -25,20 +25,25 @@
 
 mod batches;
 mod confidence;
+mod counts;
+mod histogram;
 mod numbers;
 mod silence;
 mod trend;
 
-pub use batches::{Batches, Samples};
-pub use confidence::{Confidence, Range};
+pub(crate) use batches::Batches;
+pub(crate) use confidence::{Confidence, Range};
+pub use counts::LatencyCounts;
+pub use histogram::latency_histogram;
+pub(crate) use histogram::{LATENCY_US_MAX, longest_us, percentile_us};
 pub(crate) use numbers::{median, rounded};
-pub use trend::{Steadiness, Trend, Verdict};
+pub(crate) use trend::{Steadiness, SteadinessVerdict, Trend};
 
 #[cfg(test)]
 mod tests;
 
 /// Samples beyond a percentile that make it worth saying.
-pub const SAMPLES_BEYOND_MIN: u64 = 10;
+pub(crate) const SAMPLES_BEYOND_MIN: u64 = 10;
 
 /// Whether so many samples are enough for a percentile (99.9 for p99.9): ten must lie beyond it.
 ///
@@ -48,7 +53,7 @@ pub const SAMPLES_BEYOND_MIN: u64 = 10;
 ///
 /// Percentiles are told apart to seven decimals; beyond that, and for 100 itself, there are never
 /// enough.
-pub fn enough_samples(count: u64, percentile: f64) -> bool {
+pub(crate) fn enough_samples(count: u64, percentile: f64) -> bool {
     const BILLION: u128 = 1_000_000_000;
     // In whole billionths, since 1 - 99.9 / 100 is a little less than a thousandth.
     let beyond_per_billion = ((100.0 - percentile) * 1e7).round() as u128;

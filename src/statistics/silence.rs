@@ -24,8 +24,7 @@ const GAPS_MAX: u64 = 10_000;
 
 /// When something came, in units of the collector.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Arrivals {
-    /// How many there were.
+pub(super) struct Gaps {
     count: u64,
     /// The end of the piece of the latest.
     until: u64,
@@ -42,9 +41,9 @@ pub(super) struct Silence {
     pub p_value: f64,
 }
 
-impl Arrivals {
+impl Gaps {
     /// So many came in a piece that ends at `end` and is `units` long.
-    pub fn push(&mut self, count: u64, units: u64, end: u64) {
+    pub(crate) fn push(&mut self, count: u64, units: u64, end: u64) {
         if count > 0 {
             let begin = end.saturating_sub(units);
             self.longest_gap = self.longest_gap.max(begin.saturating_sub(self.until));
@@ -53,13 +52,12 @@ impl Arrivals {
         }
     }
 
-    /// Whether there was any.
-    pub fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.count > 0
     }
 
     /// The silence in which a run of this length ended, if it did.
-    pub fn silence(&self, end: u64) -> Option<Silence> {
+    pub(crate) fn silence(&self, end: u64) -> Option<Silence> {
         let silent = end.saturating_sub(self.until) as f64;
         // What is shorter than a piece is not seen.
         let longer = silent / self.longest_gap.max(1) as f64;
@@ -78,7 +76,7 @@ mod tests {
 
     /// How many came in each unit of a run.
     fn silence(counts: impl IntoIterator<Item = u64>) -> Option<u64> {
-        let mut arrivals = Arrivals::default();
+        let mut arrivals = Gaps::default();
         let mut end = 0;
         for count in counts {
             end += 1;

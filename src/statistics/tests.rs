@@ -244,7 +244,7 @@ fn a_steady_run_is_found_steady() {
     let (mut steady, mut drifts) = (0, [0; 3]);
     for _ in 0..runs {
         let steadiness = steady_run(&mut rng, 20).steadiness().unwrap();
-        steady += u32::from(steadiness.verdict == Verdict::Steady);
+        steady += u32::from(steadiness.verdict == SteadinessVerdict::Steady);
         let trends = [Some(steadiness.rate), steadiness.p50, steadiness.p99];
         for (count, trend) in drifts.iter_mut().zip(trends) {
             *count += u32::from(trend.unwrap().drifts);
@@ -282,7 +282,7 @@ fn a_rate_that_falls_or_rises_by_a_fifth_is_found() {
         for _ in 0..50 {
             let drift = |at: f64| 10_000.0 * (1.0 + change * at);
             let steadiness = noisy_rates(&mut rng, 0.02, drift).steadiness().unwrap();
-            assert_eq!(steadiness.verdict, Verdict::Drifting, "{steadiness:?}");
+            assert_eq!(steadiness.verdict, SteadinessVerdict::Drifting, "{steadiness:?}");
             assert!((steadiness.rate.change_ratio - change).abs() < 0.05, "{steadiness:?}");
         }
     }
@@ -295,7 +295,7 @@ fn a_step_early_in_the_run_is_found_with_and_without_noise() {
         for _ in 0..50 {
             let step = |at: f64| if at < 0.3 { 10_000.0 } else { 8_000.0 };
             let steadiness = noisy_rates(&mut rng, noise, step).steadiness().unwrap();
-            assert_eq!(steadiness.verdict, Verdict::Drifting, "{steadiness:?}");
+            assert_eq!(steadiness.verdict, SteadinessVerdict::Drifting, "{steadiness:?}");
             assert!((steadiness.rate.change_ratio + 0.2).abs() < 0.05, "{steadiness:?}");
         }
     }
@@ -319,7 +319,8 @@ fn a_run_that_ends_in_silence_or_in_failures_is_not_steady() {
         let steadiness = batches.steadiness().unwrap();
         let silences = (steadiness.no_ok_after_s, steadiness.no_answer_after_s);
         assert_eq!(silences, (no_ok, no_answer), "{steadiness:?}");
-        let expected = if no_ok.is_some() { Verdict::Drifting } else { Verdict::Steady };
+        let expected =
+            if no_ok.is_some() { SteadinessVerdict::Drifting } else { SteadinessVerdict::Steady };
         assert_eq!(steadiness.verdict, expected, "{steadiness:?}");
         let expected = if no_ok.is_some() { -1.0 } else { 0.0 };
         assert_eq!(steadiness.rate.change_ratio, expected, "{steadiness:?}");
@@ -343,7 +344,7 @@ fn a_latency_that_grows_is_found_while_the_rate_stays() {
         (300, histogram((0..300).map(|_| (mean_us * exponential(&mut rng)).round() as u64)))
     }));
     let steadiness = batches.steadiness().unwrap();
-    assert_eq!(steadiness.verdict, Verdict::Drifting);
+    assert_eq!(steadiness.verdict, SteadinessVerdict::Drifting);
     assert!(!steadiness.rate.drifts);
     assert!(steadiness.p50.unwrap().drifts && steadiness.p99.unwrap().drifts, "{steadiness:?}");
 }

@@ -37,7 +37,7 @@ const LATENCY_CHANGE_MIN: f64 = 0.10;
 pub struct Steadiness {
     /// `Drifting` if any of the three drifts. Three tests at 1% find something in at most about 3
     /// of 100 steady runs.
-    pub verdict: Verdict,
+    pub verdict: SteadinessVerdict,
     /// Requests that ended well, per second.
     pub rate: Trend,
     /// The median latency; `None` when a batch has fewer than 20 samples.
@@ -56,7 +56,7 @@ pub struct Steadiness {
 /// Whether the run was steady.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum SteadinessVerdict {
     /// Nothing has drifted that could be seen: its numbers describe all of the run.
     Steady,
     /// Rate or latency has drifted: the numbers are a mean over different things.
@@ -91,7 +91,8 @@ impl Batches {
         let rate = no_ok.map_or(rate, |silence| rate.ended(silence));
         let (p50, p99) = (latency(P50), latency(P99));
         let drifting = [Some(rate), p50, p99].iter().flatten().any(|trend| trend.drifts);
-        let verdict = if drifting { Verdict::Drifting } else { Verdict::Steady };
+        let verdict =
+            if drifting { SteadinessVerdict::Drifting } else { SteadinessVerdict::Steady };
         let since_s = |silence: Silence| rounded(silence.since as f64 * self.unit_s(), 3);
         let (no_ok_after_s, no_answer_after_s) = (no_ok.map(since_s), no_answer.map(since_s));
         Some(Steadiness { verdict, rate, p50, p99, no_ok_after_s, no_answer_after_s })

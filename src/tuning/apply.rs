@@ -11,16 +11,16 @@
 //! There is a state file whenever a value may differ from what it was, so a crash at any point
 //! leaves what `revert` needs.
 
-use super::catalogue::{Knob, KnobKind, numbers, same};
-use super::state::{Change, Lock, State, Store};
-use super::system::{Reading, System};
-use crate::preflight::Refusal;
+use super::catalogue::{Knob, KnobKind, numbers};
+use super::state::{self, Change, Lock, Record, Store};
+use crate::kernel::sysctl::same;
+use crate::kernel::system::{Setting, System};
+use crate::words::Refusal;
 use std::io;
 
 /// What would be done, from what is set now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Planned {
-    /// To be changed.
+pub(crate) struct Planned {
     pub changes: Vec<Change>,
     /// Fine as they are.
     pub kept: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Planned {
 
 /// A change that did not come about as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct ApplyFailure {
     /// What is in the way, and what helps.
     pub refusal: Refusal,
     /// What was written nevertheless on the way: the putting back, in that order.
@@ -39,7 +39,7 @@ pub struct Failure {
 
 /// A setting after `revert`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Restored {
+pub(crate) enum Restored {
     /// It had the applied value and has its old one again.
     Back(Change),
     /// It had a value that is neither: somebody changed it. It has its old one again.
@@ -50,14 +50,14 @@ pub enum Restored {
     Gone(String),
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        Failure { refusal, written: Vec::new() }
+impl From<Refusal> for ApplyFailure {
+    fn from(refusal: Refusal) -> ApplyFailure {
+        ApplyFailure { refusal, written: Vec::new() }
     }
 }
 
 /// What there is to do for these knobs; nothing is changed.
-pub fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> Planned {
+pub(crate) fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> Planned {
     let mut planned = Planned::default();
     let first = system.in_initial_namespace();
     for knob in knobs {
@@ -66,36 +66,37 @@ pub fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob>) -> P
         }
         let name = knob.name.clone();
         match system.read(&name) {
-            Reading::Value(old) if numbers(&old).is_none() => {
+            Setting::Value(old) if numbers(&old).is_none() => {
                 planned.skipped.push((name, format!("{old:?} is not what it should look like")));
             }
-            Reading::Value(old) => match knob.target(&old) {
+            Setting::Value(old) => match knob.target(&old) {
                 Some(_) if !first && is_box_wide(&name) => {
                     planned.skipped.push((name, BOX_WIDE.into()));
                 }
                 Some(new) => planned.changes.push(Change { name, old, new }),
                 None => planned.kept.push(name),
             },
-            Reading::ReadOnly(value) if knob.target(&value).is_none() => planned.kept.push(name),
-            Reading::ReadOnly(_) => planned.skipped.push((name, READ_ONLY.into())),
-            Reading::Missing => planned.skipped.push((name, MISSING.into())),
-            Reading::Unreadable(why) => planned.skipped.push((name, why)),
+            Setting::ReadOnly(value) if knob.target(&value).is_none() => planned.kept.push(name),
+            Setting::ReadOnly(_) => planned.skipped.push((name, READ_ONLY.into())),
+            Setting::Missing => planned.skipped.push((name, MISSING.into())),
+            Setting::Unreadable(why) => planned.skipped.push((name, why)),
         }
     }
     planned
 }
 
 /// Why a knob is skipped that has no file.
-pub const MISSING: &str =
+pub(crate) const MISSING: &str =
     "not in this kernel, not in this network namespace, or its module is not loaded";
 /// Why a knob is skipped whose file cannot be written.
-pub const READ_ONLY: &str = "read-only here: it belongs to the initial network namespace";
+pub(crate) const READ_ONLY: &str = "read-only here: it belongs to the initial network namespace";
 /// Why a knob of the whole box is skipped in a network namespace other than the first: the state
 /// is tied to the namespace, and the value would outlive it with nobody to put it back.
-pub const BOX_WIDE: &str = "belongs to the whole box: apply it outside of this network namespace";
+pub(crate) const BOX_WIDE: &str =
+    "belongs to the whole box: apply it outside of this network namespace";
 
 /// Whether a sysctl is the same one in all network namespaces.
-pub(super) fn is_box_wide(name: &str) -> bool {
+pub(crate) fn is_box_wide(name: &str) -> bool {
     !name.starts_with("net.")
 }
 
@@ -103,13 +104,13 @@ pub(super) fn is_box_wide(name: &str) -> bool {
 ///
 /// # Errors
 /// Why not; every setting is as it was before, unless the refusal says otherwise.
-pub fn apply(
+pub(crate) fn apply(
     system: &System,
     store: &Store,
     knobs: &[&Knob],
     profile: &str,
     now_s: u64,
-) -> Result<Planned, Failure> {
+) -> Result<Planned, ApplyFailure> {
     permitted(system, "apply")?;
     unapplied(system, store)?;
     let planned = plan(system, knobs.iter().copied());
@@ -122,7 +123,7 @@ pub fn apply(
     // Somebody else may have been faster than the lock.
     unapplied(system, store)?;
     let planned = plan(system, knobs.iter().copied());
-    let state = State::new(
+    let state = Record::new(
         now_s,
         profile,
         system.network_namespace().map_err(no_proc)?,
@@ -139,7 +140,7 @@ pub fn apply(
 }
 
 /// Puts back what was written, the knob that failed included: it may hold something else by now.
-fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> Failure {
+fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> ApplyFailure {
     let failed = &touched[touched.len() - 1];
     let what = format!("cannot set {} to {}: {why}", failed.name, failed.new);
     let (mut written, mut stuck) = (Vec::new(), Vec::new());
@@ -173,7 +174,7 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> F
             cure: "leave it out: name the others with --knob NAME".into(),
         }
     };
-    Failure { refusal, written }
+    ApplyFailure { refusal, written }
 }
 
 /// Puts every setting back to the value that was saved.
@@ -181,7 +182,7 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> F
 /// # Errors
 /// Nothing to revert, or not from here; or some settings could not be put back, and then the state
 /// is kept for another try.
-pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> {
+pub(crate) fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, ApplyFailure> {
     permitted(system, "revert")?;
     let nothing = || nothing(store, "revert");
     store.load()?.ok_or_else(nothing)?;
@@ -207,7 +208,7 @@ pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> 
                 Restored::Unchanged(_) | Restored::Gone(_) => None,
             })
             .collect();
-        return Err(Failure { refusal, written });
+        return Err(ApplyFailure { refusal, written });
     }
     store.remove().map_err(|error| storage(store, "remove", &error))?;
     Ok(restored)
@@ -217,7 +218,7 @@ pub fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Failure> 
 ///
 /// # Errors
 /// There is none, its settings are still in force here, or it cannot be removed.
-pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
+pub(crate) fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
     permitted(system, "revert --forget")?;
     let nothing = || nothing(store, "forget");
     store.load()?.ok_or_else(nothing)?;
@@ -227,7 +228,7 @@ pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
         return Err(Refusal {
             what: format!(
                 "the settings of {} are still in force here; nothing was forgotten",
-                super::show::time(state.applied_at_s)
+                state::time(state.applied_at_s)
             ),
             cure: format!("`ringshot tune revert{}` puts them back", store.as_flag()),
         });
@@ -236,9 +237,9 @@ pub fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
 }
 
 /// The names of those settings that do not have the applied value.
-pub fn deviating(system: &System, state: &State) -> Vec<String> {
+pub(crate) fn deviating(system: &System, state: &Record) -> Vec<String> {
     let applied = |change: &&Change| match system.read(&change.name) {
-        Reading::Value(now) => same(&now, &change.new),
+        Setting::Value(now) => same(&now, &change.new),
         _ => false,
     };
     let deviating = state.changes.iter().filter(|change| !applied(change));
@@ -247,7 +248,7 @@ pub fn deviating(system: &System, state: &State) -> Vec<String> {
 
 /// What keeps a state from being current here, if anything does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Elsewhere {
+pub(crate) enum Elsewhere {
     /// The kernel has been restarted since, and has forgotten the settings.
     Boot,
     /// The settings are another network namespace's.
@@ -258,7 +259,7 @@ pub enum Elsewhere {
 ///
 /// # Errors
 /// No `/proc`.
-pub fn elsewhere(system: &System, state: &State) -> io::Result<Option<Elsewhere>> {
+pub(crate) fn elsewhere(system: &System, state: &Record) -> io::Result<Option<Elsewhere>> {
     Ok(if system.boot_id()? != state.boot_id {
         Some(Elsewhere::Boot)
     } else if system.network_namespace()? != state.network_namespace {
@@ -270,10 +271,10 @@ pub fn elsewhere(system: &System, state: &State) -> io::Result<Option<Elsewhere>
 
 fn restore(system: &System, change: &Change) -> Result<Restored, String> {
     let found = match system.read(&change.name) {
-        Reading::Value(found) => found,
-        Reading::Missing => return Ok(Restored::Gone(change.name.clone())),
-        Reading::ReadOnly(_) => return Err(READ_ONLY.into()),
-        Reading::Unreadable(why) => return Err(why),
+        Setting::Value(found) => found,
+        Setting::Missing => return Ok(Restored::Gone(change.name.clone())),
+        Setting::ReadOnly(_) => return Err(READ_ONLY.into()),
+        Setting::Unreadable(why) => return Err(why),
     };
     if same(&found, &change.old) {
         return Ok(Restored::Unchanged(change.name.clone()));
@@ -314,7 +315,7 @@ fn writable(system: &System, changes: &[Change]) -> Result<(), Refusal> {
 fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
     let Some(state) = store.load()? else { return Ok(()) };
     let flag = store.as_flag();
-    let since = super::show::time(state.applied_at_s);
+    let since = state::time(state.applied_at_s);
     Err(match elsewhere(system, &state).map_err(no_proc)? {
         Some(Elsewhere::Boot) => Refusal {
             what: format!("settings of {since} are recorded; the restart since has undone them"),
@@ -344,8 +345,8 @@ fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
     })
 }
 
-fn revertible(system: &System, store: &Store, state: &State) -> Result<(), Refusal> {
-    let since = super::show::time(state.applied_at_s);
+fn revertible(system: &System, store: &Store, state: &Record) -> Result<(), Refusal> {
+    let since = state::time(state.applied_at_s);
     match elsewhere(system, state).map_err(no_proc)? {
         None => Ok(()),
         Some(Elsewhere::Boot) => Err(Refusal {
@@ -392,7 +393,7 @@ fn storage(store: &Store, verb: &str, error: &io::Error) -> Refusal {
     }
 }
 
-pub(super) fn no_proc(error: io::Error) -> Refusal {
+pub(crate) fn no_proc(error: io::Error) -> Refusal {
     Refusal { what: format!("cannot read /proc: {error}"), cure: "mount -t proc proc /proc".into() }
 }
 

@@ -1,5 +1,6 @@
 //! The catalogue of knobs: the TOML files in `kernel-tuning/`, embedded and parsed once.
 
+use crate::kernel::sysctl::same;
 use serde::Deserialize;
 use std::sync::LazyLock;
 
@@ -17,32 +18,30 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue {
     // The files are part of the binary, and a test parses them.
     groups: SOURCES
         .map(|(file, text)| {
-            Group::parse(text).unwrap_or_else(|error| panic!("{file}.toml: {error}"))
+            KnobGroup::parse(text).unwrap_or_else(|error| panic!("{file}.toml: {error}"))
         })
         .into(),
 });
 
 /// All knobs that ringshot knows.
-pub fn catalogue() -> &'static Catalogue {
+pub(crate) fn catalogue() -> &'static Catalogue {
     &CATALOGUE
 }
 
-/// All knobs, by group.
 #[derive(Clone, Debug)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     /// The groups, in the order in which they are shown.
-    pub groups: Vec<Group>,
+    pub groups: Vec<KnobGroup>,
 }
 
 /// The knobs of one file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Group {
+pub(crate) struct KnobGroup {
     /// The group's name for people.
     pub title: String,
     /// What the knobs have in common.
     pub prose: String,
-    /// The knobs.
     #[serde(default, rename = "knob")]
     pub knobs: Vec<Knob>,
     /// Settings that older guides recommend and that do not help.
@@ -53,20 +52,20 @@ pub struct Group {
 /// One thing that can be set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Knob {
+pub(crate) struct Knob {
     /// As `sysctl` has it, or the name of a limit or tool.
     pub name: String,
     /// What kind of thing it is.
     pub kind: KnobKind,
     /// Who it matters for.
-    pub roles: Vec<Role>,
+    pub roles: Vec<KnobRole>,
     /// What the kernel sets itself.
     pub default: Option<String>,
     /// The value in the generated files; none where there is only a rule.
     pub recommended: Option<String>,
     /// How the recommended value and the current one go together.
     #[serde(default)]
-    pub change: Change,
+    pub change: Adjustment,
     /// What the value follows from.
     pub rule: String,
     /// What it limits.
@@ -80,7 +79,7 @@ pub struct Knob {
 /// What kind of thing a knob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum KnobKind {
+pub(crate) enum KnobKind {
     /// A file under `/proc/sys`.
     Sysctl,
     /// A resource limit of a process.
@@ -92,7 +91,7 @@ pub enum KnobKind {
 /// Who a knob matters for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub(crate) enum KnobRole {
     /// The side that opens connections.
     Client,
     /// The side that accepts them.
@@ -104,7 +103,7 @@ pub enum Role {
 /// How the recommended value and the current one go together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Change {
+pub(crate) enum Adjustment {
     /// The recommended value, whatever is set.
     #[default]
     Exact,
@@ -117,7 +116,7 @@ pub enum Change {
 /// A setting that older guides recommend and that does not help.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Outdated {
+pub(crate) struct Outdated {
     /// As `sysctl` has it.
     pub name: String,
     /// Only values below this one are bad.
@@ -131,25 +130,24 @@ pub struct Outdated {
 }
 
 impl Catalogue {
-    /// The knob of that name.
-    pub fn knob(&self, name: &str) -> Option<&Knob> {
+    pub(crate) fn knob(&self, name: &str) -> Option<&Knob> {
         self.knobs().find(|knob| knob.name == name)
     }
 
     /// All knobs, group after group.
-    pub fn knobs(&self) -> impl Iterator<Item = &Knob> {
+    pub(crate) fn knobs(&self) -> impl Iterator<Item = &Knob> {
         self.groups.iter().flat_map(|group| &group.knobs)
     }
 
     /// Settings that do not help.
-    pub fn outdated(&self) -> impl Iterator<Item = &Outdated> {
+    pub(crate) fn outdated(&self) -> impl Iterator<Item = &Outdated> {
         self.groups.iter().flat_map(|group| &group.obsolete)
     }
 }
 
-impl Group {
-    fn parse(text: &str) -> Result<Group, toml::de::Error> {
-        let mut group: Group = toml::from_str(text)?;
+impl KnobGroup {
+    fn parse(text: &str) -> Result<KnobGroup, toml::de::Error> {
+        let mut group: KnobGroup = toml::from_str(text)?;
         group.prose = one_line(&group.prose);
         for knob in &mut group.knobs {
             for text in [&mut knob.rule, &mut knob.why, &mut knob.risk, &mut knob.kernels] {
@@ -167,13 +165,13 @@ impl Group {
 
 impl Knob {
     /// What to set where that is set now; `None` when there is nothing to change.
-    pub fn target(&self, current: &str) -> Option<String> {
+    pub(crate) fn target(&self, current: &str) -> Option<String> {
         let recommended = self.recommended.as_deref()?;
         let target = match (self.change, numbers(current), numbers(recommended)) {
-            (Change::Raise, Some(now), Some(wanted)) if now.len() == wanted.len() => {
+            (Adjustment::Raise, Some(now), Some(wanted)) if now.len() == wanted.len() => {
                 joined(now.iter().zip(&wanted).map(|(now, wanted)| *now.max(wanted)))
             }
-            (Change::Widen, Some(now), Some(wanted)) if now.len() == 2 && wanted.len() == 2 => {
+            (Adjustment::Widen, Some(now), Some(wanted)) if now.len() == 2 && wanted.len() == 2 => {
                 joined([now[0].min(wanted[0]), now[1].max(wanted[1])])
             }
             _ => recommended.into(),
@@ -182,14 +180,8 @@ impl Knob {
     }
 }
 
-/// Whether two values of a sysctl are the same one; the kernel writes tabs where people type
-/// spaces.
-pub fn same(a: &str, b: &str) -> bool {
-    a.split_whitespace().eq(b.split_whitespace())
-}
-
 /// The whole numbers in a value, if that is all it has.
-pub fn numbers(value: &str) -> Option<Vec<i128>> {
+pub(crate) fn numbers(value: &str) -> Option<Vec<i128>> {
     value.split_whitespace().map(|word| word.parse().ok()).collect()
 }
 
@@ -212,7 +204,7 @@ mod tests {
     fn every_file_says_what_a_reader_needs() {
         let mut names = HashSet::new();
         for (file, text) in SOURCES {
-            let group = Group::parse(text).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let group = KnobGroup::parse(text).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert!(!group.title.is_empty() && !group.prose.is_empty(), "{file}");
             assert!(!group.knobs.is_empty(), "{file}");
             for knob in &group.knobs {
@@ -238,7 +230,7 @@ mod tests {
             let numbers = numbers(value).unwrap_or_else(|| panic!("{}: {value:?}", knob.name));
             assert!(!numbers.is_empty(), "{}", knob.name);
             assert_ne!(knob.kind, KnobKind::Tool, "{}: a tool has a rule only", knob.name);
-            if knob.change == Change::Widen {
+            if knob.change == Adjustment::Widen {
                 assert_eq!(numbers.len(), 2, "{}", knob.name);
             }
         }
@@ -255,7 +247,7 @@ mod tests {
     #[test]
     fn a_knob_is_found_by_name() {
         let range = catalogue().knob("net.ipv4.ip_local_port_range").expect("the port range");
-        assert_eq!(range.roles, [Role::Client]);
+        assert_eq!(range.roles, [KnobRole::Client]);
         assert!(catalogue().knob("net.ipv4.tcp_tw_recycle").is_none());
     }
 

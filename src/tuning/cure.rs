@@ -1,6 +1,6 @@
 //! Cures that other parts of the program name: commands in backticks, ready to be pasted.
 
-use super::catalogue::{Change, KnobKind, catalogue, numbers};
+use super::catalogue::{Adjustment, KnobKind, catalogue, numbers};
 use crate::engine::ports::Ports;
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ pub fn raise(name: &str, current: Option<u64>, needed: u64) -> Option<String> {
         return None;
     }
     let knob = catalogue().knob(name);
-    if knob.is_some_and(|knob| knob.kind != KnobKind::Sysctl || knob.change == Change::Widen) {
+    if knob.is_some_and(|knob| knob.kind != KnobKind::Sysctl || knob.change == Adjustment::Widen) {
         return None;
     }
     let recommended = knob

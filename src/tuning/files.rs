@@ -1,8 +1,8 @@
 //! The files that are ready to copy to `/etc`, generated from the catalogue. The program itself
 //! does not need them: a test writes and compares them.
 
-use super::catalogue::{Catalogue, Knob, KnobKind, Role, SOURCES};
-use crate::report::console::format::wrapped;
+use super::catalogue::{Catalogue, Knob, KnobKind, KnobRole, SOURCES};
+use crate::words::text::wrapped;
 use std::fmt::Write;
 
 /// Width of a comment, its `# ` included.
@@ -10,7 +10,7 @@ const COLUMNS: usize = 78;
 
 /// One file to be copied to `/etc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GeneratedFile {
+pub(crate) struct GeneratedFile {
     /// Under `kernel-tuning/`.
     pub path: &'static str,
     /// What is in it.
@@ -18,11 +18,15 @@ pub struct GeneratedFile {
 }
 
 /// All of them.
-pub fn generate(catalogue: &Catalogue) -> Vec<GeneratedFile> {
+pub(crate) fn generate(catalogue: &Catalogue) -> Vec<GeneratedFile> {
     let sysctls = [
-        (Role::Client, "sysctl.d/60-ringshot-client.conf", "a box that opens the connections"),
-        (Role::Server, "sysctl.d/60-ringshot-server.conf", "a box that accepts the connections"),
-        (Role::Host, "sysctl.d/60-ringshot-host.conf", "the box itself, whichever side it is"),
+        (KnobRole::Client, "sysctl.d/60-ringshot-client.conf", "a box that opens the connections"),
+        (
+            KnobRole::Server,
+            "sysctl.d/60-ringshot-server.conf",
+            "a box that accepts the connections",
+        ),
+        (KnobRole::Host, "sysctl.d/60-ringshot-host.conf", "the box itself, whichever side it is"),
     ];
     let mut files: Vec<GeneratedFile> = sysctls
         .map(|(role, path, what)| {
@@ -68,7 +72,7 @@ fn file(
     text
 }
 
-fn sysctl(knob: &Knob, role: Role) -> Option<String> {
+fn sysctl(knob: &Knob, role: KnobRole) -> Option<String> {
     let wanted = knob.kind == KnobKind::Sysctl && knob.roles.contains(&role);
     let value = knob.recommended.as_ref().filter(|_| wanted)?;
     // Settings of a module that may not be loaded: to lack them is no error.

@@ -2,7 +2,7 @@
 //! here, and how to change them for a while.
 //!
 //! The TOML files in `kernel-tuning/` are the single source. The binary embeds them
-//! ([`catalogue`]): what `ringshot tune` shows ([`show`]), applies and reverts ([`apply`]) comes
+//! ([`catalogue`]): what `ringshot tune` shows, applies and reverts ([`apply`]) comes
 //! from them, and so do the cures that other parts of the program name ([`cure`]). The files to
 //! copy to `/etc` are generated from them by a test, which holds both together.
 //!
@@ -16,17 +16,12 @@
 //! What is put back comes from a file, so that file is believed only where nobody but root could
 //! have written it ([`trust`]), and only what the catalogue has.
 
-pub mod apply;
-pub mod catalogue;
-pub mod command;
+pub(crate) mod apply;
+pub(crate) mod catalogue;
 pub mod cure;
-pub mod obsolete;
-pub mod show;
-pub mod state;
-pub mod system;
-pub mod trust;
+pub(crate) mod obsolete;
+pub(crate) mod state;
+pub(crate) mod trust;
 
-#[cfg(test)]
-mod fake;
 #[cfg(test)]
 mod files;

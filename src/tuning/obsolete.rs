@@ -2,8 +2,8 @@
 //! and those that this kernel does not have.
 
 use super::catalogue::catalogue;
-use super::system::System;
 use crate::kernel::sysctl;
+use crate::kernel::system::System;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fs;
@@ -17,7 +17,7 @@ const CLASSIC: &str = "etc/sysctl.conf";
 
 /// A setting that does nothing, not what it is there for, or harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Obsolete {
+pub(crate) struct Obsolete {
     /// The file it is in.
     pub file: PathBuf,
     /// Which line, counted from 1.
@@ -29,7 +29,7 @@ pub struct Obsolete {
 }
 
 /// Looks through the files of the box whose root directory this is.
-pub fn scan(root: &Path) -> Vec<Obsolete> {
+pub(crate) fn scan(root: &Path) -> Vec<Obsolete> {
     let system = System::in_directory(root, false);
     let mut seen = HashSet::new();
     let mut found = Vec::new();
@@ -116,7 +116,7 @@ fn capital(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuning::fake::FakeBox;
+    use crate::kernel::fake::FakeBox;
     use std::os::unix::fs::symlink;
 
     fn found(fake: &FakeBox) -> Vec<(String, usize, String)> {

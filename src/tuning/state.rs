@@ -6,7 +6,7 @@
 
 use super::catalogue::{KnobKind, catalogue, numbers};
 use super::trust;
-use crate::preflight::Refusal;
+use crate::words::Refusal;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -15,13 +15,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where the state is kept unless told otherwise.
-pub const DIRECTORY: &str = "/var/lib/ringshot";
+pub(crate) const DIRECTORY: &str = "/var/lib/ringshot";
 const FILE: &str = "tune.json";
 const SCHEMA: &str = "ringshot.tune/1";
 
 /// What was applied, and what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub(crate) struct Record {
     schema: String,
     /// Seconds since 1970.
     pub applied_at_s: u64,
@@ -35,9 +35,8 @@ pub struct State {
     pub changes: Vec<Change>,
 }
 
-/// One setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub(crate) struct Change {
     /// As `sysctl` has it.
     pub name: String,
     /// What was set before.
@@ -53,17 +52,17 @@ impl std::fmt::Display for Change {
     }
 }
 
-impl State {
+impl Record {
     /// What is about to be applied.
-    pub fn new(
+    pub(crate) fn new(
         applied_at_s: u64,
         profile: &str,
         network_namespace: String,
         boot_id: String,
         changes: Vec<Change>,
-    ) -> State {
+    ) -> Record {
         let (schema, profile) = (SCHEMA.into(), profile.into());
-        State { schema, applied_at_s, profile, network_namespace, boot_id, changes }
+        Record { schema, applied_at_s, profile, network_namespace, boot_id, changes }
     }
 
     /// Whether `apply` could have written this: root will write the old values to files of these
@@ -96,27 +95,26 @@ impl State {
 
 /// Where the state is kept.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub(crate) struct Store {
     directory: PathBuf,
 }
 
 /// Held while settings are changed; nobody else changes them with the same store meanwhile.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
 
 impl Store {
     /// A store in that directory, which need not exist yet.
-    pub fn new(directory: &Path) -> Store {
+    pub(crate) fn new(directory: &Path) -> Store {
         Store { directory: directory.into() }
     }
 
-    /// The state file.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.directory.join(FILE)
     }
 
     /// What a command line needs to find this store again: nothing for the usual one.
-    pub fn as_flag(&self) -> String {
+    pub(crate) fn as_flag(&self) -> String {
         match self.directory == Path::new(DIRECTORY) {
             true => String::new(),
             false => format!(" --state-dir {}", self.directory.display()),
@@ -127,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn create(&self) -> io::Result<()> {
+    pub(crate) fn create(&self) -> io::Result<()> {
         // Whatever the umask leaves open: who may write here says what root will write.
         DirBuilder::new().recursive(true).mode(0o755).create(&self.directory)
     }
@@ -136,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn lock(&self) -> io::Result<Option<Lock>> {
+    pub(crate) fn lock(&self) -> io::Result<Option<Lock>> {
         // The directory itself is locked, so nothing is left behind.
         let directory = File::open(&self.directory)?;
         match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
@@ -150,7 +148,7 @@ impl Store {
     ///
     /// # Errors
     /// A file that cannot be read, that others could have written, or that is not a state.
-    pub fn load(&self) -> Result<Option<State>, Refusal> {
+    pub(crate) fn load(&self) -> Result<Option<Record>, Refusal> {
         trust::directory(&self.directory)?;
         let path = self.path();
         let unread = |why: String| Refusal {
@@ -170,7 +168,7 @@ impl Store {
         };
         trust::file(&file, &path)?;
         let text = io::read_to_string(file).map_err(|error| unread(error.to_string()))?;
-        let state: State =
+        let state: Record =
             serde_json::from_str(&text).map_err(|error| unread(error.to_string()))?;
         match state.check() {
             Ok(()) => Ok(Some(state)),
@@ -186,7 +184,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the file system; no state is left then.
-    pub fn save(&self, state: &State) -> io::Result<()> {
+    pub(crate) fn save(&self, state: &Record) -> io::Result<()> {
         let temporary = self.directory.join(format!(".{FILE}.tmp"));
         // What a killed process left there, or a link that somebody put there.
         let _ = fs::remove_file(&temporary);
@@ -215,7 +213,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         fs::remove_file(self.path())?;
         self.sync()
     }
@@ -226,18 +224,42 @@ impl Store {
     }
 }
 
+/// Seconds since 1970 as a date and time.
+pub(crate) fn time(s: u64) -> String {
+    let (days, of_day) = (s / 86_400, s % 86_400);
+    // Years of 365.2425 days that begin in March, so that the leap day is a year's last.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march_based = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_based + 2) / 5 + 1;
+    let month = if march_based < 10 { march_based + 3 } else { march_based - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+impl crate::kernel::fake::FakeBox {
+    /// Where it keeps what was applied.
+    pub(crate) fn store(&self) -> Store {
+        Store::new(&self.state_directory())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuning::fake::FakeBox;
+    use crate::kernel::fake::FakeBox;
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
-    fn state() -> State {
+    fn state() -> Record {
         let change =
             Change { name: "net.core.somaxconn".into(), old: "128".into(), new: "16384".into() };
-        State::new(7, "client", "net:[1]".into(), "boot".into(), vec![change])
+        Record::new(7, "client", "net:[1]".into(), "boot".into(), vec![change])
     }
 
     #[test]

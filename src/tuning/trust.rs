@@ -10,8 +10,8 @@
 //!
 //! What holds cannot be changed by anybody else between the look and the use.
 
-use crate::preflight::Refusal;
-use crate::report::console::format::escape;
+use crate::words::Refusal;
+use crate::words::text::escape;
 use nix::unistd::geteuid;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -26,7 +26,7 @@ const ROOT: u32 = 0;
 ///
 /// # Errors
 /// The first thing on the way that somebody else could have put there, or could exchange.
-pub fn directory(path: &Path) -> Result<(), Refusal> {
+pub(crate) fn directory(path: &Path) -> Result<(), Refusal> {
     let unseen = |at: &Path, error: &io::Error| Refusal {
         what: format!("cannot look at {}: {error}", shown(at)),
         cure: ELSEWHERE.into(),
@@ -67,7 +67,7 @@ pub fn directory(path: &Path) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// It is not a file, or somebody else could have written it.
-pub fn file(file: &File, at: &Path) -> Result<(), Refusal> {
+pub(crate) fn file(file: &File, at: &Path) -> Result<(), Refusal> {
     let found = file.metadata().map_err(|error| Refusal {
         what: format!("cannot look at {}: {error}", shown(at)),
         cure: ELSEWHERE.into(),

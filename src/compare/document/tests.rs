@@ -1,8 +1,8 @@
 use super::*;
 use crate::compare::plan::tests::{mode, plan};
-use crate::compare::trial::End;
+use crate::compare::trial::ChildEnd;
 
-fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> Row {
+fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> ToolRow {
     let round = |number| Round {
         round: number,
         requests: Some(per_s as u64),
@@ -16,7 +16,7 @@ fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> Row {
         cpu_user_us_per_request: Some(us / 8.0),
         busy_ratio: Some(0.97),
         memory_peak_bytes: Some(8_000_000),
-        latency: Latencies {
+        latency: ToolLatencies {
             p50_us: Some(1000.0),
             p90_us: Some(2000.0),
             p99_us: None,
@@ -24,7 +24,7 @@ fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> Row {
         },
         ..Round::default()
     };
-    Row {
+    ToolRow {
         name: name.into(),
         version: Some(version.into()),
         command: ["wrk", "-t", "1", "-H", "Connection: close", "http://127.0.0.1:1/"]
@@ -43,15 +43,15 @@ fn row(name: &'static str, version: &str, us: f64, per_s: f64) -> Row {
 }
 
 /// ringshot and wrk, three rounds without any trouble.
-pub(in crate::compare) fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<ToolRow> {
     vec![row(OURSELVES, "0.1.0", 40.5, 25_000.0), row("wrk", "4.1.0", 60.75, 20_000.0)]
 }
 
-pub(in crate::compare) fn document(rows: Vec<Row>) -> Document {
+pub(crate) fn document(rows: Vec<ToolRow>) -> ComparisonDocument {
     let mut plan = plan("-d 1s --rounds 3").unwrap();
     plan.run.command = ["ringshot", "compare", "-d", "1s"].map(String::from).into();
-    let around = Circumstances {
-        setup: Setup::of(&plan, 1, Engine::best(), &[1], &[0]),
+    let around = Conditions {
+        setup: ComparisonSetup::of(&plan, 1, Engine::best(), &[1], &[0]),
         plan: &plan,
         host: Host { kernel: "6.18.0".into(), cpu_model: "a processor".into(), cpus: 2, ..host() },
         begun_at: "2026-01-31T12:00:00.000Z".into(),
@@ -59,7 +59,7 @@ pub(in crate::compare) fn document(rows: Vec<Row>) -> Document {
         interrupted: false,
         notes: Vec::new(),
     };
-    Document::new(around, rows)
+    ComparisonDocument::new(around, rows)
 }
 
 fn host() -> Host {
@@ -67,9 +67,9 @@ fn host() -> Host {
     Host::detect(&Cpus::detect(), &HostFacts::default())
 }
 
-fn trial() -> Trial {
-    Trial {
-        end: End::Exited(0),
+fn trial() -> ChildRun {
+    ChildRun {
+        end: ChildEnd::Exited(0),
         stdout: String::new(),
         stderr: String::new(),
         wall: Duration::from_secs(2),
@@ -83,9 +83,14 @@ fn trial() -> Trial {
 
 #[test]
 fn a_round_has_the_kernel_s_numbers_and_the_tool_s() {
-    let reading =
-        Reading { requests: 90_000, ok: 90_000, errors: 1, duration_s: 1.8, ..Reading::default() };
-    let seen = Seen { by: "server".into(), requests: Some(90_010), connections: 90_010 };
+    let reading = ToolReport {
+        requests: 90_000,
+        ok: 90_000,
+        errors: 1,
+        duration_s: 1.8,
+        ..ToolReport::default()
+    };
+    let seen = SeenByServer { by: "server".into(), requests: Some(90_010), connections: 90_010 };
     let round = Round::of(1, &trial(), 1).with(&reading, Some(seen), &mode("-d 2s"));
     assert_eq!(round.requests_per_s, Some(50_000.0));
     assert_eq!(round.cpu_us_per_request, Some(20.0));
@@ -94,7 +99,7 @@ fn a_round_has_the_kernel_s_numbers_and_the_tool_s() {
     assert_eq!((round.cpu_wait_ratio, round.throttled_s), (Some(0.05), None));
     assert_eq!(Round::of(1, &trial(), 2).busy_ratio, Some(0.45));
 
-    let none = Reading { requests: 0, ok: 0, duration_s: 0.0, ..reading };
+    let none = ToolReport { requests: 0, ok: 0, duration_s: 0.0, ..reading };
     let round = Round::of(1, &trial(), 1).with(&none, None, &mode("-d 2s"));
     assert_eq!((round.requests_per_s, round.cpu_us_per_request), (None, None));
 }

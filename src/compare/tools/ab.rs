@@ -1,15 +1,14 @@
 //! ab, the Apache HTTP server's: one thread, HTTP/1.0.
 
-use super::{Invocation, Latencies, Mode, Output, Reading, Stop, Tool, text};
+use super::{Invocation, Mode, Output, Stop, Tool, ToolLatencies, ToolReport, text};
 use std::path::Path;
 
 /// With `-t` ab stops after 50,000 requests unless it is told a number: one that no run reaches. Its
 /// record of 32 bytes for each is memory that is only asked for, and not touched.
 const REQUESTS_WITHOUT_END: u64 = 20_000_000;
 
-/// The tool.
 #[derive(Debug)]
-pub struct Ab;
+pub(crate) struct Ab;
 
 impl Tool for Ab {
     fn name(&self) -> &'static str {
@@ -77,7 +76,7 @@ impl Tool for Ab {
         Ok(Invocation { arguments, files, written: Some(written), ..Invocation::default() })
     }
 
-    fn read(&self, output: &Output) -> Result<Reading, String> {
+    fn read(&self, output: &Output) -> Result<ToolReport, String> {
         let out = &output.stdout;
         let complete = text::whole(out, "Complete requests:")?;
         let failed = text::whole(out, "Failed requests:")?;
@@ -90,13 +89,13 @@ impl Tool for Ab {
             row.and_then(|rest| text::finite(rest.strip_prefix(',')?)).map(|ms| ms * 1e3)
         };
         let longest = text::after(out, "100% ").and_then(|row| row.split_whitespace().next());
-        let latencies = Latencies {
+        let latencies = ToolLatencies {
             p50_us: percentile("50"),
             p90_us: percentile("90"),
             p99_us: percentile("99"),
             max_us: percentile("100").or_else(|| longest.and_then(text::finite).map(|ms| ms * 1e3)),
         };
-        Ok(Reading {
+        Ok(ToolReport {
             requests,
             ok: requests.saturating_sub(bad),
             // It counts one request that failed in several ways several times.
@@ -141,12 +140,12 @@ mod tests {
             Ab.read(&Output { stdout: stdout.into(), written: written.into() })
         };
         let new = read(include_str!("samples/ab-new.txt"), include_str!("samples/ab-new.csv"));
-        let expected = Reading {
+        let expected = ToolReport {
             requests: 6031,
             ok: 6031,
             errors: 0,
             duration_s: 1.0,
-            latency: Latencies {
+            latency: ToolLatencies {
                 p50_us: Some(1283.0),
                 p90_us: Some(1425.0),
                 p99_us: Some(3219.0),
@@ -160,7 +159,7 @@ mod tests {
         assert_eq!(status.latency.max_us, Some(4000.0));
         let refused = read(include_str!("samples/ab-refused.txt"), "").unwrap();
         assert_eq!((refused.requests, refused.ok, refused.errors), (0, 0, 100));
-        assert_eq!(refused.latency, Latencies::default());
+        assert_eq!(refused.latency, ToolLatencies::default());
         assert!(read(include_str!("samples/ab-timeout.txt"), "").is_err());
         let kept = include_str!("samples/ab-status.txt")
             .replace("Total transferred:", "Keep-Alive requests:    990\nTotal transferred:");

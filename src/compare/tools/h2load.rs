@@ -1,11 +1,10 @@
 //! h2load, nghttp2's: libev; made for HTTP/2, here with HTTP/1.1.
 
-use super::{Invocation, Latencies, Mode, Output, Reading, Stop, Tool, text};
+use super::{Invocation, Mode, Output, Stop, Tool, ToolLatencies, ToolReport, text};
 use std::path::Path;
 
-/// The tool.
 #[derive(Debug)]
-pub struct H2load;
+pub(crate) struct H2load;
 
 impl Tool for H2load {
     fn name(&self) -> &'static str {
@@ -68,7 +67,7 @@ impl Tool for H2load {
         Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 
-    fn read(&self, output: &Output) -> Result<Reading, String> {
+    fn read(&self, output: &Output) -> Result<ToolReport, String> {
         let out = &output.stdout;
         let counts = text::after(out, "requests:").unwrap_or_default();
         let count =
@@ -82,14 +81,17 @@ impl Tool for H2load {
         let duration_us = finished.and_then(text::time_us);
         let row = text::after(out, "time for request:").unwrap_or_default();
         let longest = row.split_whitespace().nth(1);
-        Ok(Reading {
+        Ok(ToolReport {
             requests,
             ok,
             errors: count("failed")?,
             duration_s: duration_us.ok_or_else(|| text::missing("finished in"))? / 1e6,
-            latency: Latencies { max_us: longest.and_then(text::time_us), ..Latencies::default() }
-                .unless_empty(requests),
-            ..Reading::default()
+            latency: ToolLatencies {
+                max_us: longest.and_then(text::time_us),
+                ..ToolLatencies::default()
+            }
+            .unless_empty(requests),
+            ..ToolReport::default()
         })
     }
 }
@@ -138,7 +140,7 @@ mod tests {
         ] {
             let none = read(sample).unwrap();
             assert_eq!((none.requests, none.ok, none.errors), (0, 0, errors));
-            assert_eq!(none.latency, Latencies::default());
+            assert_eq!(none.latency, ToolLatencies::default());
         }
         assert!(read(include_str!("samples/h2load-aborted.txt")).is_err());
     }

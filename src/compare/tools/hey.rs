@@ -1,14 +1,13 @@
 //! hey, by Jaana Dogan: Go's net/http.
 
-use super::{Invocation, Latencies, Mode, Output, Reading, Stop, Tool, text};
+use super::{Invocation, Mode, Output, Stop, Tool, ToolLatencies, ToolReport, text};
 use std::path::Path;
 
 /// It looks at the status of so many answers, and of no more (its `maxRes`).
 const STATUSES_MAX: u64 = 1_000_000;
 
-/// The tool.
 #[derive(Debug)]
-pub struct Hey;
+pub(crate) struct Hey;
 
 impl Tool for Hey {
     fn name(&self) -> &'static str {
@@ -65,7 +64,7 @@ impl Tool for Hey {
         Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 
-    fn read(&self, output: &Output) -> Result<Reading, String> {
+    fn read(&self, output: &Output) -> Result<ToolReport, String> {
         let out = &output.stdout;
         let duration_s = text::number(out, "Total:")?;
         let statuses = section(out, "Status code distribution:");
@@ -94,19 +93,19 @@ impl Tool for Hey {
         let percentile = |label| {
             text::after(out, label).and_then(|rest| seconds(rest.split_whitespace().next()?))
         };
-        let latencies = Latencies {
+        let latencies = ToolLatencies {
             p50_us: percentile("50% in"),
             p90_us: percentile("90% in"),
             p99_us: percentile("99% in"),
             max_us: percentile("Slowest:"),
         };
-        Ok(Reading {
+        Ok(ToolReport {
             requests,
             ok,
             errors: failed.saturating_add(requests - ok),
             duration_s,
             latency: latencies.unless_empty(requests),
-            ..Reading::default()
+            ..ToolReport::default()
         })
     }
 }
@@ -155,12 +154,12 @@ mod tests {
         let read = |stdout: &str| {
             Hey.read(&Output { stdout: stdout.into(), ..Output::default() }).unwrap()
         };
-        let expected = Reading {
+        let expected = ToolReport {
             requests: 4407,
             ok: 4407,
             errors: 0,
             duration_s: 1.0034,
-            latency: Latencies {
+            latency: ToolLatencies {
                 p50_us: Some(1600.0),
                 p90_us: Some(2700.0),
                 p99_us: Some(3600.0),
@@ -191,7 +190,7 @@ mod tests {
         ] {
             let none = read(sample);
             assert_eq!((none.requests, none.ok, none.errors), (0, 0, errors));
-            assert_eq!(none.latency, Latencies::default());
+            assert_eq!(none.latency, ToolLatencies::default());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tools that ringshot is compared with: one file each, and here what they have in common.
 //!
 //! ```text
-//!   Mode ──► Tool::invocation ──► argv, files ──► (a trial) ──► Output ──► Tool::read ──► Reading
+//!   Mode ──► Tool::invocation ──► argv, files ──► (a trial) ──► Output ──► Tool::read ──► ToolReport
 //!                │ or why it cannot                                            │ or what is wrong
 //! ```
 //!
@@ -18,10 +18,11 @@ mod text;
 mod wrk;
 
 use super::plan::{Mode, Stop};
-use crate::engine::driver::UnixSocket;
 use crate::engine::policy::CloseMode;
-pub use ringshot::invocation as invoke_ringshot;
-pub use ringshot::{FOOTNOTE as RINGSHOT_FOOTNOTE, read as read_ringshot};
+use crate::kernel::UnixSocket;
+pub(crate) use ringshot::{
+    FOOTNOTE as RINGSHOT_FOOTNOTE, invocation as invoke_ringshot, read as read_ringshot,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::os::unix::fs::PermissionsExt;
@@ -57,7 +58,7 @@ pub trait Tool: Debug + Sync {
     ///
     /// # Errors
     /// What is missing in its output.
-    fn read(&self, output: &Output) -> Result<Reading, String>;
+    fn read(&self, output: &Output) -> Result<ToolReport, String>;
 }
 
 /// How a tool is started.
@@ -84,7 +85,7 @@ pub struct Output {
 
 /// What a tool says about a run, in the same words for all.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reading {
+pub struct ToolReport {
     /// Whole answers, whatever their status.
     pub requests: u64,
     /// Those that the tool does not call an error.
@@ -94,14 +95,14 @@ pub struct Reading {
     /// How long it says that it took.
     pub duration_s: f64,
     /// What it calls latency.
-    pub latency: Latencies,
+    pub latency: ToolLatencies,
     /// Answers on connections that were kept, where it counts them.
     pub kept: Option<u64>,
 }
 
 /// Latencies, of which a tool may not report all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Latencies {
+pub struct ToolLatencies {
     /// The median.
     pub p50_us: Option<f64>,
     /// The 90th percentile.
@@ -112,27 +113,26 @@ pub struct Latencies {
     pub max_us: Option<f64>,
 }
 
-impl Latencies {
+impl ToolLatencies {
     /// None of them where nothing was answered: zeros would look like a fast server.
-    fn unless_empty(self, requests: u64) -> Latencies {
-        if requests == 0 { Latencies::default() } else { self }
+    fn unless_empty(self, requests: u64) -> ToolLatencies {
+        if requests == 0 { ToolLatencies::default() } else { self }
     }
 }
 
 const ALL: [&dyn Tool; 5] = [&wrk::Wrk, &ab::Ab, &hey::Hey, &oha::Oha, &h2load::H2load];
 
 /// The names of all tools.
-pub fn names() -> Vec<&'static str> {
+pub(crate) fn names() -> Vec<&'static str> {
     ALL.iter().map(|tool| tool.name()).collect()
 }
 
-/// The tool of this name.
-pub fn by_name(name: &str) -> Option<&'static dyn Tool> {
+pub(crate) fn by_name(name: &str) -> Option<&'static dyn Tool> {
     ALL.into_iter().find(|tool| tool.name() == name)
 }
 
 /// Where a program is, on a PATH.
-pub fn find(name: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
+pub(crate) fn find(name: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
     let runs = |program: &PathBuf| {
         let found = std::fs::metadata(program);
         found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
@@ -146,7 +146,7 @@ pub fn find(name: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
 
 /// The version in what a tool prints when it is asked for it: the first word that begins with a
 /// digit, also behind a slash.
-pub fn version(text: &str) -> Option<String> {
+pub(crate) fn version(text: &str) -> Option<String> {
     let number = |word: &str| {
         let last = word.rsplit('/').next()?.trim_end_matches([',', ';']);
         let plain = |c: char| c.is_ascii_alphanumeric() || ".-+~:".contains(c);

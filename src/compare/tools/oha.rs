@@ -1,15 +1,14 @@
 //! oha, by hatoo: tokio and hyper.
 
-use super::{Invocation, Latencies, Mode, Output, Reading, Stop, Tool, text};
+use super::{Invocation, Mode, Output, Stop, Tool, ToolLatencies, ToolReport, text};
 use serde_json::Value;
 use std::path::Path;
 
 /// What oha lists among its errors, and is none: a request that was under way at the end.
 const IN_FLIGHT: &str = "aborted due to deadline";
 
-/// The tool.
 #[derive(Debug)]
-pub struct Oha;
+pub(crate) struct Oha;
 
 impl Tool for Oha {
     fn name(&self) -> &'static str {
@@ -66,7 +65,7 @@ impl Tool for Oha {
         Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 
-    fn read(&self, output: &Output) -> Result<Reading, String> {
+    fn read(&self, output: &Output) -> Result<ToolReport, String> {
         let document = text::json(&output.stdout)?;
         let duration_s = document["summary"]["total"].as_f64().filter(|s| *s >= 0.0);
         let duration_s = duration_s.ok_or_else(|| text::missing("summary.total"))?;
@@ -86,19 +85,19 @@ impl Tool for Oha {
             .fold(0, u64::saturating_add);
         let us = |value: &Value| value.as_f64().map(|seconds| seconds * 1e6);
         let percentiles = &document["latencyPercentiles"];
-        let latencies = Latencies {
+        let latencies = ToolLatencies {
             p50_us: us(&percentiles["p50"]),
             p90_us: us(&percentiles["p90"]),
             p99_us: us(&percentiles["p99"]),
             max_us: us(&document["summary"]["slowest"]),
         };
-        Ok(Reading {
+        Ok(ToolReport {
             requests,
             ok,
             errors: failed.saturating_add(requests - ok),
             duration_s,
             latency: latencies.unless_empty(requests),
-            ..Reading::default()
+            ..ToolReport::default()
         })
     }
 }
@@ -156,7 +155,7 @@ mod tests {
         ] {
             let none = read(sample);
             assert_eq!((none.requests, none.ok, none.errors), (0, 0, errors));
-            assert_eq!(none.latency, Latencies::default());
+            assert_eq!(none.latency, ToolLatencies::default());
         }
     }
 }

@@ -1,16 +1,16 @@
 //! ringshot itself, as a child like all others: with the flags that were typed.
 
-use super::{Invocation, Latencies, Output, Reading, text};
-use crate::cli::RunArgs;
+use super::{Invocation, Output, ToolLatencies, ToolReport, text};
 use crate::compare::plan::Mode;
 use crate::engine::session::http1;
-use crate::report::console::format::cpu_list;
+use crate::plan::flags::RunArgs;
+use crate::words::quantities::cpu_list;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::Path;
 
 /// What its latency contains.
-pub const FOOTNOTE: &str = "latency (`total`) from opening the connection (kept: from handing over \
+pub(crate) const FOOTNOTE: &str = "latency (`total`) from opening the connection (kept: from handing over \
                             the request) to the last byte, of every whole answer, to the \
                             microsecond";
 
@@ -18,7 +18,7 @@ pub const FOOTNOTE: &str = "latency (`total`) from opening the connection (kept:
 ///
 /// Where headers are secrets, or came from elsewhere, all of them are in a file: nobody else can read
 /// it, and what they came from, as standard input, may be there only once.
-pub fn invocation(
+pub(crate) fn invocation(
     typed: &RunArgs,
     mode: &Mode,
     request: &http1::Request,
@@ -89,7 +89,7 @@ fn arguments<'a>(
 ///
 /// # Errors
 /// What is missing in it.
-pub fn read(output: &Output) -> Result<Reading, String> {
+pub(crate) fn read(output: &Output) -> Result<ToolReport, String> {
     let document = text::json(&output.stdout)?;
     let number = |pointer: &str| {
         document.pointer(pointer).and_then(Value::as_f64).ok_or_else(|| text::missing(pointer))
@@ -103,26 +103,26 @@ pub fn read(output: &Output) -> Result<Reading, String> {
         0 => Ok(None),
         _ => number(&format!("/latency/total/{name}")).map(Some),
     };
-    Ok(Reading {
+    Ok(ToolReport {
         requests,
         ok: whole("/requests/ok")?,
         errors: whole("/requests/failed")?,
         duration_s: number("/duration_s")?,
-        latency: Latencies {
+        latency: ToolLatencies {
             p50_us: latency("p50_us")?,
             p90_us: latency("p90_us")?,
             p99_us: latency("p99_us")?,
             max_us: latency("max_us")?,
         },
-        ..Reading::default()
+        ..ToolReport::default()
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Cli;
     use crate::compare::plan::tests::plan;
+    use crate::plan::flags::Cli;
     use crate::plan::{Endpoint, Plan};
     use clap::Parser;
 
@@ -189,6 +189,6 @@ mod tests {
             "max_us": null}}}"#;
         let reading = read(&Output { stdout: nothing.into(), ..Output::default() }).unwrap();
         assert_eq!((reading.requests, reading.errors), (0, 3));
-        assert_eq!(reading.latency, Latencies::default());
+        assert_eq!(reading.latency, ToolLatencies::default());
     }
 }

@@ -1,37 +1,37 @@
 //! Numbers in text that was made for people.
 
 /// What stands behind a label at the beginning of a line, up to the line's end.
-pub fn after<'a>(text: &'a str, label: &str) -> Option<&'a str> {
+pub(crate) fn after<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.trim_start().strip_prefix(label)).map(str::trim)
 }
 
 /// The first word behind a label, as a number from 0 on.
-pub fn number(text: &str, label: &str) -> Result<f64, String> {
+pub(crate) fn number(text: &str, label: &str) -> Result<f64, String> {
     let word = after(text, label).and_then(|rest| rest.split_whitespace().next());
     word.and_then(finite).ok_or_else(|| missing(label))
 }
 
 /// The first word behind a label, as a whole number.
-pub fn whole(text: &str, label: &str) -> Result<u64, String> {
+pub(crate) fn whole(text: &str, label: &str) -> Result<u64, String> {
     let word = after(text, label).and_then(|rest| rest.split_whitespace().next());
     word.and_then(|word| word.parse().ok()).ok_or_else(|| missing(label))
 }
 
 /// The number before a word, as in `5 total, 3 failed`.
-pub fn whole_before(text: &str, word: &str) -> Option<u64> {
+pub(crate) fn whole_before(text: &str, word: &str) -> Option<u64> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let at = words.iter().position(|other| other.trim_end_matches(',') == word)?;
     words[..at].last()?.parse().ok()
 }
 
 /// The number that follows a word, as in `connect 0, read 5`.
-pub fn whole_after(text: &str, word: &str) -> Option<u64> {
+pub(crate) fn whole_after(text: &str, word: &str) -> Option<u64> {
     let mut words = text.split_whitespace().skip_while(|other| *other != word);
     words.nth(1)?.trim_end_matches([',', ')']).parse().ok()
 }
 
 /// `629.00us`, `1.43ms`, `2s`, `1.50m`: microseconds.
-pub fn time_us(text: &str) -> Option<f64> {
+pub(crate) fn time_us(text: &str) -> Option<f64> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(unit_at);
     let factor = match unit {
@@ -47,17 +47,17 @@ pub fn time_us(text: &str) -> Option<f64> {
 }
 
 /// A number from 0 on that is one.
-pub fn finite(text: &str) -> Option<f64> {
+pub(crate) fn finite(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0)
 }
 
 /// A document in JSON.
-pub fn json(text: &str) -> Result<serde_json::Value, String> {
+pub(crate) fn json(text: &str) -> Result<serde_json::Value, String> {
     serde_json::from_str(text).map_err(|error| format!("its output is no JSON ({error})"))
 }
 
 /// What to say when a number is not where it belongs.
-pub fn missing(label: &str) -> String {
+pub(crate) fn missing(label: &str) -> String {
     format!("its output has no \"{}\" as this version of ringshot knows it", label.trim())
 }
 

@@ -1,12 +1,11 @@
 //! wrk, by Will Glozer: threads with an epoll loop each, and LuaJIT.
 
-use super::{Invocation, Latencies, Mode, Output, Reading, Stop, Tool, text};
+use super::{Invocation, Mode, Output, Stop, Tool, ToolLatencies, ToolReport, text};
 use std::fmt::Write;
 use std::path::Path;
 
-/// The tool.
 #[derive(Debug)]
-pub struct Wrk;
+pub(crate) struct Wrk;
 
 impl Tool for Wrk {
     fn name(&self) -> &'static str {
@@ -73,7 +72,7 @@ impl Tool for Wrk {
         Ok(Invocation { arguments, files, script, ..Invocation::default() })
     }
 
-    fn read(&self, output: &Output) -> Result<Reading, String> {
+    fn read(&self, output: &Output) -> Result<ToolReport, String> {
         let out = &output.stdout;
         let summary = out.lines().find(|line| line.contains(" requests in "));
         let requests = summary.and_then(|line| text::whole_before(line, "requests"));
@@ -88,20 +87,20 @@ impl Tool for Wrk {
         let time_us = |text| text::time_us(text).filter(|us| *us > 0.0);
         let latency = |label| text::after(out, label).and_then(time_us);
         let longest = text::after(out, "Latency ").and_then(|row| row.split_whitespace().nth(2));
-        let latencies = Latencies {
+        let latencies = ToolLatencies {
             p50_us: latency("50%"),
             p90_us: latency("90%"),
             p99_us: latency("99%"),
             max_us: longest.and_then(time_us),
         };
-        Ok(Reading {
+        Ok(ToolReport {
             requests,
             ok: requests.saturating_sub(bad),
             errors,
             // The time is printed with two digits, the rate with more.
             duration_s: if per_s > 0.0 { requests as f64 / per_s } else { 0.0 },
             latency: latencies.unless_empty(requests),
-            ..Reading::default()
+            ..ToolReport::default()
         })
     }
 }
@@ -154,7 +153,7 @@ mod tests {
         Wrk.invocation(&mode(arguments), Path::new("/s"))
     }
 
-    fn read(sample: &str) -> Reading {
+    fn read(sample: &str) -> ToolReport {
         Wrk.read(&Output { stdout: sample.into(), ..Output::default() }).unwrap()
     }
 
@@ -208,12 +207,12 @@ mod tests {
 
     #[test]
     fn recorded_outputs_are_read() {
-        let expected = Reading {
+        let expected = ToolReport {
             requests: 3921,
             ok: 3921,
             errors: 0,
             duration_s: 3921.0 / 3908.24,
-            latency: Latencies {
+            latency: ToolLatencies {
                 p50_us: Some(1430.0),
                 p90_us: Some(4030.0),
                 p99_us: Some(7610.0),
@@ -226,7 +225,7 @@ mod tests {
         assert_eq!((status.requests, status.ok, status.errors), (9599, 0, 9599));
         let late = read(include_str!("samples/wrk-timeout.txt"));
         assert_eq!((late.requests, late.errors), (16, 16));
-        assert_eq!(late.latency, Latencies::default(), "zeros are no latencies");
+        assert_eq!(late.latency, ToolLatencies::default(), "zeros are no latencies");
         let refused = include_str!("samples/wrk-refused.txt");
         assert!(Wrk.read(&Output { stdout: refused.into(), ..Output::default() }).is_err());
     }

@@ -10,7 +10,6 @@
 //! ([`uring`]), over readiness and system calls where there is no ring ([`epoll`]) and, in tests
 //! and benches, over a script without a kernel ([`script`]).
 
-mod address;
 mod engine;
 pub mod epoll;
 mod extent;
@@ -19,7 +18,7 @@ mod prefetch;
 pub mod script;
 pub mod uring;
 
-pub use address::{Address, UnixSocket};
+pub use crate::kernel::{Address, UnixSocket};
 pub use engine::{Engine, EngineChoice, Found};
 pub use option::SocketOption;
 pub use prefetch::prefetch;

@@ -13,10 +13,10 @@
 use super::second::Second;
 use super::series::Series;
 use super::{Event, INTERVAL, SPARES_PER_WORKER};
-use crate::engine::tally::{Counters, LatencyCounts, Part, longest_us, percentile_us};
+use crate::engine::tally::{Counters, LatencyCounts, Part};
 use crate::engine::worker::{Interval, Outcome};
 use crate::kernel;
-use crate::statistics::Batches;
+use crate::statistics::{Batches, longest_us, percentile_us};
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 

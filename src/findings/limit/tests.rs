@@ -1,6 +1,5 @@
 use super::*;
-use crate::findings::{Finding, Severity};
-use crate::report::console::sample;
+use crate::result::{Finding, Severity, sample};
 
 /// Two threads of ringshot, a server of one thread on a CPU of its own, and how busy each was;
 /// neither explains the rate.

@@ -117,7 +117,7 @@ fn every_file_is_found_and_named_as_nstat_does() {
 fn missing_files_have_no_numbers() {
     let nothing = Snapshot::from_files(|_| None);
     assert_eq!(nothing, Snapshot::default());
-    assert_eq!(nothing.since(&nothing), Counters::default());
+    assert_eq!(nothing.since(&nothing), SystemCounters::default());
 
     let without_conntrack =
         Snapshot::from_files(|path| sample(path).filter(|_| !path.contains("conntrack")));

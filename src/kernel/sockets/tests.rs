@@ -144,15 +144,15 @@ fn a_listener_on_all_addresses_is_found_by_each() {
     }
 }
 
-fn row(local: &str, backlog: u32) -> Row {
+fn row(local: &str, backlog: u32) -> SocketRow {
     let (local, remote) = (at(local), at("0.0.0.0:0"));
-    Row { local, remote, interface: 0, only_v6: false, queued: 1, backlog, inode: 7 }
+    SocketRow { local, remote, interface: 0, only_v6: false, queued: 1, backlog, inode: 7 }
 }
 
 #[test]
 fn the_best_listener_is_asked() {
-    let only_v6 = |row: Row| Row { only_v6: true, ..row };
-    let on_link = |interface, row: Row| Row { interface, ..row };
+    let only_v6 = |row: SocketRow| SocketRow { only_v6: true, ..row };
+    let on_link = |interface, row: SocketRow| SocketRow { interface, ..row };
     let (exact, any, any_v6) = (row("10.0.0.1:80", 1), row("0.0.0.0:80", 2), row("[::]:80", 3));
     let link = row("[fe80::1]:80", 4);
     let one = |backlog| Some(Listener { backlog, queued: 1, count: 1 });
@@ -191,7 +191,7 @@ fn sockets_are_grouped_by_the_service() {
         ("10.0.0.1:50000", "10.0.0.3:5432", Group::Stranger(at("10.0.0.3:5432"))),
         ("10.0.0.1:22", "10.0.0.3:50000", Group::Stranger(at("10.0.0.1:22"))),
     ] {
-        let row = Row { remote: at(remote), ..row(local, 0) };
+        let row = SocketRow { remote: at(remote), ..row(local, 0) };
         assert_eq!(targets.group_of(&row), expected, "{local} {remote}");
     }
 }

@@ -1,7 +1,7 @@
 //! The race on a clock of its own, and once over real sockets.
 
 use super::*;
-use crate::engine::driver::UnixSocket;
+use crate::kernel::UnixSocket;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 

@@ -1,8 +1,8 @@
 //! What the control group of ringshot leaves it: limits that the box as a whole does not have.
 
-use super::{Check, Need, Verdict};
+use super::{Check, CheckVerdict, Need};
 use crate::preflight::host::HostFacts;
-use crate::report::console::format::{bytes, count, cpus_used};
+use crate::words::quantities::{bytes, count, cpus_used};
 
 /// The quota of CPU time.
 pub(super) fn cpu(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
@@ -13,7 +13,7 @@ pub(super) fn cpu(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "CPU quota",
         current: format!("{} ({})", cpus_used(quota.cpus), quota.file.display()),
         needed: format!("up to {}", cpus_used(needed)),
-        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
             true => "the control group of ringshot may use this much CPU time".into(),
             false => {
@@ -45,7 +45,7 @@ pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "memory limit",
         current: format!("{} left of {allowed} ({})", bytes(left), limit.file.display()),
         needed: bytes(needed),
-        verdict: if fits { Verdict::Fits } else { Verdict::Prevents },
+        verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Prevents },
         why: match fits {
             true => "the control group of ringshot may have this much memory".into(),
             false => format!(
@@ -100,16 +100,16 @@ mod tests {
             ..need(&policy, &ports)
         };
         for (quota, need, expected) in [
-            ("200000", with(2, 0, None), Verdict::Fits),
-            ("200000", with(2, 1, None), Verdict::Limits),
-            ("8000", with(1, 0, None), Verdict::Limits),
+            ("200000", with(2, 0, None), CheckVerdict::Fits),
+            ("200000", with(2, 1, None), CheckVerdict::Limits),
+            ("8000", with(1, 0, None), CheckVerdict::Limits),
             // A new connection for each: 0.04 CPUs.
-            ("8000", with(1, 0, Some(1000.0)), Verdict::Fits),
-            ("8000", with(1, 1, Some(1500.0)), Verdict::Limits),
+            ("8000", with(1, 0, Some(1000.0)), CheckVerdict::Fits),
+            ("8000", with(1, 1, Some(1500.0)), CheckVerdict::Limits),
         ] {
             let check = cpu(&need, &under_quota(quota)).unwrap();
             assert_eq!(check.verdict, expected, "{quota} {check:?}");
-            assert_eq!(check.cure.contains("`echo max > "), expected == Verdict::Limits);
+            assert_eq!(check.cure.contains("`echo max > "), expected == CheckVerdict::Limits);
         }
         assert_eq!(cpu(&with(8, 0, None), &under_quota("max")), None);
     }
@@ -124,13 +124,13 @@ mod tests {
         // 10,000 connections with one end here: about 30 MB.
         let need = Need { connections: 10_000, local: true, ..need(&policy, &ports) };
         let check = memory(&need, &limited(512 << 20, 100 << 20)).unwrap();
-        assert_eq!(check.verdict, Verdict::Fits);
+        assert_eq!(check.verdict, CheckVerdict::Fits);
         let check = memory(&need, &limited(512 << 20, 490 << 20)).unwrap();
-        assert_eq!(check.verdict, Verdict::Prevents);
+        assert_eq!(check.verdict, CheckVerdict::Prevents);
         assert!(check.why.contains("23.1 MB left of 537 MB"), "{}", check.why);
         assert!(check.cure.contains("> /sys/fs/cgroup/memory.max`"), "{}", check.cure);
         let both = Need { bundled: true, ..need.clone() };
-        assert_eq!(memory(&both, &limited(50 << 20, 0)).unwrap().verdict, Verdict::Prevents);
+        assert_eq!(memory(&both, &limited(50 << 20, 0)).unwrap().verdict, CheckVerdict::Prevents);
         assert_eq!(memory(&need, &host()), None);
     }
 }

@@ -66,14 +66,14 @@ pub(super) fn host() -> HostFacts {
 }
 
 /// The knobs that do not fit, with their verdicts.
-fn amiss(need: &Need<'_>, host: &HostFacts) -> Vec<(&'static str, Verdict)> {
+fn amiss(need: &Need<'_>, host: &HostFacts) -> Vec<(&'static str, CheckVerdict)> {
     let checks = examine(need, host);
     for check in &checks {
-        let fits = check.verdict == Verdict::Fits;
+        let fits = check.verdict == CheckVerdict::Fits;
         assert_eq!(check.cure.is_empty(), fits, "a cure where it is needed: {check:?}");
         assert!(!check.why.is_empty() && !check.current.is_empty() && !check.needed.is_empty());
     }
-    let amiss = checks.iter().filter(|check| check.verdict != Verdict::Fits);
+    let amiss = checks.iter().filter(|check| check.verdict != CheckVerdict::Fits);
     amiss.map(|check| (check.knob, check.verdict)).collect()
 }
 
@@ -93,7 +93,7 @@ fn the_wall_is_predicted_in_seconds_and_rates() {
     let (policy, ports) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 1));
     let checks = examine(&need(&policy, &ports), &host());
     let wall = &checks[0];
-    assert_eq!((wall.knob, wall.verdict), ("net.ipv4.ip_local_port_range", Verdict::Limits));
+    assert_eq!((wall.knob, wall.verdict), ("net.ipv4.ip_local_port_range", CheckVerdict::Limits));
     // 28,232 ports: at 25,000/s half of them last 0.56 s and all 1.13 s; over 60 s, 235/s and 471/s.
     for part in ["25,000/s", "after 565 ms", "after 1.13 s", "235/s", "471/s"] {
         assert!(wall.why.contains(part), "{part} in {}", wall.why);
@@ -106,7 +106,7 @@ fn the_wall_is_predicted_in_seconds_and_rates() {
 #[test]
 fn a_rate_that_the_plan_sets_is_the_one_that_counts() {
     let (policy, kernel) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 1));
-    let wall = [("net.ipv4.ip_local_port_range", Verdict::Limits)];
+    let wall = [("net.ipv4.ip_local_port_range", CheckVerdict::Limits)];
     let long = Need { duration: Some(Duration::from_secs(3600)), ..need(&policy, &kernel) };
     assert_eq!(amiss(&Need { rate_per_s: Some(236.0), ..long.clone() }, &host()), wall);
     assert_eq!(amiss(&Need { rate_per_s: Some(235.0), ..long.clone() }, &host()), []);
@@ -116,7 +116,7 @@ fn a_rate_that_the_plan_sets_is_the_one_that_counts() {
 
 #[test]
 fn the_wall_depends_on_who_may_take_over() {
-    let wall = [("net.ipv4.ip_local_port_range", Verdict::Limits)];
+    let wall = [("net.ipv4.ip_local_port_range", CheckVerdict::Limits)];
     let (policy, kernel) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 3));
     // Three addresses, reuse after a second on loopback: 42,000/s without a search.
     let near = Need { target: Some("127.0.0.1:80".parse().unwrap()), ..need(&policy, &kernel) };
@@ -127,7 +127,7 @@ fn the_wall_depends_on_who_may_take_over() {
     // Without timestamps nobody takes anything over.
     let rotation = ports(Method::Rotation, 14_116, 1);
     let bare = HostFacts { timestamps: false, ..host() };
-    let timestamps = [("net.ipv4.tcp_timestamps", Verdict::Limits)];
+    let timestamps = [("net.ipv4.tcp_timestamps", CheckVerdict::Limits)];
     assert_eq!(amiss(&need(&policy, &rotation), &bare), timestamps);
     let checks = examine(&need(&policy, &rotation), &bare);
     assert!(!checks[0].why.contains("search"), "in rotation nobody searches: {}", checks[0].why);
@@ -145,18 +145,18 @@ fn what_cannot_work_is_refused_with_the_cure() {
     );
     assert!(refusal.contains("--source-ip"), "{refusal}");
     let poor = HostFacts { descriptors: 50, ..host() };
-    assert_eq!(amiss(&need(&policy, &ports), &poor), [("nofile", Verdict::Prevents)]);
+    assert_eq!(amiss(&need(&policy, &ports), &poor), [("nofile", CheckVerdict::Prevents)]);
     let full = HostFacts { files: Some((1_000, 1_050)), ..host() };
-    assert_eq!(amiss(&need(&policy, &ports), &full), [("fs.file-max", Verdict::Prevents)]);
+    assert_eq!(amiss(&need(&policy, &ports), &full), [("fs.file-max", CheckVerdict::Prevents)]);
     let small = HostFacts { memory_available_bytes: Some(100_000), ..host() };
-    assert_eq!(amiss(&need(&policy, &ports), &small), [("memory", Verdict::Prevents)]);
+    assert_eq!(amiss(&need(&policy, &ports), &small), [("memory", CheckVerdict::Prevents)]);
 }
 
 #[test]
 fn every_worker_needs_a_pair_for_each_of_its_slots() {
     let (policy, ports) = (policy(CloseMode::Client), ports(Method::Rotation, 10, 1));
     let plan = Need { connections: 10, threads: 4, ..need(&policy, &ports) };
-    assert_eq!(amiss(&plan, &host()), [("net.ipv4.ip_local_port_range", Verdict::Prevents)]);
+    assert_eq!(amiss(&plan, &host()), [("net.ipv4.ip_local_port_range", CheckVerdict::Prevents)]);
     let plan = Need { connections: 8, threads: 4, ..need(&policy, &ports) };
     assert_eq!(amiss(&plan, &host()), []);
 }
@@ -167,7 +167,7 @@ fn the_accept_queue_is_judged_where_it_is_known() {
     let short = Listener { backlog: 16, queued: 0, count: 1 };
     let host = HostFacts { listener: Some(short), ..host() };
     let local = Need { local: true, ..need(&policy, &ports) };
-    assert_eq!(amiss(&local, &host), [("listen backlog", Verdict::Limits)]);
+    assert_eq!(amiss(&local, &host), [("listen backlog", CheckVerdict::Limits)]);
     assert_eq!(amiss(&need(&policy, &ports), &host), [], "elsewhere it is another kernel's");
     let four = Listener { count: 4, ..short };
     assert_eq!(amiss(&local, &HostFacts { listener: Some(four), ..host.clone() }), []);
@@ -179,7 +179,7 @@ fn half_open_connections_only_matter_without_cookies() {
     let local = Need { local: true, connections: 2_000, ..need(&policy, &ports) };
     assert_eq!(amiss(&local, &host()), []);
     let off = HostFacts { syncookies: 0, ..host() };
-    assert_eq!(amiss(&local, &off), [("net.ipv4.tcp_max_syn_backlog", Verdict::Limits)]);
+    assert_eq!(amiss(&local, &off), [("net.ipv4.tcp_max_syn_backlog", CheckVerdict::Limits)]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn tracking_matters_when_it_is_on() {
     let long = Need { duration: Some(Duration::from_secs(60)), ..need(&policy, &many) };
     assert_eq!(amiss(&long, &host()), [], "not on here");
     let on = HostFacts { conntrack: Some((1, 262_144)), ..host() };
-    assert_eq!(amiss(&long, &on), [("net.netfilter.nf_conntrack_max", Verdict::Limits)]);
+    assert_eq!(amiss(&long, &on), [("net.netfilter.nf_conntrack_max", CheckVerdict::Limits)]);
     let one = ports(Method::Kernel, 28_232, 1);
     assert_eq!(amiss(&Need { ports: &one, ..long }, &on), [], "a 4-tuple is tracked once");
 }
@@ -198,7 +198,7 @@ fn tracking_matters_when_it_is_on() {
 fn a_range_that_others_hold_is_said_beforehand() {
     let (policy, ports) = (policy(CloseMode::Client), ports(Method::Rotation, 14_116, 1));
     let held = HostFacts { ports_held: (60, 64), ..host() };
-    assert_eq!(amiss(&need(&policy, &ports), &held), [("source ports", Verdict::Limits)]);
+    assert_eq!(amiss(&need(&policy, &ports), &held), [("source ports", CheckVerdict::Limits)]);
 }
 
 #[test]
@@ -240,9 +240,9 @@ fn a_unix_socket_has_a_queue_and_neither_ports_nor_packets() {
     let fits = checks(63, 64);
     let knobs: Vec<&str> = fits.iter().map(|check| check.knob).collect();
     assert_eq!(knobs, ["nofile", "listen backlog"]);
-    assert!(fits.iter().all(|check| check.verdict == Verdict::Fits), "{fits:?}");
+    assert!(fits.iter().all(|check| check.verdict == CheckVerdict::Fits), "{fits:?}");
     let limited = checks(62, 64);
-    assert_eq!((limited[0].knob, limited[0].verdict), ("listen backlog", Verdict::Limits));
+    assert_eq!((limited[0].knob, limited[0].verdict), ("listen backlog", CheckVerdict::Limits));
     assert!(limited[0].why.contains("holds 63 of 64"), "{}", limited[0].why);
     assert!(limited[0].cure.contains("listen(fd, 64)"), "{}", limited[0].cure);
     assert!(checks(62, 5_000)[0].cure.contains("net.core.somaxconn"), "beyond what it may be");

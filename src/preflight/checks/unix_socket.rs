@@ -1,9 +1,9 @@
 //! What limits connections to a unix socket.
 
-use super::{Check, Need, Verdict};
+use super::{Check, CheckVerdict, Need};
 use crate::preflight::host::HostFacts;
-use crate::report::console::format::count;
 use crate::tuning::cure;
+use crate::words::quantities::count;
 
 /// Nothing waits in front of a full queue, as a SYN does that is sent again: connect(2) fails.
 pub(super) fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
@@ -17,7 +17,7 @@ pub(super) fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         knob: "listen backlog",
         current: count(backlog),
         needed: count(connections),
-        verdict: if fits { Verdict::Fits } else { Verdict::Limits },
+        verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
             true => "the listen queue has room for every connection at a time".into(),
             false => format!(

@@ -7,12 +7,15 @@ use proptest::prelude::*;
 const TRIALS_MAX: usize = 20_000;
 
 /// The whole search: `passes` is asked about a rate and the number of trials so far.
-fn search(bounds: &Bounds, mut passes: impl FnMut(f64, usize) -> bool) -> (Vec<Trial>, Verdict) {
+fn search(
+    bounds: &Bounds,
+    mut passes: impl FnMut(f64, usize) -> bool,
+) -> (Vec<Trial>, SearchVerdict) {
     let mut trials = Vec::new();
     while trials.len() < TRIALS_MAX {
         match next(&trials, bounds) {
-            Next::Done(verdict) => return (trials, verdict),
-            Next::Try { rate_per_s, .. } => {
+            Decision::Done(verdict) => return (trials, verdict),
+            Decision::Try { rate_per_s, .. } => {
                 let pass = passes(rate_per_s, trials.len());
                 trials.push(Trial { rate_per_s, pass, generator_limited: false });
             }
@@ -26,15 +29,15 @@ fn trial(rate_per_s: f64, pass: bool) -> Trial {
 }
 
 /// The found rate and the next one; everything else is a failure of the test.
-fn edge(verdict: Verdict) -> (f64, f64) {
+fn edge(verdict: SearchVerdict) -> (f64, f64) {
     match verdict {
-        Verdict::Found { rate_per_s, next_broken_per_s } => (rate_per_s, next_broken_per_s),
+        SearchVerdict::Found { rate_per_s, next_broken_per_s } => (rate_per_s, next_broken_per_s),
         other => panic!("{other:?}"),
     }
 }
 
 /// Whether the verdict brackets the capacity, as precisely as asked.
-fn brackets(verdict: Verdict, capacity_per_s: f64) -> bool {
+fn brackets(verdict: SearchVerdict, capacity_per_s: f64) -> bool {
     let (low, high) = edge(verdict);
     low <= capacity_per_s && capacity_per_s < high && high / low <= 1.02
 }
@@ -123,7 +126,7 @@ fn no_single_wrong_vote_spoils_the_answer() {
 #[test]
 fn limits_that_are_broken_at_any_load() {
     let (trials, verdict) = search(&Bounds::default(), |_, _| false);
-    assert_eq!(verdict, Verdict::NothingPasses { lowest_per_s: 1.0 });
+    assert_eq!(verdict, SearchVerdict::NothingPasses { lowest_per_s: 1.0 });
     assert_eq!(trials.len(), 1 + 10 + 1, "1000/s, ten halves of it, and the last one again");
 }
 
@@ -131,33 +134,33 @@ fn limits_that_are_broken_at_any_load() {
 fn limits_that_no_load_breaks() {
     let bounds = Bounds { highest_per_s: 64_000.0, ..Bounds::default() };
     let (trials, verdict) = search(&bounds, |_, _| true);
-    assert_eq!(verdict, Verdict::NothingBreaks { highest_per_s: 64_000.0 });
+    assert_eq!(verdict, SearchVerdict::NothingBreaks { highest_per_s: 64_000.0 });
     assert_eq!(trials.len(), 1 + 6 + 1, "1000/s, six doubles of it, and the last one again");
     // A single wrong vote is outvoted here as well.
     for wrong in 0..trials.len() {
         let (_, verdict) = search(&bounds, |_, number| number != wrong);
-        assert_eq!(verdict, Verdict::NothingBreaks { highest_per_s: 64_000.0 }, "{wrong}");
+        assert_eq!(verdict, SearchVerdict::NothingBreaks { highest_per_s: 64_000.0 }, "{wrong}");
     }
 }
 
 #[test]
 fn the_first_rate_is_within_the_bounds() {
     let bounds = Bounds { first_per_s: 5.0, lowest_per_s: 10.0, ..Bounds::default() };
-    assert_eq!(next(&[], &bounds), Next::Try { rate_per_s: 10.0, purpose: Purpose::Doubling });
+    assert_eq!(next(&[], &bounds), Decision::Try { rate_per_s: 10.0, purpose: Purpose::Doubling });
     let bounds = Bounds { first_per_s: 1e9, ..bounds };
-    assert_eq!(next(&[], &bounds), Next::Try { rate_per_s: 1e7, purpose: Purpose::Doubling });
+    assert_eq!(next(&[], &bounds), Decision::Try { rate_per_s: 1e7, purpose: Purpose::Doubling });
 }
 
 #[test]
 fn a_tie_is_broken_before_anything_else() {
-    let once_more = Next::Try { rate_per_s: 1000.0, purpose: Purpose::Confirmation };
+    let once_more = Decision::Try { rate_per_s: 1000.0, purpose: Purpose::Confirmation };
     let tied = [trial(1000.0, true), trial(1000.0, false)];
     assert_eq!(next(&tied, &Bounds::default()), once_more);
     let amid = [tied[0], trial(500.0, true), trial(2000.0, false), tied[1], trial(1500.0, true)];
     assert_eq!(next(&amid, &Bounds::default()), once_more);
     // Of four trials from elsewhere, a tie is no pass, and no fifth trial is made.
     let four = [tied, tied].concat();
-    let halving = Next::Try { rate_per_s: 500.0, purpose: Purpose::Halving };
+    let halving = Decision::Try { rate_per_s: 500.0, purpose: Purpose::Halving };
     assert_eq!(next(&four, &Bounds::default()), halving);
 }
 
@@ -165,11 +168,11 @@ fn a_tie_is_broken_before_anything_else() {
 fn the_lowest_rate_that_breaks_is_trusted_when_confirmed() {
     // 2000/s broke the limits and 8000/s kept them: once more, before anything is built on it.
     let mut trials = vec![trial(1990.0, true), trial(2000.0, false), trial(8000.0, true)];
-    let once_more = Next::Try { rate_per_s: 2000.0, purpose: Purpose::Confirmation };
+    let once_more = Decision::Try { rate_per_s: 2000.0, purpose: Purpose::Confirmation };
     assert_eq!(next(&trials, &Bounds::default()), once_more);
     trials.extend([trial(2000.0, false), trial(1990.0, true)]);
-    let found = Verdict::Found { rate_per_s: 1990.0, next_broken_per_s: 2000.0 };
-    assert_eq!(next(&trials, &Bounds::default()), Next::Done(found));
+    let found = SearchVerdict::Found { rate_per_s: 1990.0, next_broken_per_s: 2000.0 };
+    assert_eq!(next(&trials, &Bounds::default()), Decision::Done(found));
 }
 
 #[test]
@@ -208,7 +211,7 @@ fn the_curve_is_filled_where_nothing_was_tried() {
     while let Some(rate_per_s) = curve(&trials, found) {
         points.push((rate_per_s / found * 100.0).round());
         trials.push(trial(rate_per_s, true));
-        assert_eq!(next(&trials, &Bounds::default()), Next::Done(verdict));
+        assert_eq!(next(&trials, &Bounds::default()), Decision::Done(verdict));
     }
     // 90% is where the bisection has been.
     assert_eq!(points, [50.0, 75.0, 25.0, 10.0]);
@@ -221,12 +224,12 @@ fn the_curve_is_filled_where_nothing_was_tried() {
 fn a_point_of_the_curve_that_breaks_is_looked_at_again() {
     let (mut trials, verdict) = search(&Bounds::default(), |rate, _| rate <= 1e5);
     trials.push(trial(50_000.0, false));
-    let once_more = Next::Try { rate_per_s: 50_000.0, purpose: Purpose::Confirmation };
+    let once_more = Decision::Try { rate_per_s: 50_000.0, purpose: Purpose::Confirmation };
     assert_eq!(next(&trials, &Bounds::default()), once_more);
     trials.push(trial(50_000.0, true));
     assert_eq!(next(&trials, &Bounds::default()), once_more);
     trials.push(trial(50_000.0, true));
-    assert_eq!(next(&trials, &Bounds::default()), Next::Done(verdict));
+    assert_eq!(next(&trials, &Bounds::default()), Decision::Done(verdict));
 }
 
 fn bounds() -> impl Strategy<Value = Bounds> {
@@ -246,13 +249,15 @@ fn trials_max(bounds: &Bounds) -> usize {
 }
 
 /// What the search would have done at each point of a search that was done.
-fn resumed(trials: &[Trial], verdict: Verdict, bounds: &Bounds) -> Result<(), TestCaseError> {
+fn resumed(trials: &[Trial], verdict: SearchVerdict, bounds: &Bounds) -> Result<(), TestCaseError> {
     for done in 0..=trials.len() {
         let mut table = trials[..done].to_vec();
         table.reverse();
         match next(&table, bounds) {
-            Next::Try { rate_per_s, .. } => prop_assert_eq!(rate_per_s, trials[done].rate_per_s),
-            Next::Done(answer) => prop_assert_eq!((done, answer), (trials.len(), verdict)),
+            Decision::Try { rate_per_s, .. } => {
+                prop_assert_eq!(rate_per_s, trials[done].rate_per_s)
+            }
+            Decision::Done(answer) => prop_assert_eq!((done, answer), (trials.len(), verdict)),
         }
     }
     Ok(())

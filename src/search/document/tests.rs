@@ -1,12 +1,12 @@
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::plan::flags::{Cli, Command};
 use crate::search::Purpose;
 use clap::Parser;
 use std::path::PathBuf;
 
 /// When and where.
-fn after_21_s() -> Circumstances {
-    Circumstances {
+fn after_21_s() -> SearchState {
+    SearchState {
         begun_at: SystemTime::UNIX_EPOCH,
         took: Duration::from_secs(21),
         host: None,
@@ -17,12 +17,12 @@ fn after_21_s() -> Circumstances {
 }
 
 /// A step in which everything but the limit is as it should be.
-pub(in crate::search) fn step(rate_per_s: f64, pass: bool) -> Step {
-    Step {
+pub(crate) fn step(rate_per_s: f64, pass: bool) -> SearchStep {
+    SearchStep {
         rate_per_s,
         purpose: Purpose::Bisection,
         pass,
-        limits: vec![crate::slo::Outcome {
+        limits: vec![crate::result::slo::LimitOutcome {
             limit: "total.p99<5ms".into(),
             measured: Some(if pass { 2_000.0 } else { 9_000.0 }),
             bound: 5_000.0,
@@ -60,12 +60,12 @@ fn plan(arguments: &str) -> SearchPlan {
     }
 }
 
-pub(in crate::search) fn document_of(steps: &[Step]) -> Document {
-    Document::new(&plan("http://a/"), steps, &after_21_s(), false)
+pub(crate) fn document_of(steps: &[SearchStep]) -> SearchDocument {
+    SearchDocument::new(&plan("http://a/"), steps, &after_21_s(), false)
 }
 
 /// The edge between 2000 and 2030, confirmed.
-fn edge() -> Vec<Step> {
+fn edge() -> Vec<SearchStep> {
     [(1000.0, true), (2000.0, true), (2000.0, true), (2030.0, false), (2030.0, false)]
         .map(|(rate_per_s, pass)| step(rate_per_s, pass))
         .into()
@@ -73,20 +73,20 @@ fn edge() -> Vec<Step> {
 
 #[test]
 fn an_edge_is_the_answer() {
-    let outcome = Outcome::of(&edge(), &Bounds::default());
-    let expected = Outcome {
+    let outcome = SearchResult::of(&edge(), &Bounds::default());
+    let expected = SearchResult {
         complete: true,
         rate_per_s: Some(2000.0),
         next_broken_per_s: Some(2030.0),
-        limited_by: Some(LimitedBy::Server),
+        limited_by: Some(Limiter::Server),
     };
     assert_eq!(outcome, expected);
 }
 
 #[test]
 fn without_an_answer_it_is_told_how_far_the_search_got() {
-    let outcome = |steps: &[Step]| {
-        let outcome = Outcome::of(steps, &Bounds::default());
+    let outcome = |steps: &[SearchStep]| {
+        let outcome = SearchResult::of(steps, &Bounds::default());
         (outcome.complete, outcome.rate_per_s, outcome.next_broken_per_s)
     };
     assert_eq!(outcome(&[]), (false, None, None));
@@ -101,30 +101,31 @@ fn without_an_answer_it_is_told_how_far_the_search_got() {
 
 #[test]
 fn who_was_the_limit_is_told_by_the_steps_that_broke() {
-    let limited_by = |change: fn(&mut Step)| {
+    let limited_by = |change: fn(&mut SearchStep)| {
         let mut steps = edge();
         steps.iter_mut().filter(|step| !step.pass).for_each(change);
-        Outcome::of(&steps, &Bounds::default()).limited_by
+        SearchResult::of(&steps, &Bounds::default()).limited_by
     };
-    assert_eq!(limited_by(|step| step.generator_limited = true), Some(LimitedBy::Generator));
-    assert_eq!(limited_by(|step| step.waited = 900), Some(LimitedBy::Connections));
+    assert_eq!(limited_by(|step| step.generator_limited = true), Some(Limiter::Generator));
+    assert_eq!(limited_by(|step| step.waited = 900), Some(Limiter::Connections));
     // They also wait when the server takes longer.
-    let slow = |step: &mut Step| (step.waited, step.uncorrected_p50_us) = (900, Some(30_000));
-    assert_eq!(limited_by(slow), Some(LimitedBy::Server));
+    let slow = |step: &mut SearchStep| (step.waited, step.uncorrected_p50_us) = (900, Some(30_000));
+    assert_eq!(limited_by(slow), Some(Limiter::Server));
 }
 
 #[test]
 fn a_curve_has_the_median_of_each_rate_that_kept_the_limits() {
     let mut steps = edge();
-    steps.push(Step { p90_us: Some(4_000), ..step(2000.0, true) });
-    steps.push(Step { p90_us: Some(3_000), ok: 999, ..step(2000.0, true) });
+    steps.push(SearchStep { p90_us: Some(4_000), ..step(2000.0, true) });
+    steps.push(SearchStep { p90_us: Some(3_000), ok: 999, ..step(2000.0, true) });
     steps.push(step(8000.0, true));
-    let point = |rate_per_s, p99_us| Point { rate_per_s, p50_us: 1_000, p90_us: 1_500, p99_us };
+    let point =
+        |rate_per_s, p99_us| CurvePoint { rate_per_s, p50_us: 1_000, p90_us: 1_500, p99_us };
     let expected = [point(1000.0, Some(2_000)), point(2000.0, None)];
     assert_eq!(curve(&steps, &Bounds::default()), expected);
 }
 
-fn resume(file: &File, arguments: &str) -> Result<Vec<Step>, String> {
+fn resume(file: &File, arguments: &str) -> Result<Vec<SearchStep>, String> {
     Earlier::read(&file.0).and_then(|earlier| earlier.steps(&plan(arguments)))
 }
 
@@ -147,10 +148,10 @@ impl Drop for File {
 
 #[test]
 fn a_search_goes_on_from_its_document() {
-    let text = crate::report::json::document(&document_of(&edge()));
+    let text = crate::result::json::document(&document_of(&edge()));
     let file = File::new("search-whole", &text);
     assert_eq!(resume(&file, "http://a/").unwrap(), edge());
-    let short = crate::report::json::document(&Document::new(
+    let short = crate::result::json::document(&SearchDocument::new(
         &plan("--budget 30s http://a/"),
         &edge(),
         &after_21_s(),
@@ -169,23 +170,24 @@ fn a_search_goes_on_from_its_document() {
 
 #[test]
 fn a_step_of_an_earlier_version_has_no_latency_of_nothing() {
-    let answered = Step { slip_p99_us: Some(0), ..step(1000.0, true) };
+    let answered = SearchStep { slip_p99_us: Some(0), ..step(1000.0, true) };
     let mut same = answered.clone();
     same.bring_up_to_date();
     assert_eq!(same, answered);
     let zeros = [Some(0); 6];
     let [p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, slip_p99_us] = zeros;
     let (due, ok) = (0, 0);
-    let mut nothing = Step { due, ok, p50_us, p90_us, p99_us, max_us, ..step(1000.0, false) };
+    let mut nothing = SearchStep { due, ok, p50_us, p90_us, p99_us, max_us, ..step(1000.0, false) };
     (nothing.uncorrected_p50_us, nothing.slip_p99_us) = (uncorrected_p50_us, slip_p99_us);
     nothing.bring_up_to_date();
-    let Step { p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, slip_p99_us, .. } = nothing;
+    let SearchStep { p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, slip_p99_us, .. } =
+        nothing;
     assert_eq!([p50_us, p90_us, p99_us, max_us, uncorrected_p50_us, slip_p99_us], [None; 6]);
 }
 
 #[test]
 fn a_file_that_is_no_search_is_named_with_the_reason() {
-    let whole = crate::report::json::document(&document_of(&edge()));
+    let whole = crate::result::json::document(&document_of(&edge()));
     let rate = whole.replace("\"rate_per_s\": 1000.0", "\"rate_per_s\": -1.0");
     for (name, text, reason) in [
         ("search-cut", &whole[..whole.len() / 2], "not a whole JSON document"),

@@ -1,6 +1,6 @@
 use super::*;
+use crate::kernel::fake::FakeBox;
 use crate::tuning::catalogue::catalogue;
-use crate::tuning::fake::FakeBox;
 
 const RANGE: &str = "net.ipv4.ip_local_port_range";
 const REUSE: &str = "net.ipv4.tcp_tw_reuse";
@@ -22,11 +22,11 @@ fn values(fake: &FakeBox) -> [String; 4] {
     NAMES.map(|name| fake.value(name))
 }
 
-fn apply_to(fake: &FakeBox) -> Result<Planned, Failure> {
+fn apply_to(fake: &FakeBox) -> Result<Planned, ApplyFailure> {
     apply(&fake.system(), &fake.store(), &knobs(&NAMES), "client", 0)
 }
 
-fn what<T: std::fmt::Debug>(result: Result<T, Failure>) -> String {
+fn what<T: std::fmt::Debug>(result: Result<T, ApplyFailure>) -> String {
     result.expect_err("a refusal").refusal.to_string()
 }
 

@@ -1,0 +1,63 @@
+//! How much looking may cost.
+//!
+//! ```text
+//!   begin     row    row    row ...................... row    row      end
+//!   Thorough  Usual  Usual  Brief (nine after a dear one) Usual  Usual  Thorough
+//! ```
+
+use crate::kernel::process::Depth;
+use std::time::Duration;
+
+/// A look that takes more CPU time than this is dear.
+const DEAR: Duration = Duration::from_millis(2);
+
+/// So many brief ones make up for it.
+const BRIEF: u32 = 9;
+
+/// What the next look at the server is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LookPace {
+    brief_left: u32,
+}
+
+impl LookPace {
+    pub(super) fn depth(self) -> Depth {
+        if self.brief_left > 0 { Depth::Brief } else { Depth::Usual }
+    }
+
+    /// The look took so much CPU time.
+    pub(super) fn looked(&mut self, took: Duration) {
+        self.brief_left = match self.brief_left {
+            0 if took > DEAR => BRIEF,
+            left => left.saturating_sub(1),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nine_brief_looks_follow_a_dear_one() {
+        let dear = DEAR * 2;
+        for (costs, expected) in [
+            ([DEAR; 12], [Depth::Usual; 12]),
+            (
+                [dear; 12],
+                [&[Depth::Brief; 9][..], &[Depth::Usual], &[Depth::Brief; 2]]
+                    .concat()
+                    .try_into()
+                    .unwrap(),
+            ),
+        ] {
+            let mut pace = LookPace::default();
+            assert_eq!(pace.depth(), Depth::Usual);
+            let depths = costs.map(|cost| {
+                pace.looked(cost);
+                pace.depth()
+            });
+            assert_eq!(depths, expected);
+        }
+    }
+}
