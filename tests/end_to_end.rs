@@ -120,7 +120,7 @@ fn a_delay_is_measured_as_it_is(engine: &str) {
     let url = format!("http://{}/delay/20", server.addr());
     let document = measure(&format!("{url} -c 4 -t 1 -n 100 {engine}"));
     let service = |key: &str| document["latency"]["service"][key].as_u64().expect("a latency");
-    // How close the median comes is measured by hand (see the README); this machine may be busy.
+    // How close the median comes is measured by hand (see docs/measurements.md); this machine may be busy.
     assert!((20_000..40_000).contains(&service("min_us")), "{}", service("min_us"));
 }
 

@@ -587,7 +587,7 @@ fn sources(directory: &std::path::Path, into: &mut Vec<String>) {
 }
 
 #[test]
-fn the_readme_lists_every_finding_and_no_other() {
+fn readme_and_docs_have_every_finding_and_no_other() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     sources(&root.join("src"), &mut files);
@@ -607,4 +607,10 @@ fn the_readme_lists_every_finding_and_no_other() {
     listed.sort();
     assert!(made.len() > 20, "{made:?}");
     assert_eq!(made, listed);
+    // Each has its section, which links lead to.
+    let docs = std::fs::read_to_string(root.join("docs/findings.md")).unwrap();
+    let mut sections: Vec<&str> =
+        docs.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    sections.sort_unstable();
+    assert_eq!(made, sections);
 }

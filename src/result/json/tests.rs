@@ -6,7 +6,7 @@ use crate::result::{Report, Second, sample};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Every key of the document, as README and readers know it. Lists have `[]`.
+/// Every key of the document, as `docs/documents.md` and readers know it. Lists have `[]`.
 const KEYS: &[&str] = &[
     "schema",
     "version",
