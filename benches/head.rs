@@ -3,7 +3,7 @@
 
 use divan::{Bencher, black_box, counter::ItemsCount};
 use ringshot::engine::session::Session;
-use ringshot::engine::session::http1::{Event, Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::engine::session::http1::{Http1, Parsed, Request, RequestBlock, Reuse, Shared};
 use std::sync::Arc;
 
 const PIPELINE: usize = 16;
@@ -43,7 +43,7 @@ fn take_all(shared: &mut Shared, session: &mut Http1, mut bytes: &[u8]) -> usize
     while !bytes.is_empty() {
         let progress = session.answer(shared, bytes);
         bytes = &bytes[progress.consumed..];
-        answers += usize::from(matches!(progress.event, Event::Done(..)));
+        answers += usize::from(matches!(progress.event, Parsed::Done(..)));
     }
     answers
 }

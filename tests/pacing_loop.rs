@@ -25,7 +25,7 @@ use ringshot::engine::connection::Route;
 use ringshot::engine::driver::Op;
 use ringshot::engine::driver::script::Reply;
 use ringshot::engine::failure::{Failure, Kind, Phase};
-use ringshot::engine::pace::curve::{RateCurve, Stage};
+use ringshot::engine::pace::curve::{RateCurve, RateStage};
 use ringshot::engine::pace::{Arrivals, Model, OpenLoop, Quota, Share};
 use ringshot::engine::policy::{CloseMode, Policy};
 use ringshot::engine::tally::{Counters, latency_histogram};
@@ -47,7 +47,7 @@ fn kept() -> Policy {
 }
 
 /// An open loop through these stages, without a limit of requests; a warm-up is the first of them.
-fn staged(slots: u32, stages: &[Stage], policy: Policy) -> Task {
+fn staged(slots: u32, stages: &[RateStage], policy: Policy) -> Task {
     let seconds: f64 = stages.iter().map(|stage| stage.duration_s).sum();
     let open_loop = OpenLoop {
         curve: Arc::new(RateCurve::new(stages)),
@@ -64,7 +64,7 @@ fn staged(slots: u32, stages: &[Stage], policy: Policy) -> Task {
 
 /// An open loop at a thousand a second: request n is due at n ms.
 fn every_ms(slots: u32, ms: u64, policy: Policy) -> Task {
-    staged(slots, &[Stage::constant(ms as f64 / 1e3, 1000.0)], policy)
+    staged(slots, &[RateStage::constant(ms as f64 / 1e3, 1000.0)], policy)
 }
 
 /// The same after a warm-up.

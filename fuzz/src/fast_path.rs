@@ -8,7 +8,7 @@
 
 use super::transcript::{Play, Transcript, block};
 use ringshot::engine::failure::Kind;
-use ringshot::engine::session::http1::{Event, Shared};
+use ringshot::engine::session::http1::{Parsed, Shared};
 
 const SEPARATOR: u8 = 0x1e;
 
@@ -67,11 +67,11 @@ fn agrees_with_the_parser(connection: &[u8], events: &Transcript) {
         let head_bytes = (connection.len() - head.len()) as u64;
         let frames = |name: &str| FRAMING.iter().any(|known| name.eq_ignore_ascii_case(known));
         match event {
-            Event::Done(answer, _) => {
+            Parsed::Done(answer, _) => {
                 assert_eq!(response.code, Some(answer.status));
                 assert!(head_bytes <= end, "the answer ends at {end}, its head at {head_bytes}");
             }
-            Event::Broken(kind @ (Kind::Malformed | Kind::TooLarge)) if end <= head_bytes => {
+            Parsed::Broken(kind @ (Kind::Malformed | Kind::TooLarge)) if end <= head_bytes => {
                 let fields = &response.headers;
                 assert!(fields.iter().any(|field| frames(field.name)), "{kind}: {fields:?}");
             }

@@ -2,13 +2,13 @@
 
 use ringshot::engine::session::Session;
 use ringshot::engine::session::http1::{
-    Event, Http1, Progress, Request, RequestBlock, Reuse, Shared,
+    Http1, Parsed, Request, RequestBlock, Reuse, Shared, Taken,
 };
 use std::sync::Arc;
 
 /// The events of a connection, each with the number of bytes up to there. It ends at the first
-/// [`Event::Broken`]; a [`Event::More`] at its end says that an answer is under way.
-pub type Transcript = Vec<(u64, Event)>;
+/// [`Parsed::Broken`]; a [`Parsed::More`] at its end says that an answer is under way.
+pub type Transcript = Vec<(u64, Parsed)>;
 
 /// How the bytes come to the session.
 #[derive(Clone, Copy, Default)]
@@ -52,15 +52,15 @@ impl Play {
                 if self.forgets {
                     *shared = Shared::new(block.clone());
                 }
-                let Progress { consumed, event } = self.step(&mut session, shared, piece);
+                let Taken { consumed, event } = self.step(&mut session, shared, piece);
                 assert!(consumed <= piece.len(), "{consumed} of {} bytes", piece.len());
                 at += consumed as u64;
                 piece = &piece[consumed..];
-                under_way = event == Event::More;
+                under_way = event == Parsed::More;
                 match event {
-                    Event::More => assert!(piece.is_empty() || self.skips, "bytes are left over"),
-                    Event::Done(..) => events.push((at, event)),
-                    Event::Broken(_) => {
+                    Parsed::More => assert!(piece.is_empty() || self.skips, "bytes are left over"),
+                    Parsed::Done(..) => events.push((at, event)),
+                    Parsed::Broken(_) => {
                         events.push((at, event));
                         return events;
                     }
@@ -70,17 +70,17 @@ impl Play {
         if self.closes {
             events.push((at, session.end()));
         } else if under_way {
-            events.push((at, Event::More));
+            events.push((at, Parsed::More));
         }
         events
     }
 
-    fn step(self, session: &mut Http1, shared: &mut Shared, piece: &[u8]) -> Progress {
+    fn step(self, session: &mut Http1, shared: &mut Shared, piece: &[u8]) -> Taken {
         let opaque = if self.skips { session.opaque() } else { 0 };
         if opaque == 0 {
             return session.answer(shared, piece);
         }
         let consumed = piece.len().min(usize::try_from(opaque).unwrap_or(usize::MAX));
-        Progress { consumed, event: session.skip(consumed as u64) }
+        Taken { consumed, event: session.skip(consumed as u64) }
     }
 }

@@ -1,7 +1,7 @@
 //! Addresses of the target that did not answer, before the run or in it.
 
 use super::Facts;
-use crate::engine::run::answer::Answer;
+use crate::engine::run::answer::AddressAnswer;
 use crate::result::{Finding, Severity, TargetAddress};
 use crate::words::quantities::{count, counted, seconds};
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use std::net::SocketAddr;
 /// Addresses that did not accept before the run, while another one did.
 pub(super) fn unanswered(facts: &Facts<'_>) -> Option<Finding> {
     let answers = || facts.addresses.iter().zip(facts.answers);
-    if !answers().any(|(_, answer)| *answer == Answer::Accepts) {
+    if !answers().any(|(_, answer)| *answer == AddressAnswer::Accepts) {
         return None;
     }
     // Who has no way to an address of this family loses nothing by it.
-    let is_named = |answer: Answer| match answer {
-        Answer::Fails(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => {
+    let is_named = |answer: AddressAnswer| match answer {
+        AddressAnswer::Fails(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => {
             facts.spreads
         }
         answer => answer.is_no(),
@@ -22,7 +22,7 @@ pub(super) fn unanswered(facts: &Facts<'_>) -> Option<Finding> {
     let named: Vec<String> = answers()
         .filter(|(_, answer)| is_named(**answer))
         .map(|(one, answer)| match *answer {
-            Answer::Silent(waited) => {
+            AddressAnswer::Silent(waited) => {
                 format!("{} did not answer for {}", one.address, seconds(waited.as_secs_f64()))
             }
             answer => {
@@ -31,7 +31,7 @@ pub(super) fn unanswered(facts: &Facts<'_>) -> Option<Finding> {
             }
         })
         .collect();
-    let is_silent = answers().any(|(_, answer)| matches!(answer, Answer::Silent(_)));
+    let is_silent = answers().any(|(_, answer)| matches!(answer, AddressAnswer::Silent(_)));
     // A client that goes on at once, as nearly all do, does not feel a refusal.
     let severity = if is_silent || facts.spreads { Severity::Warning } else { Severity::Info };
     let it = if named.len() == 1 { "it gets" } else { "they get" };
@@ -108,7 +108,7 @@ mod tests {
     fn found(
         rule: fn(&Facts<'_>) -> Option<Finding>,
         addresses: &[TargetAddress],
-        answers: &[Answer],
+        answers: &[AddressAnswer],
         spreads: bool,
     ) -> Option<Finding> {
         let run = Run::clean();
@@ -118,18 +118,19 @@ mod tests {
     #[test]
     fn an_address_that_did_not_answer_is_named_with_its_time() {
         let both = [address("10.9.0.9", 0), address("10.9.0.1", 9)];
-        let silent = Answer::Silent(Duration::from_millis(253));
-        let find = |first, spreads| found(unanswered, &both, &[first, Answer::Accepts], spreads);
+        let silent = AddressAnswer::Silent(Duration::from_millis(253));
+        let find =
+            |first, spreads| found(unanswered, &both, &[first, AddressAnswer::Accepts], spreads);
         let finding = find(silent, false).unwrap();
         assert_eq!(finding.severity, Severity::Warning);
         assert!(finding.text.contains("10.9.0.9:80 did not answer for 253 ms; it gets no"));
-        let finding = find(Answer::Fails(libc::ECONNREFUSED), false).unwrap();
+        let finding = find(AddressAnswer::Fails(libc::ECONNREFUSED), false).unwrap();
         assert_eq!(finding.severity, Severity::Info);
         assert!(finding.text.contains("10.9.0.9:80 did not accept a connection (ECONNREFUSED)"));
         // No IPv6 here is no trouble, unless all addresses were to be used.
-        assert_eq!(find(Answer::Fails(libc::ENETUNREACH), false), None);
-        assert!(find(Answer::Fails(libc::ENETUNREACH), true).is_some());
-        assert_eq!(find(Answer::Unasked, false), None);
+        assert_eq!(find(AddressAnswer::Fails(libc::ENETUNREACH), false), None);
+        assert!(find(AddressAnswer::Fails(libc::ENETUNREACH), true).is_some());
+        assert_eq!(find(AddressAnswer::Unasked, false), None);
         // What no address accepts is among the errors.
         assert_eq!(found(unanswered, &both, &[silent, silent], false), None);
     }
@@ -142,7 +143,7 @@ mod tests {
             lost_by: Some("connect/ECONNREFUSED".into()),
             ..address("10.9.0.1", 700)
         };
-        let answers = [Answer::Accepts, Answer::Unasked];
+        let answers = [AddressAnswer::Accepts, AddressAnswer::Unasked];
         let find = |other| found(super::lost, &[lost.clone(), other], &answers, false);
         let text = find(address("10.9.0.2", 300)).unwrap().text;
         for part in [

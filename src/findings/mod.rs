@@ -21,7 +21,7 @@ use crate::engine::driver::uring::Unavailable;
 use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::policy::Policy;
 use crate::engine::ports::Ports;
-use crate::engine::run::answer::Answer;
+use crate::engine::run::answer::AddressAnswer;
 use crate::engine::tally::{Counters, ErrorEntry};
 use crate::kernel;
 use crate::kernel::cgroup::CpuQuota;
@@ -92,7 +92,7 @@ pub(crate) struct Facts<'a> {
     /// All its addresses, and what each answered before the run.
     pub addresses: &'a [TargetAddress],
     /// See `addresses`.
-    pub answers: &'a [Answer],
+    pub answers: &'a [AddressAnswer],
     /// Whether connections went to all of them in turn.
     pub spreads: bool,
     /// Whether the target is on this box.

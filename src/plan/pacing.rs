@@ -1,7 +1,7 @@
 //! How the load is to come: rates, stages, ramps, pauses, and what of it does not go together.
 
 use super::parse;
-use crate::engine::pace::curve::{RateCurve, Stage};
+use crate::engine::pace::curve::{RateCurve, RateStage};
 use crate::engine::pace::{Arrivals, Model, OpenLoop};
 use crate::plan::flags::PacingArgs;
 use crate::words::UsageError;
@@ -20,7 +20,7 @@ const BACKLOG_MAX: u32 = 100_000_000;
 pub struct Pacing {
     /// The rates of an open loop, as they were given: one constant stage for `--rate`. Empty for a
     /// closed loop.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<RateStage>,
     /// How requests are spread around them.
     pub arrivals: Arrivals,
     /// What random times are drawn from.
@@ -44,7 +44,7 @@ impl Pacing {
             (Some(_), Some(_)) => return refuse("--stages: give either --rate or --stages"),
             (Some(text), None) => {
                 let seconds = duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
-                vec![Stage::constant(seconds, parse::rate("--rate", text)?)]
+                vec![RateStage::constant(seconds, parse::rate("--rate", text)?)]
             }
             (None, Some(_)) if duration.is_some() => {
                 return refuse("--duration: the stages say how long the run is; leave it out");
@@ -115,8 +115,8 @@ impl Pacing {
     pub fn model(&self) -> Model {
         let nanoseconds = |duration: &Duration| duration.as_nanos() as u64;
         let open_loop = self.stages.first().map(|first| {
-            let warmup = Stage::constant(self.warmup.as_secs_f64(), first.from_per_s);
-            let stages: Vec<Stage> = [&[warmup], self.stages.as_slice()].concat();
+            let warmup = RateStage::constant(self.warmup.as_secs_f64(), first.from_per_s);
+            let stages: Vec<RateStage> = [&[warmup], self.stages.as_slice()].concat();
             OpenLoop {
                 curve: Arc::new(RateCurve::new(&stages)),
                 arrivals: self.arrivals,

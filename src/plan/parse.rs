@@ -4,7 +4,7 @@ use super::CpuChoice;
 use crate::engine::driver::EngineChoice;
 use crate::engine::driver::uring::Tier;
 use crate::engine::pace::Arrivals;
-use crate::engine::pace::curve::Stage;
+use crate::engine::pace::curve::RateStage;
 use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
 use crate::words::UsageError;
@@ -206,7 +206,7 @@ fn some_rate(text: &str) -> Option<f64> {
 const RATE_MAX: f64 = 1e7;
 
 /// `10s:1000,30s:1000..20000,10s:0`.
-pub(super) fn stages(text: &str) -> Result<Vec<Stage>, UsageError> {
+pub(super) fn stages(text: &str) -> Result<Vec<RateStage>, UsageError> {
     const FLAG: &str = "--stages";
     let stage = |part: &str| {
         let Some((time, rates)) = part.split_once(':') else {
@@ -217,7 +217,7 @@ pub(super) fn stages(text: &str) -> Result<Vec<Stage>, UsageError> {
             Some(rate) => Ok(rate),
             None => refuse(FLAG, part, "a rate is a number per second from 0 on, such as 1000"),
         };
-        Ok(Stage {
+        Ok(RateStage {
             duration_s: duration(FLAG, time.trim())?.as_secs_f64(),
             from_per_s: rate(from)?,
             to_per_s: rate(to)?,

@@ -18,7 +18,7 @@ mod tests;
 
 use crate::engine::connection::Route;
 use crate::engine::run::Load;
-use crate::engine::run::answer::Answer;
+use crate::engine::run::answer::AddressAnswer;
 use crate::kernel::Address;
 use crate::plan::AddressChoice;
 use crate::words::quantities::seconds;
@@ -74,7 +74,7 @@ pub(crate) fn find(load: &mut Load, choice: AddressChoice) {
 
 /// Where the load goes as long as all is well: to one address, or to several in turn.
 pub(crate) fn in_use(load: &Load) -> Vec<Address> {
-    let accepts = |&(_, answer): &(&Address, &Answer)| *answer == Answer::Accepts;
+    let accepts = |&(_, answer): &(&Address, &AddressAnswer)| *answer == AddressAnswer::Accepts;
     let accepting = load.addresses.iter().zip(&load.answers).filter(accepts);
     let used: Vec<Address> = accepting.map(|(address, _)| address.clone()).collect();
     match used.first() {
@@ -91,7 +91,7 @@ pub(crate) fn none_accepts(load: &Load) -> Option<String> {
         return None;
     }
     let each = answers().map(|(address, answer)| match *answer {
-        Answer::Silent(waited) => {
+        AddressAnswer::Silent(waited) => {
             format!("{address} did not answer for {}", seconds(waited.as_secs_f64()))
         }
         answer => format!("{address} {}", answer.word().unwrap_or_default()),
@@ -106,8 +106,8 @@ fn race(
     choice: AddressChoice,
     patience: Duration,
     attempts: &mut impl Attempts,
-) -> Vec<Answer> {
-    let mut answers = vec![Answer::Unasked; all];
+) -> Vec<AddressAnswer> {
+    let mut answers = vec![AddressAnswer::Unasked; all];
     let mut begun: Vec<Option<Duration>> = vec![None; all];
     let mut next = 0;
     let mut end = patience;
@@ -122,9 +122,9 @@ fn race(
             (free, next, end) = (false, next + 1, now + patience);
             continue;
         }
-        let waits = |at: usize| begun[at].is_some() && answers[at] == Answer::Unasked;
+        let waits = |at: usize| begun[at].is_some() && answers[at] == AddressAnswer::Unasked;
         let is_over = now >= end || (next == all && !(0..all).any(waits));
-        let found = answers.contains(&Answer::Accepts);
+        let found = answers.contains(&AddressAnswer::Accepts);
         if is_over || (found && choice == AddressChoice::First) {
             break;
         }
@@ -132,17 +132,17 @@ fn race(
         let until = if next < all { head_start } else { end };
         for (number, result) in attempts.wait(until) {
             answers[number] = match result {
-                Ok(()) => Answer::Accepts,
-                Err(errno) => Answer::Fails(errno),
+                Ok(()) => AddressAnswer::Accepts,
+                Err(errno) => AddressAnswer::Fails(errno),
             };
             free |= result.is_err();
         }
     }
     let now = attempts.now();
     for (answer, begun) in answers.iter_mut().zip(begun) {
-        let waited = begun.map(|begun| now - begun).filter(|_| *answer == Answer::Unasked);
+        let waited = begun.map(|begun| now - begun).filter(|_| *answer == AddressAnswer::Unasked);
         if let Some(waited) = waited.filter(|&waited| waited >= HEAD_START.min(patience)) {
-            *answer = Answer::Silent(waited);
+            *answer = AddressAnswer::Silent(waited);
         }
     }
     answers
@@ -150,10 +150,10 @@ fn race(
 
 /// Where connections go. When no address accepts, the run tries them all, and counts what becomes of
 /// it.
-fn route(answers: &[Answer], choice: AddressChoice) -> Route {
+fn route(answers: &[AddressAnswer], choice: AddressChoice) -> Route {
     let route = Route::new(answers.len());
     let route = if choice == AddressChoice::All { route.spread() } else { route };
-    let accepts = |answer: &Answer| *answer == Answer::Accepts;
+    let accepts = |answer: &AddressAnswer| *answer == AddressAnswer::Accepts;
     match answers.iter().position(accepts) {
         None => route,
         Some(first) => (0..answers.len())

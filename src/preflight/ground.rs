@@ -9,7 +9,7 @@ use crate::engine::driver::Engine;
 use crate::engine::driver::uring::Unavailable;
 use crate::engine::ports::{self, PortSpace, Ports};
 use crate::engine::run::Load;
-use crate::engine::run::answer::Answer;
+use crate::engine::run::answer::AddressAnswer;
 use crate::kernel::{self, Address};
 use crate::plan::{Endpoint, Plan};
 use std::error::Error;
@@ -54,7 +54,7 @@ impl Ground {
             None => from_ports(plan, endpoint)?,
         };
         Ok(Load {
-            answers: vec![Answer::Unasked; addresses.len()],
+            answers: vec![AddressAnswer::Unasked; addresses.len()],
             route: Route::new(addresses.len()),
             addresses,
             ports,

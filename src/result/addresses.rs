@@ -1,6 +1,6 @@
 //! The addresses of the target, and which of them the load went to.
 
-use crate::engine::run::answer::Answer;
+use crate::engine::run::answer::AddressAnswer;
 use crate::engine::run::{Load, Measured};
 use crate::engine::tally::{Loss, Tally};
 use crate::kernel::Address;
@@ -40,7 +40,7 @@ pub fn addresses(load: &Load, measured: &Measured) -> Vec<TargetAddress> {
             .into_iter()
             .flatten()
             .collect();
-    let of = |(number, (address, &answer)): (usize, (&Address, &Answer))| {
+    let of = |(number, (address, &answer)): (usize, (&Address, &AddressAnswer))| {
         let sum = |counts: fn(&Tally) -> &[u64]| tallies.iter().map(|t| counts(t)[number]).sum();
         let losses = tallies.iter().filter_map(|tally| tally.lost_by_address[number]);
         let loss = losses.min_by_key(|loss| loss.at_ns);

@@ -2,7 +2,7 @@
 
 use super::Bounds;
 use super::document::Earlier;
-use crate::engine::pace::curve::Stage;
+use crate::engine::pace::curve::RateStage;
 use crate::plan::flags::SearchArgs;
 use crate::plan::{Plan, parse};
 use crate::words::UsageError;
@@ -111,7 +111,7 @@ impl SearchPlan {
         // Or two steps at a rate would be one and the same to Poisson arrivals.
         plan.pacing.seed = plan.pacing.seed.wrapping_add(number * u64::from(u32::MAX));
         let duration_s = plan.duration.map_or(f64::INFINITY, |duration| duration.as_secs_f64());
-        plan.pacing.stages = vec![Stage::constant(duration_s, rate_per_s)];
+        plan.pacing.stages = vec![RateStage::constant(duration_s, rate_per_s)];
         plan
     }
 
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(plan.bounds.lowest_per_s, 8.0);
         let step = plan.at(123.0, 0);
         assert_ne!(plan.at(123.0, 1).pacing.seed, step.pacing.seed);
-        assert_eq!(step.pacing.stages, [Stage::constant(2.5, 123.0)]);
+        assert_eq!(step.pacing.stages, [RateStage::constant(2.5, 123.0)]);
         assert_eq!(step.pacing.arrivals.name(), "poisson");
     }
 

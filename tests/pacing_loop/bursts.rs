@@ -54,7 +54,7 @@ fn slots_that_think_equally_long_do_not_wait_for_each_other() {
 fn a_line_that_waits_for_free_slots_is_worked_off_in_portions() {
     let watch = Watch::default();
     // All of it comes due within a millisecond.
-    let task = staged(2000, &[Stage::constant(0.001, 2e6)], policy());
+    let task = staged(2000, &[RateStage::constant(0.001, 2e6)], policy());
     let task = Task { duration_ns: Some(S), ..with_backlog(10_000, task) };
     let outcome = served(task, &watch, costly(&watch));
     assert_eq!(counters(&outcome).ok, 2000);

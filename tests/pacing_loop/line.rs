@@ -50,7 +50,7 @@ fn a_quota_of_an_open_loop_is_exact_and_ends_with_the_last_answer() {
     assert_eq!((counters(&outcome).due, counters(&outcome).waited), (50, 49));
     assert_eq!(outcome.end_ns - outcome.begin_ns, CONNECT + 250 * MS);
     // And a schedule without an end.
-    let forever = staged(2, &[Stage::constant(f64::INFINITY, 1000.0)], kept());
+    let forever = staged(2, &[RateStage::constant(f64::INFINITY, 1000.0)], kept());
     let task = Task { quota: Some(50.into()), duration_ns: None, ..forever };
     assert_all_ended(&served(task, &Watch::default(), steady(US)), 50);
 }
@@ -71,7 +71,7 @@ fn a_refused_connection_fails_its_request_and_the_schedule_goes_on() {
     };
     let watch = Watch::default();
     // Each 2.5 ms, so that a rest of more than 2 ms would let one wait.
-    let task = staged(1, &[Stage::constant(1.0, 400.0)], policy());
+    let task = staged(1, &[RateStage::constant(1.0, 400.0)], policy());
     let outcome = served(task, &watch, refused);
     let Counters { due, started, failed, waited, dropped, .. } = counters(&outcome);
     assert_eq!((due, started, failed, waited, dropped), (400, 400, 400, 0, 0));
@@ -82,7 +82,7 @@ fn a_refused_connection_fails_its_request_and_the_schedule_goes_on() {
 
     // Twice as many as a slot that rests for 1 ms can try: the others wait.
     let watch = Watch::default();
-    let outcome = served(staged(1, &[Stage::constant(1.0, 2000.0)], policy()), &watch, refused);
+    let outcome = served(staged(1, &[RateStage::constant(1.0, 2000.0)], policy()), &watch, refused);
     let opens = watch.seen().opens_ns();
     assert!(opens.windows(2).all(|pair| pair[1] - pair[0] == MS + US), "{opens:?}");
     let Counters { due, started, failed, .. } = counters(&outcome);

@@ -50,13 +50,13 @@ fn a_late_wake_up_is_slip_and_is_learned_from() {
 #[test]
 fn a_run_ends_at_its_time_although_nothing_happens() {
     // One request in the first second of ten, and nothing more.
-    let stages = [Stage::constant(1.0, 1.0), Stage::constant(9.0, 0.0)];
+    let stages = [RateStage::constant(1.0, 1.0), RateStage::constant(9.0, 0.0)];
     let outcome = served(staged(3, &stages, kept()), &Watch::default(), steady(US));
     assert_eq!((counters(&outcome).due, counters(&outcome).ok), (1, 1));
     assert_eq!(outcome.end_ns - outcome.begin_ns, 10 * S);
     // Not even one.
     let outcome =
-        served(staged(3, &[Stage::constant(1.0, 0.0)], kept()), &Watch::default(), steady(US));
+        served(staged(3, &[RateStage::constant(1.0, 0.0)], kept()), &Watch::default(), steady(US));
     assert_eq!((counters(&outcome).due, counters(&outcome).turns < 1000), (0, true));
     assert_eq!(outcome.end_ns - outcome.begin_ns, S);
 }
@@ -180,11 +180,11 @@ fn workers_take_turns() {
 #[test]
 fn stages_have_their_number_of_requests_in_each_second() {
     let stages = [
-        Stage::constant(1.0, 100.0),
-        Stage::constant(1.0, 0.0),
-        Stage { duration_s: 2.0, from_per_s: 0.0, to_per_s: 100.0 },
-        Stage::constant(1.0, 50.0),
-        Stage { duration_s: 1.0, from_per_s: 50.0, to_per_s: 0.0 },
+        RateStage::constant(1.0, 100.0),
+        RateStage::constant(1.0, 0.0),
+        RateStage { duration_s: 2.0, from_per_s: 0.0, to_per_s: 100.0 },
+        RateStage::constant(1.0, 50.0),
+        RateStage { duration_s: 1.0, from_per_s: 50.0, to_per_s: 0.0 },
     ];
     let watch = Watch::default();
     let outcome = served(staged(8, &stages, kept()), &watch, steady(100 * US));
@@ -199,7 +199,7 @@ fn stages_have_their_number_of_requests_in_each_second() {
 fn poisson_arrivals_begin_when_their_schedule_says() {
     let run = |seed| {
         let watch = Watch::default();
-        let mut task = staged(64, &[Stage::constant(2.0, 1000.0)], policy());
+        let mut task = staged(64, &[RateStage::constant(2.0, 1000.0)], policy());
         task.model.seed = seed;
         task.model.open_loop.as_mut().expect("an open loop").arrivals = Arrivals::Poisson;
         let outcome = served(task, &watch, steady(100 * US));

@@ -37,9 +37,9 @@ fn fateful(fates: Vec<Fate>) -> impl FnMut(Turn) -> Option<Reply> {
     }
 }
 
-fn stage() -> impl Strategy<Value = Stage> {
+fn stage() -> impl Strategy<Value = RateStage> {
     let rate = || prop_oneof![1 => Just(0.0), 3 => 1.0..3000.0];
-    (0.01..0.1, rate(), rate()).prop_map(|(duration_s, from_per_s, to_per_s)| Stage {
+    (0.01..0.1, rate(), rate()).prop_map(|(duration_s, from_per_s, to_per_s)| RateStage {
         duration_s,
         from_per_s,
         to_per_s,
@@ -156,7 +156,7 @@ proptest! {
         let faults = fates.len() as u64;
         let mut task = Task { quota: Some(quota.into()), duration_ns: None, ..task };
         if let Some(open_loop) = &mut task.model.open_loop {
-            open_loop.curve = Arc::new(RateCurve::new(&[Stage::constant(f64::INFINITY, 500.0)]));
+            open_loop.curve = Arc::new(RateCurve::new(&[RateStage::constant(f64::INFINITY, 500.0)]));
             open_loop.backlog = 1_000_000;
         }
         let outcome = served(task.clone(), &Watch::default(), fateful(fates));

@@ -2,7 +2,7 @@
 
 use super::{Fates, MS, S};
 use ringshot::engine::connection::Route;
-use ringshot::engine::pace::curve::{RateCurve, Stage};
+use ringshot::engine::pace::curve::{RateCurve, RateStage};
 use ringshot::engine::pace::{Arrivals, Model, OpenLoop, Share};
 use ringshot::engine::policy::{CloseMode, Policy};
 use ringshot::engine::ports::{Method, Ports, Rotation};
@@ -119,7 +119,7 @@ fn model(load: u64, seed: u64, until: Until) -> Load {
 impl Load {
     fn into_model(self, run_s: f64) -> Model {
         let open_loop = self.rate_per_s.map(|rate_per_s| OpenLoop {
-            curve: Arc::new(RateCurve::new(&[Stage::constant(run_s, rate_per_s)])),
+            curve: Arc::new(RateCurve::new(&[RateStage::constant(run_s, rate_per_s)])),
             arrivals: if self.poisson { Arrivals::Poisson } else { Arrivals::Constant },
             backlog: self.backlog,
         });

@@ -2,7 +2,7 @@
 
 use crate::engine::driver::uring::Unavailable;
 use crate::engine::failure::Phase;
-use crate::engine::pace::curve::Stage;
+use crate::engine::pace::curve::RateStage;
 use crate::engine::ports::PortChoice;
 use crate::engine::run::{Load, Measured, ThreadTime};
 use crate::engine::tally;
@@ -295,7 +295,7 @@ fn limits(
 
 /// Whether the load is meant to be the same all the time that is measured.
 fn is_even(pacing: &Pacing) -> bool {
-    let same = |stage: &Stage| stage.from_per_s == stage.to_per_s;
+    let same = |stage: &RateStage| stage.from_per_s == stage.to_per_s;
     pacing.stages.len() <= 1
         && pacing.stages.iter().all(same)
         && pacing.ramp_connections <= pacing.warmup
@@ -329,7 +329,7 @@ fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
         stages: pacing
             .stages
             .iter()
-            .map(|&Stage { duration_s, from_per_s, to_per_s }| StageSummary {
+            .map(|&RateStage { duration_s, from_per_s, to_per_s }| StageSummary {
                 duration_s: Some(duration_s).filter(|s| s.is_finite()),
                 from_per_s,
                 to_per_s,

@@ -115,7 +115,7 @@ enum State {
 
 /// What went wrong first, where it has no effect yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum PendingFailure {
     None,
     /// Sending met this errno.
     Send(u16),
@@ -125,18 +125,18 @@ enum Fault {
     Eof,
 }
 
-impl Fault {
+impl PendingFailure {
     fn failure(self) -> Option<Failure> {
         match self {
-            Fault::None => None,
-            Fault::Send(errno) => Some(Failure::errno(Phase::Send, errno.into())),
-            Fault::Receive(errno) => Some(Failure::errno(Phase::Receive, errno.into())),
-            Fault::Eof => Some(Failure::response(Kind::Eof)),
+            PendingFailure::None => None,
+            PendingFailure::Send(errno) => Some(Failure::errno(Phase::Send, errno.into())),
+            PendingFailure::Receive(errno) => Some(Failure::errno(Phase::Receive, errno.into())),
+            PendingFailure::Eof => Some(Failure::response(Kind::Eof)),
         }
     }
 
-    fn get_or_insert(&mut self, fault: Fault) -> Fault {
-        if *self == Fault::None {
+    fn get_or_insert(&mut self, fault: PendingFailure) -> PendingFailure {
+        if *self == PendingFailure::None {
             *self = fault;
         }
         *self
@@ -161,7 +161,7 @@ pub struct Connection<S> {
     heard: Heard,
     /// An answer, if one comes all the same, has the last word, and so has the kernel where it knows
     /// that the requests were not read.
-    fault: Fault,
+    fault: PendingFailure,
     /// Bytes of the session whose sending will be told; a send takes fewer than 2^31.
     sending_bytes: u32,
     flight: Flight,
@@ -199,7 +199,7 @@ impl<S: Session> Connection<S> {
             settling: false,
             listed: false,
             heard: Heard::default(),
-            fault: Fault::None,
+            fault: PendingFailure::None,
             sending_bytes: 0,
             flight: Flight::default(),
             opened_ns: 0,
@@ -273,7 +273,7 @@ impl<S: Session> Connection<S> {
 
     /// The bytes to send now; none while a send is under way: the kernel may exchange two of them.
     pub fn outgoing<'a>(&'a mut self, shared: &'a mut S::Shared) -> &'a [u8] {
-        match self.outstanding.contains(Op::Send) || self.fault != Fault::None {
+        match self.outstanding.contains(Op::Send) || self.fault != PendingFailure::None {
             true => &[],
             false => self.session.outgoing(shared),
         }
@@ -346,7 +346,7 @@ impl<S: Session> Connection<S> {
                 }
             }
             Err(error) => {
-                self.fault.get_or_insert(Fault::Send(errno(&error) as u16));
+                self.fault.get_or_insert(PendingFailure::Send(errno(&error) as u16));
                 // The peer may have answered before it broke off; the receive will tell.
                 Step::Wait
             }
@@ -442,7 +442,7 @@ impl<S: Session> Connection<S> {
         }
         let Room::For(room) = room else { return Step::Go };
         // What cannot be sent is not begun.
-        if self.fault != Fault::None {
+        if self.fault != PendingFailure::None {
             return Step::Go;
         }
         self.take_and_begin(room, around)

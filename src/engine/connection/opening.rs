@@ -3,7 +3,7 @@
 
 use super::exchanges::close_ranks;
 use super::retry::PortRetry;
-use super::{Connection, Fault, Heard, State, Step, Surroundings, errno, route};
+use super::{Connection, Heard, PendingFailure, State, Step, Surroundings, errno, route};
 use crate::engine::driver::Op;
 use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::session::{Session, Stage};
@@ -35,7 +35,7 @@ impl<S: Session> Connection<S> {
         let address = slot.address as usize;
         let attempt_ns = now_ns.saturating_add(around.route.attempt_ns(around.policy.timeout_ns));
         self.deadline_ns = attempt_ns.min(self.carried_end_ns(around));
-        self.fault = Fault::None;
+        self.fault = PendingFailure::None;
         (address, around.ports.next(address))
     }
 

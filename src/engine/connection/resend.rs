@@ -20,7 +20,7 @@
 //! acknowledges what comes afterwards, before this side has looked. It counts as a failure.
 
 use super::exchanges::{Exchange, NEVER, Stand};
-use super::{Connection, Fault, State, Step, Surroundings, Told, listener};
+use super::{Connection, PendingFailure, State, Step, Surroundings, Told, listener};
 use crate::engine::driver::{Extent, Op};
 use crate::engine::failure::{Failure, Kind, Phase};
 use crate::engine::session::Session;
@@ -68,11 +68,11 @@ impl<S: Session> Connection<S> {
         // A send that meets a reset takes the error away, and leaves what looks like an end without
         // one. After a FIN it meets EPIPE.
         let extent = match self.fault {
-            Fault::None => Extent::Acknowledged,
-            Fault::Send(errno) if i32::from(errno) == libc::EPIPE => Extent::Acknowledged,
+            PendingFailure::None => Extent::Acknowledged,
+            PendingFailure::Send(errno) if i32::from(errno) == libc::EPIPE => Extent::Acknowledged,
             _ => Extent::Sent,
         };
-        self.cut_off(Fault::Eof, extent, around)
+        self.cut_off(PendingFailure::Eof, extent, around)
     }
 
     /// The connection is gone, and nothing was asked on it.
@@ -110,13 +110,18 @@ impl<S: Session> Connection<S> {
                 self.fail(self.fault.failure().unwrap_or(failure), around)
             }
             _ if self.flight.under_way == 0 => self.close(around.now_ns),
-            _ => self.cut_off(Fault::Receive(errno as u16), Extent::Sent, around),
+            _ => self.cut_off(PendingFailure::Receive(errno as u16), Extent::Sent, around),
         }
     }
 
     /// The connection has ended without a word, and answers are owed. The peer can have read what
     /// has come as far as `extent`.
-    fn cut_off(&mut self, fault: Fault, extent: Extent, around: &mut Surroundings<S>) -> Step {
+    fn cut_off(
+        &mut self,
+        fault: PendingFailure,
+        extent: Extent,
+        around: &mut Surroundings<S>,
+    ) -> Step {
         let fault = self.fault.get_or_insert(fault);
         // A fresh connection was not closed for being idle.
         if self.flight.answered == 0

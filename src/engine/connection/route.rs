@@ -26,7 +26,7 @@ const DOWN_NS: u64 = 1_000_000_000;
 #[derive(Clone, Debug)]
 pub struct Route {
     /// By the number of the address.
-    places: Vec<Place>,
+    places: Vec<AddressState>,
     /// The address in use; of all in turn, the latest.
     at: usize,
     /// New connections go to all addresses in turn.
@@ -35,7 +35,7 @@ pub struct Route {
 
 /// One address.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct AddressState {
     /// When it accepted a connection last.
     accepted_ns: u64,
     /// Refusals since then.
@@ -47,7 +47,7 @@ struct Place {
 impl Route {
     /// A target with so many addresses, of which the first is used as long as it accepts.
     pub fn new(addresses: usize) -> Route {
-        Route { places: vec![Place::default(); addresses.max(1)], at: 0, spread: false }
+        Route { places: vec![AddressState::default(); addresses.max(1)], at: 0, spread: false }
     }
 
     /// Another address is the one to begin with.
@@ -133,7 +133,7 @@ impl Route {
     #[inline]
     pub(super) fn accepted(&mut self, address: usize, now_ns: u64) {
         if self.places.len() > 1 {
-            self.places[address] = Place { accepted_ns: now_ns, ..Place::default() };
+            self.places[address] = AddressState { accepted_ns: now_ns, ..AddressState::default() };
         }
     }
 

@@ -13,7 +13,7 @@
 
 /// A piece of a curve: the rate goes from one value to another in a straight line.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stage {
+pub struct RateStage {
     /// How long; infinite for a stage without an end.
     pub duration_s: f64,
     /// Requests per second at its begin.
@@ -22,10 +22,10 @@ pub struct Stage {
     pub to_per_s: f64,
 }
 
-impl Stage {
+impl RateStage {
     /// The same rate all the time.
-    pub fn constant(duration_s: f64, rate_per_s: f64) -> Stage {
-        Stage { duration_s, from_per_s: rate_per_s, to_per_s: rate_per_s }
+    pub fn constant(duration_s: f64, rate_per_s: f64) -> RateStage {
+        RateStage { duration_s, from_per_s: rate_per_s, to_per_s: rate_per_s }
     }
 
     /// How many requests come due in it.
@@ -49,7 +49,7 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub struct RateCurve {
     /// Each with what has come before it: seconds and requests.
-    pieces: Vec<(f64, f64, Stage)>,
+    pieces: Vec<(f64, f64, RateStage)>,
     requests: f64,
 }
 
@@ -59,7 +59,7 @@ const ROUNDING: f64 = 1e-6;
 
 impl RateCurve {
     /// These stages in this order.
-    pub fn new(stages: &[Stage]) -> RateCurve {
+    pub fn new(stages: &[RateStage]) -> RateCurve {
         let (mut begin_s, mut requests) = (0.0, 0.0);
         let mut pieces = Vec::with_capacity(stages.len());
         for stage in stages {
@@ -96,23 +96,23 @@ mod tests {
 
     #[test]
     fn a_constant_rate_is_spaced_to_the_nanosecond_and_ends_in_time() {
-        let curve = RateCurve::new(&[Stage::constant(10.0, 3000.0)]);
+        let curve = RateCurve::new(&[RateStage::constant(10.0, 3000.0)]);
         let due = due(&curve);
         assert_eq!(due.len(), 30_000);
         assert_eq!((due[0], due[1], due[2], due[3000]), (0, 333_333, 666_667, 1_000_000_000));
         // No error adds up, not in a day.
-        let day = RateCurve::new(&[Stage::constant(f64::INFINITY, 3000.0)]);
+        let day = RateCurve::new(&[RateStage::constant(f64::INFINITY, 3000.0)]);
         assert_eq!(day.time_ns(3000.0 * 86_400.0), Some(86_400_000_000_000));
     }
 
     #[test]
     fn steps_ramps_and_pauses_follow_each_other() {
         let curve = RateCurve::new(&[
-            Stage::constant(1.0, 10.0),
-            Stage::constant(2.0, 0.0),
-            Stage { duration_s: 4.0, from_per_s: 0.0, to_per_s: 10.0 },
-            Stage { duration_s: 4.0, from_per_s: 10.0, to_per_s: 0.0 },
-            Stage::constant(1.0, 0.0),
+            RateStage::constant(1.0, 10.0),
+            RateStage::constant(2.0, 0.0),
+            RateStage { duration_s: 4.0, from_per_s: 0.0, to_per_s: 10.0 },
+            RateStage { duration_s: 4.0, from_per_s: 10.0, to_per_s: 0.0 },
+            RateStage::constant(1.0, 0.0),
         ]);
         assert_eq!(due(&curve).len(), 10 + 20 + 20);
         assert_eq!(curve.time_ns(9.0), Some(900_000_000));
@@ -126,13 +126,13 @@ mod tests {
 
     #[test]
     fn without_a_rate_nothing_is_ever_due() {
-        assert_eq!(RateCurve::new(&[Stage::constant(10.0, 0.0)]).time_ns(0.0), None);
+        assert_eq!(RateCurve::new(&[RateStage::constant(10.0, 0.0)]).time_ns(0.0), None);
         assert_eq!(RateCurve::new(&[]).time_ns(0.0), None);
     }
 
-    fn stage() -> impl Strategy<Value = Stage> {
+    fn stage() -> impl Strategy<Value = RateStage> {
         (0.01f64..100.0, 0.0f64..10_000.0, 0.0f64..10_000.0).prop_map(
-            |(duration_s, from_per_s, to_per_s)| Stage { duration_s, from_per_s, to_per_s },
+            |(duration_s, from_per_s, to_per_s)| RateStage { duration_s, from_per_s, to_per_s },
         )
     }
 

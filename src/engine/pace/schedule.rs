@@ -91,10 +91,10 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::pace::curve::Stage;
+    use crate::engine::pace::curve::RateStage;
 
     fn times(arrivals: Arrivals, share: Share, seed: u64) -> Vec<u64> {
-        let curve = Arc::new(RateCurve::new(&[Stage::constant(10.0, 2000.0)]));
+        let curve = Arc::new(RateCurve::new(&[RateStage::constant(10.0, 2000.0)]));
         let mut schedule = Schedule::new(curve, arrivals, share, seed);
         let mut times = Vec::new();
         while let Some(next_ns) = schedule.next_ns() {

@@ -1,4 +1,4 @@
-use super::curve::Stage;
+use super::curve::RateStage;
 use super::*;
 use crate::engine::failure::Phase;
 
@@ -10,7 +10,7 @@ fn closed(slots: u32, quota: Option<u64>) -> Pace {
 
 /// A thousand requests a second for ten seconds.
 fn open(slots: u32, backlog: u64, quota: Option<u64>) -> Pace {
-    let curve = Arc::new(RateCurve::new(&[Stage::constant(10.0, 1000.0)]));
+    let curve = Arc::new(RateCurve::new(&[RateStage::constant(10.0, 1000.0)]));
     let open_loop = Some(OpenLoop { curve, arrivals: Arrivals::Constant, backlog });
     let mut pace = Pace::new(
         &Model { open_loop, ..Model::default() },

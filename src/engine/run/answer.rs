@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// What an address came to before the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AddressAnswer {
     /// It was not asked, or another one was faster.
     Unasked,
     /// It accepts.
@@ -16,19 +16,19 @@ pub enum Answer {
     Fails(i32),
 }
 
-impl Answer {
+impl AddressAnswer {
     /// The word of the document; `None` where there was no answer to wait for.
     pub fn word(self) -> Option<String> {
         match self {
-            Answer::Unasked => None,
-            Answer::Accepts => Some("accepts".into()),
-            Answer::Silent(_) => Some(Kind::Timeout.to_string()),
-            Answer::Fails(errno) => Some(Kind::Errno(errno).to_string()),
+            AddressAnswer::Unasked => None,
+            AddressAnswer::Accepts => Some("accepts".into()),
+            AddressAnswer::Silent(_) => Some(Kind::Timeout.to_string()),
+            AddressAnswer::Fails(errno) => Some(Kind::Errno(errno).to_string()),
         }
     }
 
     /// Whether it did not accept.
     pub fn is_no(self) -> bool {
-        matches!(self, Answer::Silent(_) | Answer::Fails(_))
+        matches!(self, AddressAnswer::Silent(_) | AddressAnswer::Fails(_))
     }
 }

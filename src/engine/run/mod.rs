@@ -29,7 +29,7 @@ use crate::engine::tally::{Counters, Part, Tallies, Tally};
 use crate::engine::worker::{Interval, Outcome, Outlet};
 use crate::kernel::Snapshot;
 use crate::statistics::Batches;
-use answer::Answer;
+use answer::AddressAnswer;
 use collector::Collector;
 pub use seat::ThreadTime;
 use seat::{Gate, Seat};
@@ -63,7 +63,7 @@ pub struct Load {
     /// The target's addresses, best first.
     pub addresses: Vec<Address>,
     /// What each of them answered before the run.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<AddressAnswer>,
     /// Which of them connections go to.
     pub route: Route,
     /// Concurrent connections over all threads.
@@ -100,7 +100,7 @@ impl Load {
         let (connections, threads) = (16, 1);
         Load {
             ports: Ports::kernel(addresses.len()),
-            answers: vec![Answer::Unasked; addresses.len()],
+            answers: vec![AddressAnswer::Unasked; addresses.len()],
             route: Route::new(addresses.len()),
             addresses,
             connections,

@@ -6,8 +6,8 @@ fn pacing(arguments: &[&str]) -> Pacing {
     plan(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}")).pacing
 }
 
-fn stage(duration_s: f64, from_per_s: f64, to_per_s: f64) -> Stage {
-    Stage { duration_s, from_per_s, to_per_s }
+fn stage(duration_s: f64, from_per_s: f64, to_per_s: f64) -> RateStage {
+    RateStage { duration_s, from_per_s, to_per_s }
 }
 
 /// When request `number` of a plan is due, in milliseconds.
@@ -39,15 +39,15 @@ fn a_rate_is_one_stage_as_long_as_the_run() {
         ("10M", 1e7),
         ("0.000001", 1e-6),
     ] {
-        assert_eq!(pacing(&["-R", text]).stages, [Stage::constant(10.0, per_s)], "{text}");
+        assert_eq!(pacing(&["-R", text]).stages, [RateStage::constant(10.0, per_s)], "{text}");
     }
     let limited = plan(&["--rate", "100", "-d", "90s"]).unwrap();
-    assert_eq!(limited.pacing.stages, [Stage::constant(90.0, 100.0)]);
+    assert_eq!(limited.pacing.stages, [RateStage::constant(90.0, 100.0)]);
     assert_eq!(limited.duration, Some(Duration::from_secs(90)));
     assert_eq!(limited.pacing.peak_rate_per_s(), Some(100.0));
     // Requests alone have no limit of time.
     let counted = plan(&["-R", "100", "-n", "5"]).unwrap();
-    assert_eq!(counted.pacing.stages, [Stage::constant(f64::INFINITY, 100.0)]);
+    assert_eq!(counted.pacing.stages, [RateStage::constant(f64::INFINITY, 100.0)]);
     assert_eq!((counted.duration, counted.requests), (None, Some(5)));
     assert_eq!(due_ms(&["-R", "100", "-n", "5"], 1e6), Some(10_000_000));
 }

@@ -49,7 +49,7 @@ impl Attempts for Script {
 }
 
 /// The answers, and when each address was tried in milliseconds.
-fn raced(choice: AddressChoice, fates: &[Fate]) -> (Vec<Answer>, Vec<u128>, Duration) {
+fn raced(choice: AddressChoice, fates: &[Fate]) -> (Vec<AddressAnswer>, Vec<u128>, Duration) {
     let (now, fates) = (Duration::ZERO, fates.to_vec());
     let mut script = Script { fates, now, tried: Vec::new(), ended: Vec::new() };
     let answers = race(script.fates.len(), choice, 1000 * MS, &mut script);
@@ -62,27 +62,31 @@ const ACCEPTS: Fate = Some((1, Ok(())));
 const REFUSES: Fate = Some((1, Err(libc::ECONNREFUSED)));
 const SILENT: Fate = None;
 
-fn silent(ms: u32) -> Answer {
-    Answer::Silent(ms * MS)
+fn silent(ms: u32) -> AddressAnswer {
+    AddressAnswer::Silent(ms * MS)
 }
 
 #[test]
 fn the_first_that_accepts_wins_and_others_are_left_alone() {
-    let refused = Answer::Fails(libc::ECONNREFUSED);
+    let refused = AddressAnswer::Fails(libc::ECONNREFUSED);
     let slow = |ms| Some((ms, Ok(())));
     for (fates, answers, tried) in [
-        (vec![ACCEPTS, ACCEPTS], vec![Answer::Accepts, Answer::Unasked], vec![0]),
+        (vec![ACCEPTS, ACCEPTS], vec![AddressAnswer::Accepts, AddressAnswer::Unasked], vec![0]),
         // A refusal gives way at once, silence after a quarter of a second.
-        (vec![REFUSES, ACCEPTS], vec![refused, Answer::Accepts], vec![0, 1]),
-        (vec![SILENT, ACCEPTS], vec![silent(251), Answer::Accepts], vec![0, 250]),
+        (vec![REFUSES, ACCEPTS], vec![refused, AddressAnswer::Accepts], vec![0, 1]),
+        (vec![SILENT, ACCEPTS], vec![silent(251), AddressAnswer::Accepts], vec![0, 250]),
         (
             vec![SILENT, REFUSES, SILENT, ACCEPTS, SILENT],
-            vec![silent(502), refused, silent(251), Answer::Accepts, Answer::Unasked],
+            vec![silent(502), refused, silent(251), AddressAnswer::Accepts, AddressAnswer::Unasked],
             vec![0, 250, 251, 501],
         ),
         // One that is slow may still be the first, and the second has not had its time.
-        (vec![slow(260), slow(20)], vec![Answer::Accepts, Answer::Unasked], vec![0, 250]),
-        (vec![slow(400), slow(20)], vec![silent(270), Answer::Accepts], vec![0, 250]),
+        (
+            vec![slow(260), slow(20)],
+            vec![AddressAnswer::Accepts, AddressAnswer::Unasked],
+            vec![0, 250],
+        ),
+        (vec![slow(400), slow(20)], vec![silent(270), AddressAnswer::Accepts], vec![0, 250]),
     ] {
         let (found, at, _) = raced(AddressChoice::First, &fates);
         assert_eq!((found, at), (answers, tried), "{fates:?}");
@@ -92,7 +96,7 @@ fn the_first_that_accepts_wins_and_others_are_left_alone() {
 #[test]
 fn when_none_accepts_it_ends_with_a_reason_for_each() {
     let (answers, _, took) = raced(AddressChoice::First, &[REFUSES, REFUSES]);
-    assert_eq!((answers, took), (vec![Answer::Fails(libc::ECONNREFUSED); 2], 2 * MS));
+    assert_eq!((answers, took), (vec![AddressAnswer::Fails(libc::ECONNREFUSED); 2], 2 * MS));
     let (answers, tried, took) = raced(AddressChoice::First, &[SILENT, SILENT]);
     assert_eq!((answers, tried), (vec![silent(1250), silent(1000)], vec![0, 250]));
     assert_eq!(took, 1250 * MS);
@@ -102,11 +106,14 @@ fn when_none_accepts_it_ends_with_a_reason_for_each() {
 fn all_are_tried_at_once_and_waited_for() {
     let slow = Some((600, Ok(())));
     let (answers, tried, took) = raced(AddressChoice::All, &[ACCEPTS, REFUSES, slow]);
-    let refused = Answer::Fails(libc::ECONNREFUSED);
-    assert_eq!((answers, tried), (vec![Answer::Accepts, refused, Answer::Accepts], vec![0; 3]));
+    let refused = AddressAnswer::Fails(libc::ECONNREFUSED);
+    assert_eq!(
+        (answers, tried),
+        (vec![AddressAnswer::Accepts, refused, AddressAnswer::Accepts], vec![0; 3])
+    );
     assert_eq!(took, 600 * MS);
     let (answers, _, took) = raced(AddressChoice::All, &[ACCEPTS, SILENT]);
-    assert_eq!((answers, took), (vec![Answer::Accepts, silent(1000)], 1000 * MS));
+    assert_eq!((answers, took), (vec![AddressAnswer::Accepts, silent(1000)], 1000 * MS));
 }
 
 #[test]
@@ -131,7 +138,7 @@ fn real_sockets_are_asked_and_closed() {
     let refuses = deaf.local_addr().unwrap().as_socket().unwrap();
     let mut load = Load::new(vec![refuses, listener.local_addr().unwrap()]);
     find(&mut load, AddressChoice::First);
-    assert_eq!(load.answers, [Answer::Fails(libc::ECONNREFUSED), Answer::Accepts]);
+    assert_eq!(load.answers, [AddressAnswer::Fails(libc::ECONNREFUSED), AddressAnswer::Accepts]);
     assert_eq!(load.route.of_worker(0).addresses(), 2);
     let (mut accepted, _) = listener.accept().unwrap();
     assert_eq!(std::io::Read::read(&mut accepted, &mut [0]).unwrap(), 0, "not a byte");
@@ -140,7 +147,7 @@ fn real_sockets_are_asked_and_closed() {
     let mut load = Load::new(vec![listener.local_addr().unwrap()]);
     find(&mut load, AddressChoice::All);
     listener.set_nonblocking(true).unwrap();
-    assert_eq!(load.answers, [Answer::Unasked]);
+    assert_eq!(load.answers, [AddressAnswer::Unasked]);
     assert!(listener.accept().is_err());
 }
 
@@ -153,7 +160,10 @@ fn a_unix_socket_is_not_asked() {
     let socket = Address::from(UnixSocket::File(path));
     let mut load = Load::new(vec![socket.clone()]);
     find(&mut load, AddressChoice::First);
-    assert_eq!((load.answers.as_slice(), load.route.addresses()), (&[Answer::Unasked][..], 1));
+    assert_eq!(
+        (load.answers.as_slice(), load.route.addresses()),
+        (&[AddressAnswer::Unasked][..], 1)
+    );
     assert_eq!((in_use(&load), none_accepts(&load)), (vec![socket], None));
     assert!(listener.accept().is_err());
 }

@@ -26,7 +26,7 @@ use super::{
 };
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use memory::{Memory, NO_BLOCK, NO_BUFFER};
-use place::{Failure, NO_SOCKET, Place, bit, fact};
+use place::{EarlyFailure, NO_SOCKET, Place, bit, fact};
 use rustix::net::SocketAddrAny;
 use source::Sources;
 use std::collections::VecDeque;
@@ -250,7 +250,7 @@ impl UringDriver {
                 // The bind or connect that was queued behind it fails too, and tells.
                 Op::Socket | Op::Option => {
                     if current && result < 0 {
-                        place.failed_early.get_or_insert(Failure::new(token.op, errno));
+                        place.failed_early.get_or_insert(EarlyFailure::new(token.op, errno));
                     }
                     continue;
                 }
@@ -265,14 +265,14 @@ impl UringDriver {
                 Op::Send if !current || quiet && (result >= 0 || place.fd == NO_SOCKET) => continue,
                 // The send behind it tells.
                 Op::Send if quiet && place.under_way & bit(Op::Send) != 0 => {
-                    place.failed_early.get_or_insert(Failure::new(Op::Send, errno));
+                    place.failed_early.get_or_insert(EarlyFailure::new(Op::Send, errno));
                     continue;
                 }
                 // Was not counted as outstanding when it was queued.
                 Op::Send if quiet => self.outstanding += 1,
                 Op::Send => {
                     self.memory.send.give_back(std::mem::replace(&mut place.block, NO_BLOCK));
-                    errno = place.failed_early.take().map_or(errno, Failure::errno);
+                    errno = place.failed_early.take().map_or(errno, EarlyFailure::errno);
                 }
                 Op::Receive => {
                     place.buffer = self.memory.receive.lend(entry.flags());

@@ -17,7 +17,7 @@
 
 use super::UringDriver;
 use super::memory::NO_BLOCK;
-use super::place::{DIRECT_SOCKET, Failure, NO_SOCKET, Place, bit, fact};
+use super::place::{DIRECT_SOCKET, EarlyFailure, NO_SOCKET, Place, bit, fact};
 use super::tier::Tier;
 use crate::engine::driver::{Op, SlotId, Token, scoped};
 use io_uring::{opcode, squeue, types};
@@ -124,7 +124,7 @@ impl UringDriver {
         // SAFETY: no pointers.
         let fd = unsafe { libc::socket(domain, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
         if fd < 0 {
-            place.failed_early = Some(Failure::new(Op::Socket, last_errno()));
+            place.failed_early = Some(EarlyFailure::new(Op::Socket, last_errno()));
         } else {
             place.fd = fd;
         }
@@ -138,13 +138,13 @@ impl UringDriver {
         // SAFETY: no pointers.
         let fd = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
         if fd < 0 {
-            place.failed_early = Some(Failure::new(Op::Socket, last_errno()));
+            place.failed_early = Some(EarlyFailure::new(Op::Socket, last_errno()));
         } else {
             place.fd = fd;
             let address = &self.addresses[place.address as usize];
             // SAFETY: an address of that length.
             if unsafe { libc::connect(fd, address.as_ptr().cast(), address.addr_len()) } != 0 {
-                place.failed_early = Some(Failure::new(Op::Connect, last_errno()));
+                place.failed_early = Some(EarlyFailure::new(Op::Connect, last_errno()));
             }
             // What follows goes through the ring, which may wait.
             // SAFETY: no pointers; our own descriptor.
@@ -196,7 +196,7 @@ impl UringDriver {
         for option in &self.config.options {
             if let Err(error) = option.set(place.fd) {
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
-                place.failed_early.get_or_insert(Failure::new(Op::Option, errno));
+                place.failed_early.get_or_insert(EarlyFailure::new(Op::Option, errno));
             }
         }
     }
@@ -206,7 +206,7 @@ impl UringDriver {
         let source = self.sources.of(slot.index as usize);
         // SAFETY: the source is an address of that length.
         if unsafe { libc::bind(place.fd, source.pointer(), source.len()) } != 0 {
-            place.failed_early.get_or_insert(Failure::new(Op::Bind, last_errno()));
+            place.failed_early.get_or_insert(EarlyFailure::new(Op::Bind, last_errno()));
         }
     }
 }

@@ -19,15 +19,15 @@ pub(super) const DIRECT_SOCKET: RawFd = 0;
 /// A step of `open` that failed before connect was reached, or a quiet send that failed before the
 /// one behind it: the completion that is still to come tells of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Failure {
+pub(super) struct EarlyFailure {
     errno: u16,
     pub(super) op: Op,
 }
 
-impl Failure {
+impl EarlyFailure {
     /// The kernel's numbers go up to 4095.
-    pub(super) fn new(op: Op, errno: i32) -> Failure {
-        Failure { errno: errno as u16, op }
+    pub(super) fn new(op: Op, errno: i32) -> EarlyFailure {
+        EarlyFailure { errno: errno as u16, op }
     }
 
     pub(super) fn errno(self) -> i32 {
@@ -44,7 +44,7 @@ pub(super) struct Place {
     pub(super) address: u32,
     /// The copy that is being sent.
     pub(super) block: u32,
-    pub(super) failed_early: Option<Failure>,
+    pub(super) failed_early: Option<EarlyFailure>,
     /// Where the latest receive has put its bytes.
     pub(super) buffer: u16,
     /// Operations whose completion will come, a [`bit`] for each.

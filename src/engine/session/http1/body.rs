@@ -29,7 +29,7 @@ pub(super) enum Body {
 
 /// Where a body stands after some bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stand {
+pub(super) enum BodyState {
     More,
     Whole,
     /// Why, and what should have been there.
@@ -38,16 +38,16 @@ pub(super) enum Stand {
 
 impl Body {
     /// Takes the body's part of `bytes`, and says how many bytes that was. With
-    /// [`Stand::Broken`], the last one taken is the one at fault.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> (usize, Stand) {
+    /// [`BodyState::Broken`], the last one taken is the one at fault.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> (usize, BodyState) {
         match self {
             Body::Length { left } => {
                 let taken = fitting(*left, bytes.len());
                 *left -= taken as u64;
-                (taken, if *left == 0 { Stand::Whole } else { Stand::More })
+                (taken, if *left == 0 { BodyState::Whole } else { BodyState::More })
             }
             Body::Chunked(chunked) => chunked.take(bytes),
-            Body::UntilEof => (bytes.len(), Stand::More),
+            Body::UntilEof => (bytes.len(), BodyState::More),
         }
     }
 
@@ -55,25 +55,25 @@ impl Body {
     pub(super) fn opaque(&self) -> u64 {
         match self {
             Body::Length { left } => *left,
-            Body::Chunked(Chunked { step: Step::Data, left, .. }) => *left,
+            Body::Chunked(Chunked { step: ChunkStep::Data, left, .. }) => *left,
             Body::Chunked(_) => 0,
             Body::UntilEof => u64::MAX,
         }
     }
 
     /// `count` of the [`opaque`](Body::opaque) bytes have gone by.
-    pub(super) fn skipped(&mut self, count: u64) -> Stand {
+    pub(super) fn skipped(&mut self, count: u64) -> BodyState {
         debug_assert!(count <= self.opaque());
         match self {
             Body::Length { left } => {
                 *left = left.saturating_sub(count);
-                if *left == 0 { Stand::Whole } else { Stand::More }
+                if *left == 0 { BodyState::Whole } else { BodyState::More }
             }
             Body::Chunked(chunked) => {
                 chunked.pass_data(count);
-                Stand::More
+                BodyState::More
             }
-            Body::UntilEof => Stand::More,
+            Body::UntilEof => BodyState::More,
         }
     }
 }
@@ -86,7 +86,7 @@ fn fitting(left: u64, available: usize) -> usize {
 /// A chunked body, decoded only as far as it takes to find its end.
 #[derive(Debug)]
 pub(super) struct Chunked {
-    step: Step,
+    step: ChunkStep,
     /// The size line of the chunk, or the trailer section: how long it is so far.
     line_bytes: u32,
     /// The chunk's size as far as it is read, then its data as far as it is still to come.
@@ -95,7 +95,7 @@ pub(super) struct Chunked {
 
 /// Which byte is expected next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum ChunkStep {
     /// The first digit of a chunk's size.
     SizeStart,
     /// A further digit, or what ends the digits.
@@ -124,13 +124,13 @@ enum Step {
 
 impl Chunked {
     pub(super) fn new() -> Chunked {
-        Chunked { step: Step::SizeStart, line_bytes: 0, left: 0 }
+        Chunked { step: ChunkStep::SizeStart, line_bytes: 0, left: 0 }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> (usize, Stand) {
+    fn take(&mut self, bytes: &[u8]) -> (usize, BodyState) {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            if self.step == Step::Data {
+            if self.step == ChunkStep::Data {
                 let taken = fitting(self.left, bytes.len() - at);
                 self.pass_data(taken as u64);
                 at += taken;
@@ -138,32 +138,35 @@ impl Chunked {
             }
             at += 1;
             match self.framing_byte(byte) {
-                Stand::More => {}
+                BodyState::More => {}
                 end => return (at, end),
             }
         }
-        (at, Stand::More)
+        (at, BodyState::More)
     }
 
     fn pass_data(&mut self, count: u64) {
         self.left = self.left.saturating_sub(count);
         if self.left == 0 {
-            self.step = Step::DataEnd;
+            self.step = ChunkStep::DataEnd;
         }
     }
 
     /// One byte of what is around the data. A line may end in LF alone (RFC 9112 §2.2); a CR
     /// without its LF is never taken for anything.
-    fn framing_byte(&mut self, byte: u8) -> Stand {
-        use Step::*;
+    fn framing_byte(&mut self, byte: u8) -> BodyState {
+        use ChunkStep::*;
         self.line_bytes += 1;
         if self.line_bytes > self.limit().0 {
-            return Stand::Broken(Kind::TooLarge, self.limit().1);
+            return BodyState::Broken(Kind::TooLarge, self.limit().1);
         }
         self.step = match (self.step, byte) {
             (SizeStart | Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 if self.left >> 60 != 0 {
-                    return Stand::Broken(Kind::Malformed, "a chunk is smaller than 2^64 bytes");
+                    return BodyState::Broken(
+                        Kind::Malformed,
+                        "a chunk is smaller than 2^64 bytes",
+                    );
                 }
                 self.left = self.left << 4 | hex_value(byte);
                 Size
@@ -179,27 +182,27 @@ impl Chunked {
                 SizeStart
             }
             (TrailerStart | FieldStart, b'\r') => LastLf,
-            (TrailerStart | FieldStart | LastLf, b'\n') => return Stand::Whole,
+            (TrailerStart | FieldStart | LastLf, b'\n') => return BodyState::Whole,
             (FieldStart, b' ' | b'\t') => Value,
             (TrailerStart | FieldStart | Name, byte) if is_token(byte) => Name,
             (Name, b':') => Value,
             (Value, b'\r') => ValueLf,
             (Value | ValueLf, b'\n') => FieldStart,
             (Value, b'\t' | b' '..=b'~' | 0x80..) => Value,
-            (step, _) => return Stand::Broken(Kind::Malformed, step.rule()),
+            (step, _) => return BodyState::Broken(Kind::Malformed, step.rule()),
         };
-        Stand::More
+        BodyState::More
     }
 
-    fn size_line_ends(&mut self) -> Stand {
+    fn size_line_ends(&mut self) -> BodyState {
         self.line_bytes = 0;
-        self.step = if self.left == 0 { Step::TrailerStart } else { Step::Data };
-        Stand::More
+        self.step = if self.left == 0 { ChunkStep::TrailerStart } else { ChunkStep::Data };
+        BodyState::More
     }
 
     /// How long the line or section may be that is under way, and what it is when it is longer.
     fn limit(&self) -> (u32, &'static str) {
-        use Step::*;
+        use ChunkStep::*;
         match self.step {
             TrailerStart | FieldStart | Name | Value | ValueLf | LastLf => {
                 (TRAILER_BYTES_MAX, "its trailers are larger than 64 KiB")
@@ -209,10 +212,10 @@ impl Chunked {
     }
 }
 
-impl Step {
+impl ChunkStep {
     /// What has to be there.
     fn rule(self) -> &'static str {
-        use Step::*;
+        use ChunkStep::*;
         match self {
             SizeStart => "a chunk starts with its size in hexadecimal digits",
             Size | Padding => "the size of a chunk is hexadecimal digits, then a line end or `;`",

@@ -19,7 +19,7 @@ const EXCERPT_CHARS_MAX: usize = 80;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault<'b> {
     pub(super) kind: Kind,
-    pub(super) place: Place,
+    pub(super) place: Location,
     /// The bytes at fault, and perhaps some behind them.
     pub(super) bytes: &'b [u8],
     /// What should have been there.
@@ -28,7 +28,7 @@ pub(super) struct Fault<'b> {
 
 /// Where in an answer something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// Its very first bytes, which are not those of HTTP.
     Start,
     /// A line of its head; the status line is the first.
@@ -57,10 +57,10 @@ impl Fault<'_> {
     fn words(&self, is_http: bool) -> String {
         let (excerpt, rule) = (excerpt(self.bytes), self.rule);
         match self.place {
-            Place::Whole => rule.into(),
-            Place::Line(number) => format!("line {number} of the head, \"{excerpt}\": {rule}"),
-            Place::Chunks => format!("in the chunked body, at \"{excerpt}\": {rule}"),
-            Place::Start => {
+            Location::Whole => rule.into(),
+            Location::Line(number) => format!("line {number} of the head, \"{excerpt}\": {rule}"),
+            Location::Chunks => format!("in the chunked body, at \"{excerpt}\": {rule}"),
+            Location::Start => {
                 let question = match is_http {
                     false => "is this the right port?",
                     true => "is the answer before it longer than its head says?",
@@ -98,7 +98,7 @@ mod tests {
 
     const RULE: &str = "a rule";
 
-    fn fault(place: Place, bytes: &[u8]) -> Fault<'_> {
+    fn fault(place: Location, bytes: &[u8]) -> Fault<'_> {
         Fault { kind: Kind::Malformed, place, bytes, rule: RULE }
     }
 
@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn the_first_fault_of_a_kind_is_kept() {
         let mut remarks = Remarks::default();
-        fault(Place::Line(3), b"X 7").note(&mut remarks, true);
-        fault(Place::Chunks, b"g").note(&mut remarks, true);
-        let large = Fault { kind: Kind::TooLarge, ..fault(Place::Whole, b"") };
+        fault(Location::Line(3), b"X 7").note(&mut remarks, true);
+        fault(Location::Chunks, b"g").note(&mut remarks, true);
+        let large = Fault { kind: Kind::TooLarge, ..fault(Location::Whole, b"") };
         large.note(&mut remarks, true);
         assert_eq!(remarks.malformed.unwrap(), "line 3 of the head, \"X 7\": a rule");
         assert_eq!(remarks.too_large.unwrap(), RULE);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn only_who_has_never_spoken_http_may_be_on_another_port() {
-        let words = |is_http| fault(Place::Start, b"SSH-2.0").words(is_http);
+        let words = |is_http| fault(Location::Start, b"SSH-2.0").words(is_http);
         assert!(words(false).starts_with("an answer starts with \"SSH-2.0\", and a rule: is this"));
         assert!(words(false).contains("port") && !words(true).contains("port"));
     }

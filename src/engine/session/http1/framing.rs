@@ -14,9 +14,9 @@
 //! The order in which the rules are asked is that of RFC 9112 §6.3, and it is of consequence: what
 //! has no body by its status is not examined for lengths that contradict each other.
 
-use super::Next;
+use super::AfterAnswer;
 use super::body::is_token;
-use super::fault::{Fault, Place};
+use super::fault::{Fault, Location};
 use super::request::Asked;
 use crate::engine::failure::Kind;
 
@@ -25,7 +25,7 @@ use crate::engine::failure::Kind;
 pub(super) struct Meaning {
     pub(super) status: u16,
     /// What becomes of the connection after this exchange.
-    pub(super) next: Next,
+    pub(super) next: AfterAnswer,
     /// There is a length beside the chunks, and it does not count.
     pub(super) overruled: bool,
     pub(super) framing: Framing,
@@ -58,7 +58,7 @@ pub(super) fn meaning(head: &[u8], asked: Asked) -> Result<Meaning, Fault<'_>> {
     if head.contains(&0) {
         return Err(nul(head));
     }
-    let mut told = Told::default();
+    let mut told = LengthFields::default();
     for field in fields(head) {
         told.note(field)?;
     }
@@ -67,21 +67,21 @@ pub(super) fn meaning(head: &[u8], asked: Asked) -> Result<Meaning, Fault<'_>> {
 
 /// A header field with its folded lines, or the status line.
 #[derive(Clone, Copy)]
-struct Line<'h> {
+struct HeaderLine<'h> {
     /// The first line of a head is number 1.
     number: usize,
     /// Without its line end.
     bytes: &'h [u8],
 }
 
-impl<'h> Line<'h> {
+impl<'h> HeaderLine<'h> {
     fn fault(self, rule: &'static str) -> Fault<'h> {
-        Fault { kind: Kind::Malformed, place: Place::Line(self.number), bytes: self.bytes, rule }
+        Fault { kind: Kind::Malformed, place: Location::Line(self.number), bytes: self.bytes, rule }
     }
 }
 
 /// The header fields of a head.
-fn fields(head: &[u8]) -> impl Iterator<Item = Line<'_>> {
+fn fields(head: &[u8]) -> impl Iterator<Item = HeaderLine<'_>> {
     let line_end = |from: usize| head[from..].iter().position(|&byte| byte == b'\n');
     let mut next = line_end(0).map_or(head.len(), |end| end + 1);
     let mut number = 1;
@@ -98,7 +98,7 @@ fn fields(head: &[u8]) -> impl Iterator<Item = Line<'_>> {
         }
         let bytes = &head[from..next - 1];
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        (!bytes.is_empty()).then_some(Line { number: first, bytes })
+        (!bytes.is_empty()).then_some(HeaderLine { number: first, bytes })
     })
 }
 
@@ -106,9 +106,10 @@ fn fields(head: &[u8]) -> impl Iterator<Item = Line<'_>> {
 #[cold]
 fn nul(head: &[u8]) -> Fault<'_> {
     let lines = head.split(|&byte| byte == b'\n').zip(1..);
-    let line =
-        lines.map(|(bytes, number)| Line { number, bytes }).find(|line| line.bytes.contains(&0));
-    line.unwrap_or(Line { number: 1, bytes: head }).fault("a head has no NUL bytes")
+    let line = lines
+        .map(|(bytes, number)| HeaderLine { number, bytes })
+        .find(|line| line.bytes.contains(&0));
+    line.unwrap_or(HeaderLine { number: 1, bytes: head }).fault("a head has no NUL bytes")
 }
 
 const NAME_STANDS_ALONE: &str = "the name of this field stands directly before its colon";
@@ -147,12 +148,12 @@ impl Field {
 
 /// What the header fields tell, all of one name taken together (RFC 9110 §5.3).
 #[derive(Default)]
-struct Told<'h> {
+struct LengthFields<'h> {
     close: bool,
     keep_alive: bool,
     length: Option<Result<u64, Fault<'h>>>,
     /// The last transfer coding, which is the one that frames the body, and where it stands.
-    coding: Option<(Coding, Line<'h>)>,
+    coding: Option<(Coding, HeaderLine<'h>)>,
 }
 
 /// A transfer coding.
@@ -166,8 +167,8 @@ enum Coding {
     Other,
 }
 
-impl<'h> Told<'h> {
-    fn note(&mut self, line: Line<'h>) -> Result<(), Fault<'h>> {
+impl<'h> LengthFields<'h> {
+    fn note(&mut self, line: HeaderLine<'h>) -> Result<(), Fault<'h>> {
         let end = line.bytes.iter().position(|&byte| byte == b':' || byte == b'\n');
         let Some(colon) = end.filter(|&at| line.bytes[at] == b':') else {
             return Err(line.fault("a header line needs a colon"));
@@ -211,10 +212,10 @@ impl<'h> Told<'h> {
         // Who believed the length is at another place of the connection now (RFC 9112 §6.3).
         let overruled = framing == Framing::Chunked && self.length.is_some();
         let next = match kept && framing != Framing::UntilEof {
-            false => Next::Close,
-            true if !ours => Next::Leave,
-            true if overruled => Next::Finish,
-            true => Next::Reuse,
+            false => AfterAnswer::Close,
+            true if !ours => AfterAnswer::Leave,
+            true if overruled => AfterAnswer::Finish,
+            true => AfterAnswer::Reuse,
         };
         Ok(Meaning { status, next, overruled, framing })
     }
@@ -294,7 +295,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 fn agreed<'h>(
     before: Option<Result<u64, Fault<'h>>>,
     now: Option<u64>,
-    line: Line<'h>,
+    line: HeaderLine<'h>,
 ) -> Result<u64, Fault<'h>> {
     match (before, now) {
         (Some(Err(fault)), _) => Err(fault),

@@ -11,7 +11,7 @@
 //! That is sound because a head ends at its first empty line, wherever the bytes come from: bytes
 //! that begin with a whole head begin with that head and no other.
 
-use super::fault::{Fault, Place};
+use super::fault::{Fault, Location};
 use super::framing::{self, Framing, Meaning};
 use super::request::Asked;
 use crate::engine::failure::Kind;
@@ -83,9 +83,9 @@ pub(super) enum Search<'b> {
 pub(super) fn search(bytes: &[u8], searched: usize) -> Search<'_> {
     if let Some(at) = status_line_fault(bytes, searched) {
         let (place, rule) = match at {
-            0..=4 => (Place::Start, "that is not HTTP"),
-            5..=8 => (Place::Line(1), "the version is HTTP/1.0 or HTTP/1.1"),
-            _ => (Place::Line(1), "a status is three digits from 100 on"),
+            0..=4 => (Location::Start, "that is not HTTP"),
+            5..=8 => (Location::Line(1), "the version is HTTP/1.0 or HTTP/1.1"),
+            _ => (Location::Line(1), "a status is three digits from 100 on"),
         };
         return Search::Broken(at + 1, Fault { kind: Kind::Malformed, place, bytes, rule });
     }
@@ -100,7 +100,7 @@ pub(super) fn search(bytes: &[u8], searched: usize) -> Search<'_> {
 
 const TOO_LARGE: Fault<'_> = Fault {
     kind: Kind::TooLarge,
-    place: Place::Whole,
+    place: Location::Whole,
     bytes: &[],
     rule: "its head is larger than 256 KiB",
 };

@@ -30,8 +30,8 @@ pub use request::{Request, RequestBlock, Reuse};
 
 use super::{Answer, Events, Lane, Remarks, Room, Session};
 use crate::engine::failure::{Failure, Kind};
-use body::{Body, Chunked, Stand};
-use fault::{Fault, Place};
+use body::{Body, BodyState, Chunked};
+use fault::{Fault, Location};
 use framing::{Framing, Meaning};
 use head::{Heads, Search};
 use split::{Split, Splits};
@@ -61,9 +61,9 @@ impl Shared {
 
     /// An answer is refused.
     #[cold]
-    fn refuse(&mut self, fault: Fault<'_>) -> Event {
+    fn refuse(&mut self, fault: Fault<'_>) -> Parsed {
         fault.note(&mut self.remarks, self.heads.any());
-        Event::Broken(fault.kind)
+        Parsed::Broken(fault.kind)
     }
 }
 
@@ -76,16 +76,16 @@ pub struct Http1 {
     answered: Lane,
     /// What becomes of the connection once they all are.
     after: Room,
-    stage: Stage,
+    stage: ParseState,
     /// The head so far, where it came in pieces.
     split: Split,
     /// What is known of the answer whose body is under way.
     status: u16,
-    next: Next,
+    next: AfterAnswer,
 }
 
 /// What the next byte belongs to.
-enum Stage {
+enum ParseState {
     /// Line ends before a head; as a rule there are none.
     Start { blank_bytes: u8, after_cr: bool },
     /// A head.
@@ -95,31 +95,31 @@ enum Stage {
 }
 
 /// No byte of an answer is there.
-const AT_START: Stage = Stage::Start { blank_bytes: 0, after_cr: false };
+const AT_START: ParseState = ParseState::Start { blank_bytes: 0, after_cr: false };
 
 /// What [`Http1::answer`] made of the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct Taken {
     /// How many of the bytes were taken.
     pub consumed: usize,
     /// What they came to.
-    pub event: Event,
+    pub event: Parsed,
 }
 
 /// Where an answer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Parsed {
     /// It is not whole yet.
     More,
     /// It is whole.
-    Done(Answer, Next),
+    Done(Answer, AfterAnswer),
     /// What came is no answer. The connection is of no further use.
     Broken(Kind),
 }
 
 /// What becomes of a connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum AfterAnswer {
     /// It may carry another request.
     Reuse,
     /// The peer closes it, as it has said, and has not processed what was asked behind this.
@@ -143,7 +143,7 @@ impl Session for Http1 {
             stage: AT_START,
             split: Split::default(),
             status: 0,
-            next: Next::Leave,
+            next: AfterAnswer::Leave,
         }
     }
 
@@ -172,7 +172,7 @@ impl Session for Http1 {
 
     fn begin(&mut self, shared: &mut Shared, lanes: Range<Lane>, last: bool) {
         debug_assert!(self.unsent.is_empty(), "the batch before is still being sent");
-        debug_assert!(matches!(self.stage, Stage::Start { .. }), "an answer is under way");
+        debug_assert!(matches!(self.stage, ParseState::Start { .. }), "an answer is under way");
         debug_assert_eq!(lanes.start, 0, "nothing is under way");
         (self.batch, self.answered) = (lanes.end, 0);
         self.unsent = shared.block.layout.batch(lanes.end, last);
@@ -215,7 +215,7 @@ impl Session for Http1 {
     #[inline]
     fn opaque(&self) -> u64 {
         match &self.stage {
-            Stage::Body(body) => body.opaque(),
+            ParseState::Body(body) => body.opaque(),
             _ => 0,
         }
     }
@@ -231,7 +231,7 @@ impl Session for Http1 {
 
     fn ended<E: Events>(&mut self, _shared: &mut Shared, events: &mut E) {
         let event = self.end();
-        if let Event::Done(..) = event {
+        if let Parsed::Done(..) = event {
             let fault = self.tell(event, false, events);
             debug_assert!(fault.is_ok(), "an answer that ends with its connection announces that");
         }
@@ -249,40 +249,45 @@ impl Session for Http1 {
 impl Http1 {
     /// Passes on what an answer has come to; whether there is `more` behind it.
     #[inline]
-    fn tell<E: Events>(&mut self, event: Event, more: bool, events: &mut E) -> Result<(), Failure> {
+    fn tell<E: Events>(
+        &mut self,
+        event: Parsed,
+        more: bool,
+        events: &mut E,
+    ) -> Result<(), Failure> {
         let lane = self.answered;
         let (answer, next) = match event {
-            Event::Done(answer, next) => (answer, next),
-            Event::More => {
+            Parsed::Done(answer, next) => (answer, next),
+            Parsed::More => {
                 events.begun(lane);
                 return Ok(());
             }
-            Event::Broken(kind) => return Err(Failure::response(kind)),
+            Parsed::Broken(kind) => return Err(Failure::response(kind)),
         };
         events.done(lane, answer);
         self.answered += 1;
         let is_last = self.answered == self.batch;
         match next {
-            Next::Reuse => return Ok(()),
-            Next::Finish => self.after = Room::Ends,
-            Next::Close if is_last => self.after = Room::PeerEnds,
+            AfterAnswer::Reuse => return Ok(()),
+            AfterAnswer::Finish => self.after = Room::Ends,
+            AfterAnswer::Close if is_last => self.after = Room::PeerEnds,
             // Whoever says so and goes on all the same has processed what it was not to.
-            Next::Close if !more => {
+            AfterAnswer::Close if !more => {
                 (self.answered..self.batch).for_each(|lane| events.returned(lane));
                 self.answered = self.batch;
                 self.after = Room::Ends;
             }
-            Next::Close | Next::Leave => return Err(Failure::response(Kind::Eof)),
+            AfterAnswer::Close | AfterAnswer::Leave => return Err(Failure::response(Kind::Eof)),
         }
         Ok(())
     }
 
-    /// Takes bytes of one answer. All of `bytes` is consumed unless the event is [`Event::Done`] or
-    /// [`Event::Broken`]; what is left then belongs to the next one.
+    /// Takes bytes of one answer. All of `bytes` is consumed unless the event is [`Parsed::Done`] or
+    /// [`Parsed::Broken`]; what is left then belongs to the next one.
     #[inline]
-    pub fn answer(&mut self, shared: &mut Shared, bytes: &[u8]) -> Progress {
+    pub fn answer(&mut self, shared: &mut Shared, bytes: &[u8]) -> Taken {
         let mut at = 0;
-        if let Stage::Start { blank_bytes: 0, .. } = self.stage
+        if let ParseState::Start { blank_bytes: 0, .. } = self.stage
             && let Some((head_bytes, meaning)) = shared.heads.known(bytes)
         {
             let body_bytes = match meaning.framing {
@@ -295,7 +300,7 @@ impl Http1 {
                 && body_bytes <= bytes.len() - head_bytes
             {
                 let event = done(meaning.status, meaning.next);
-                return Progress { consumed: head_bytes + body_bytes, event };
+                return Taken { consumed: head_bytes + body_bytes, event };
             }
             self.after_head(shared, meaning);
             at = head_bytes;
@@ -304,49 +309,49 @@ impl Http1 {
     }
 
     /// So many bytes of a body have gone by unseen ([`Session::opaque`]).
-    pub fn skip(&mut self, count: u64) -> Event {
-        let Stage::Body(body) = &mut self.stage else { return Event::More };
-        if body.skipped(count) == Stand::Whole { self.whole() } else { Event::More }
+    pub fn skip(&mut self, count: u64) -> Parsed {
+        let ParseState::Body(body) = &mut self.stage else { return Parsed::More };
+        if body.skipped(count) == BodyState::Whole { self.whole() } else { Parsed::More }
     }
 
     /// The peer has closed its side while an answer was awaited.
-    pub fn end(&mut self) -> Event {
+    pub fn end(&mut self) -> Parsed {
         match self.stage {
-            Stage::Body(Body::UntilEof) => self.whole(),
-            _ => Event::Broken(Kind::Eof),
+            ParseState::Body(Body::UntilEof) => self.whole(),
+            _ => Parsed::Broken(Kind::Eof),
         }
     }
 
     /// Takes `bytes` from `at` on, up to the end of an exchange.
     #[inline(never)]
-    fn advance(&mut self, shared: &mut Shared, bytes: &[u8], mut at: usize) -> Progress {
+    fn advance(&mut self, shared: &mut Shared, bytes: &[u8], mut at: usize) -> Taken {
         while at < bytes.len() {
             let rest = &bytes[at..];
             let (taken, event) = match &mut self.stage {
-                Stage::Start { .. } => self.take_blank(shared, rest[0]),
-                Stage::Head => self.take_head(shared, rest),
-                Stage::Body(body) => match body.take(rest) {
-                    (taken, Stand::More) => (taken, Event::More),
-                    (taken, Stand::Whole) => (taken, self.whole()),
-                    (taken, Stand::Broken(kind, rule)) => {
+                ParseState::Start { .. } => self.take_blank(shared, rest[0]),
+                ParseState::Head => self.take_head(shared, rest),
+                ParseState::Body(body) => match body.take(rest) {
+                    (taken, BodyState::More) => (taken, Parsed::More),
+                    (taken, BodyState::Whole) => (taken, self.whole()),
+                    (taken, BodyState::Broken(kind, rule)) => {
                         let place =
-                            if kind == Kind::TooLarge { Place::Whole } else { Place::Chunks };
+                            if kind == Kind::TooLarge { Location::Whole } else { Location::Chunks };
                         let bytes = &rest[taken - 1..];
                         (taken, shared.refuse(Fault { kind, place, bytes, rule }))
                     }
                 },
             };
             at += taken;
-            if event != Event::More {
-                return Progress { consumed: at, event };
+            if event != Parsed::More {
+                return Taken { consumed: at, event };
             }
         }
-        Progress { consumed: at, event: Event::More }
+        Taken { consumed: at, event: Parsed::More }
     }
 
     /// Takes a byte of a line end before a head, or finds that the head begins.
-    fn take_blank(&mut self, shared: &mut Shared, byte: u8) -> (usize, Event) {
-        let Stage::Start { blank_bytes, after_cr } = &mut self.stage else {
+    fn take_blank(&mut self, shared: &mut Shared, byte: u8) -> (usize, Parsed) {
+        let ParseState::Start { blank_bytes, after_cr } = &mut self.stage else {
             unreachable!("only ever called before a head");
         };
         let rule = match byte {
@@ -356,20 +361,20 @@ impl Http1 {
             b'\n' | b'\r' if !*after_cr || byte == b'\n' => {
                 *blank_bytes += 1;
                 *after_cr = byte == b'\r';
-                return (1, Event::More);
+                return (1, Parsed::More);
             }
             _ if *after_cr => "a CR without its LF stands before its status line",
             _ => {
-                self.stage = Stage::Head;
-                return (0, Event::More);
+                self.stage = ParseState::Head;
+                return (0, Parsed::More);
             }
         };
-        let fault = Fault { kind: Kind::Malformed, place: Place::Whole, bytes: &[], rule };
+        let fault = Fault { kind: Kind::Malformed, place: Location::Whole, bytes: &[], rule };
         (1, shared.refuse(fault))
     }
 
     /// Takes bytes of a head. They are copied only where its end is not among them.
-    fn take_head(&mut self, shared: &mut Shared, bytes: &[u8]) -> (usize, Event) {
+    fn take_head(&mut self, shared: &mut Shared, bytes: &[u8]) -> (usize, Parsed) {
         let Some(mut head) = shared.splits.take(&self.split) else {
             return match head::search(bytes, 0) {
                 Search::Found(end) => match shared.heads.meaning(&bytes[..end]) {
@@ -379,7 +384,7 @@ impl Http1 {
                 Search::Broken(taken, fault) => (taken, shared.refuse(fault)),
                 Search::More => {
                     shared.splits.begin(&mut self.split, bytes);
-                    (bytes.len(), Event::More)
+                    (bytes.len(), Parsed::More)
                 }
             };
         };
@@ -391,7 +396,7 @@ impl Http1 {
             Search::Broken(end, fault) => (end, Err(fault)),
             Search::More => {
                 shared.splits.put(&self.split, head);
-                return (taken, Event::More);
+                return (taken, Parsed::More);
             }
         };
         let event = match found {
@@ -404,20 +409,20 @@ impl Http1 {
     }
 
     /// Turns to what comes after a head.
-    fn after_head(&mut self, shared: &mut Shared, meaning: Meaning) -> Event {
+    fn after_head(&mut self, shared: &mut Shared, meaning: Meaning) -> Parsed {
         (self.status, self.next) = (meaning.status, meaning.next);
         shared.remarks.overruled_lengths += u64::from(meaning.overruled);
         self.stage = match meaning.framing {
             Framing::Interim => AT_START,
             Framing::Empty => return self.whole(),
-            Framing::Length(left) => Stage::Body(Body::Length { left }),
-            Framing::Chunked => Stage::Body(Body::Chunked(Chunked::new())),
-            Framing::UntilEof => Stage::Body(Body::UntilEof),
+            Framing::Length(left) => ParseState::Body(Body::Length { left }),
+            Framing::Chunked => ParseState::Body(Body::Chunked(Chunked::new())),
+            Framing::UntilEof => ParseState::Body(Body::UntilEof),
         };
-        Event::More
+        Parsed::More
     }
 
-    fn whole(&mut self) -> Event {
+    fn whole(&mut self) -> Parsed {
         self.stage = AT_START;
         done(self.status, self.next)
     }
@@ -425,7 +430,7 @@ impl Http1 {
 
 /// A whole answer, wanted where its status is that of a success or a redirection.
 #[inline]
-fn done(status: u16, next: Next) -> Event {
+fn done(status: u16, next: AfterAnswer) -> Parsed {
     let verdict = if (200..=399).contains(&status) { Ok(()) } else { Err(Kind::Status) };
-    Event::Done(Answer { status, code: None, verdict }, next)
+    Parsed::Done(Answer { status, code: None, verdict }, next)
 }

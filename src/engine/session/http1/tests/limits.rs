@@ -31,7 +31,7 @@ fn the_largest_head() {
     assert_eq!((events.len(), events[0].0, word(events[0].1)), (1, max as u64 + 1, "200".into()));
 
     let beyond = head_of(max + 1);
-    assert_eq!(play_large(&beyond, &[1_000, max]), [(max as u64, Event::Broken(Kind::TooLarge))]);
+    assert_eq!(play_large(&beyond, &[1_000, max]), [(max as u64, Parsed::Broken(Kind::TooLarge))]);
 }
 
 #[test]

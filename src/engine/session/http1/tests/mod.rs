@@ -33,8 +33,8 @@ fn shared(method: &str) -> Shared {
 }
 
 /// The events of a connection, each with the number of bytes up to there. It ends at the first
-/// [`Event::Broken`]; a [`Event::More`] at its end says that an answer is under way.
-type Transcript = Vec<(u64, Event)>;
+/// [`Parsed::Broken`]; a [`Parsed::More`] at its end says that an answer is under way.
+type Transcript = Vec<(u64, Parsed)>;
 
 /// Plays `pieces` to a session. With `skips`, what may be skipped is, as a driver would do it.
 fn play<'a>(
@@ -51,18 +51,18 @@ fn play<'a>(
             let opaque = if skips { session.opaque() } else { 0 };
             let progress = if opaque > 0 {
                 let consumed = piece.len().min(usize::try_from(opaque).unwrap_or(usize::MAX));
-                Progress { consumed, event: session.skip(consumed as u64) }
+                Taken { consumed, event: session.skip(consumed as u64) }
             } else {
                 session.answer(shared, piece)
             };
             assert!(progress.consumed <= piece.len());
             at += progress.consumed as u64;
             piece = &piece[progress.consumed..];
-            under_way = progress.event == Event::More;
+            under_way = progress.event == Parsed::More;
             match progress.event {
-                Event::More => assert!(piece.is_empty() || skips),
-                Event::Done(..) => events.push((at, progress.event)),
-                Event::Broken(_) => {
+                Parsed::More => assert!(piece.is_empty() || skips),
+                Parsed::Done(..) => events.push((at, progress.event)),
+                Parsed::Broken(_) => {
                     events.push((at, progress.event));
                     return events;
                 }
@@ -72,24 +72,24 @@ fn play<'a>(
     if closes {
         events.push((at, session.end()));
     } else if under_way {
-        events.push((at, Event::More));
+        events.push((at, Parsed::More));
     }
     events
 }
 
-fn word(event: Event) -> String {
+fn word(event: Parsed) -> String {
     match event {
-        Event::More => "more".into(),
-        Event::Broken(kind) => kind.to_string(),
-        Event::Done(Answer { status, verdict, .. }, next) => {
+        Parsed::More => "more".into(),
+        Parsed::Broken(kind) => kind.to_string(),
+        Parsed::Done(Answer { status, verdict, .. }, next) => {
             let verdict = verdict.map_or_else(|kind| format!(" {kind}"), |()| String::new());
             format!(
                 "{status}{verdict}{}",
                 match next {
-                    Next::Reuse => "",
-                    Next::Close => " last",
-                    Next::Finish => " finish",
-                    Next::Leave => " left",
+                    AfterAnswer::Reuse => "",
+                    AfterAnswer::Close => " last",
+                    AfterAnswer::Finish => " finish",
+                    AfterAnswer::Leave => " left",
                 }
             )
         }
@@ -109,7 +109,7 @@ fn check(name: &str, method: &str, marked: &str, expected: &[&str]) {
     let mut worn = shared(method);
     let whole = play(&mut worn, [bytes], false, closes);
     assert_eq!(whole.iter().map(|&(_, event)| word(event)).collect::<Vec<_>>(), expected, "{name}");
-    let found = whole.iter().filter(|(_, event)| *event != Event::More).map(|&(at, _)| at);
+    let found = whole.iter().filter(|(_, event)| *event != Parsed::More).map(|&(at, _)| at);
     assert_eq!(found.collect::<Vec<_>>(), ends, "{name}: where the events are");
 
     for skips in [false, true] {
@@ -163,7 +163,7 @@ fn a_new_connection_forgets_what_was_half_received() {
     for half in ["HTTP/1.1 2", "HTTP/1.1 200 OK\r\n\r\nabc", "\r", "HTTP/1.1 100 C\r\n\r\n"] {
         let mut session = Http1::new(&shared);
         session.begin(&mut shared, 0..1, false);
-        assert_eq!(session.answer(&mut shared, half.as_bytes()).event, Event::More);
+        assert_eq!(session.answer(&mut shared, half.as_bytes()).event, Parsed::More);
         session.open(&mut shared);
         session.begin(&mut shared, 0..1, false);
         let whole = b"HTTP/1.1 204 N\r\n\r\n";
