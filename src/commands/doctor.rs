@@ -6,7 +6,7 @@ use crate::engine::driver::uring::Tier;
 use crate::engine::driver::{Engine, EngineChoice};
 use crate::kernel::Address;
 use crate::pages;
-use crate::pages::run::terminal::headline;
+use crate::plan::describe;
 use crate::plan::flags::RunArgs;
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::checks::{Check, CheckVerdict};
@@ -71,7 +71,7 @@ fn engine(choice: EngineChoice, ground: &Ground, over_unix: bool) -> Check {
     let tier = ground.engine.tier().map(Tier::name);
     let current = match ground.no_ring {
         Some(_) => "no io_uring".into(),
-        None => headline::engine(ground.engine.name(), tier),
+        None => describe::engine(ground.engine.name(), tier),
     };
     let check = |needed: &str, why: &str| Check {
         knob: "engine",

@@ -153,3 +153,13 @@ fn nothing_succeeded_when_no_tool_had_a_good_answer() {
     }
     assert!(!document(rows).succeeded());
 }
+
+#[test]
+fn its_plan_has_the_keys_that_others_rely_on() {
+    let plan = serde_json::to_value(document(rows()).plan).unwrap();
+    let keys: Vec<&str> = plan.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = "body_bytes close connections cpus duration_s engine method pipeline requests \
+                    requests_per_connection ring_tier server_cpus threads timeout_s unix_socket url";
+    assert_eq!(keys.join(" "), expected);
+    assert_eq!(serde_json::to_value(ComparisonSetup::deserialize(&plan).unwrap()).unwrap(), plan);
+}
