@@ -44,7 +44,7 @@ pub fn run(args: &RunArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     }
     let over_unix = load.addresses[0].unix().is_some();
     let mut checks = vec![engine(plan.engine, &ground, over_unix)];
-    checks.extend(ground.examine(plan, &load, &host));
+    checks.extend(ground.examine(&load, &host));
     checks.sort_by_key(|check| check.verdict);
     let diagnosis = Diagnosis {
         schema: SCHEMA,
