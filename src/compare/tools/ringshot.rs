@@ -47,7 +47,7 @@ fn arguments<'a>(
     headers: impl Iterator<Item = &'a str>,
     cpus: &[usize],
 ) -> Vec<String> {
-    let mut words: Vec<String> = vec![mode.url.clone()];
+    let mut words: Vec<String> = vec![mode.endpoint.url.clone()];
     let mut option = |flag: &str, value: Option<&str>| {
         if let Some(value) = value {
             // In one word: a value may begin with a dash.
