@@ -73,28 +73,15 @@ pub struct ComparisonSetup {
 }
 
 /// What a comparison refuses, and what its documents do not say.
-const LEFT_OUT: [&str; 13] = [
-    "source_ports",
-    "source_ip",
-    "rate",
-    "stages",
-    "arrivals",
-    "seed",
-    "backlog",
-    "ramp_connections_s",
-    "connect_rate",
-    "think_s",
-    "warmup_s",
-    "watch_pid",
-    "addresses",
-];
+const LEFT_OUT: &str = "source_ports source_ip rate stages arrivals seed backlog ramp_connections_s \
+    connect_rate think_s warmup_s watch_pid addresses";
 
 fn write_load<S: Serializer>(load: &Description, serializer: S) -> Result<S::Ok, S::Error> {
-    part::serialize(load, &LEFT_OUT, serializer)
+    part::serialize(load, LEFT_OUT, serializer)
 }
 
 fn read_load<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Description, D::Error> {
-    part::deserialize(&LEFT_OUT, deserializer)
+    part::deserialize(LEFT_OUT, deserializer)
 }
 
 /// One tool.
@@ -229,7 +216,7 @@ impl ComparisonSetup {
             server_cpus: server.to_vec(),
             engine: Some(engine.name().into()),
             ring_tier: engine.tier().map(|tier| tier.name().into()),
-            load: Description::of(run, threads, cpus).without(&LEFT_OUT),
+            load: Description::of(run, threads, cpus).without(LEFT_OUT),
         }
     }
 }

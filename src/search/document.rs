@@ -2,7 +2,7 @@
 
 use super::{Bounds, Decision, SearchPlan, SearchStep, Trial, decide, generator_was_limit, knee};
 use crate::plan::Description;
-use crate::plan::describe::{Difference, part};
+use crate::plan::describe::{difference, part};
 use crate::result::{Error, Host, Report};
 use crate::statistics::enough_samples;
 use crate::words::Word;
@@ -102,28 +102,15 @@ pub struct SearchSetup {
 }
 
 /// What a search sets itself, and what its documents do not say.
-const LEFT_OUT: [&str; 13] = [
-    "threads",
-    "cpus",
-    "duration_s",
-    "requests",
-    "source_ports",
-    "source_ip",
-    "rate",
-    "stages",
-    "seed",
-    "ramp_connections_s",
-    "think_s",
-    "watch_pid",
-    "addresses",
-];
+const LEFT_OUT: &str = "threads cpus duration_s requests source_ports source_ip rate stages seed \
+    ramp_connections_s think_s watch_pid addresses";
 
 fn write_load<S: Serializer>(load: &Description, serializer: S) -> Result<S::Ok, S::Error> {
-    part::serialize(load, &LEFT_OUT, serializer)
+    part::serialize(load, LEFT_OUT, serializer)
 }
 
 fn read_load<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Description, D::Error> {
-    part::deserialize(&LEFT_OUT, deserializer)
+    part::deserialize(LEFT_OUT, deserializer)
 }
 
 /// Where a search looks.
@@ -250,25 +237,8 @@ impl SearchSetup {
             slo: step.slos.iter().map(ToString::to_string).collect(),
             threads: step.threads,
             step_s: step.duration.map_or(0.0, |duration| duration.as_secs_f64()),
-            load: Description::of(step, 0, &[]).without(&LEFT_OUT),
+            load: Description::of(step, 0, &[]).without(LEFT_OUT),
         }
-    }
-
-    /// The first thing in which the steps of another search differ.
-    fn difference(&self, other: &SearchSetup) -> Option<Difference> {
-        let beside = |setup: &SearchSetup| {
-            let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".into());
-            [
-                ("url", or_none(setup.url.clone())),
-                ("limits", setup.slo.join(" ")),
-                ("threads", or_none(setup.threads.map(|threads| threads.to_string()))),
-                ("step", format!("{} s", setup.step_s)),
-            ]
-        };
-        let both = beside(self).into_iter().zip(beside(other));
-        let both = both.map(|((name, one), (_, other))| (name, one, other));
-        let beside = both.into_iter().find(|(_, one, other)| one != other);
-        beside.or_else(|| self.load.difference(&other.load))
     }
 }
 
@@ -391,9 +361,8 @@ impl Earlier {
     /// # Errors
     /// When it was of another plan.
     pub fn steps(&self, plan: &SearchPlan) -> Result<Vec<SearchStep>, String> {
-        let theirs = SearchSetup::deserialize(&self.document["plan"])
-            .map_err(|error| self.refuse(format!("its plan cannot be read ({error})")))?;
-        if let Some((name, theirs, ours)) = theirs.difference(&SearchSetup::of(plan)) {
+        let ours = serde_json::to_value(SearchSetup::of(plan)).expect("every key is a string");
+        if let Some((name, ours, theirs)) = difference(&ours, &self.document["plan"]) {
             return Err(self.refuse(format!(
                 "it is of another plan ({name}: {theirs} there, {ours} here); use the same flags"
             )));

@@ -22,6 +22,7 @@ mod setup;
 
 use crate::pages::beside::Plot;
 use crate::pages::plots;
+use crate::plan::describe::difference;
 use crate::result::{Latency, Report, hdr};
 use hdrhistogram::Histogram;
 pub use page::markdown;
@@ -88,7 +89,9 @@ fn is_same_thing(one: &Report, other: &Report) -> bool {
         let url = Some(report.target.url.clone()).filter(|_| !report.target.bundled);
         (url, report.version.clone(), report.host.name.clone())
     };
-    what(one) == what(other) && one.plan.difference(&other.plan).is_none()
+    let [one_plan, other_plan] =
+        [one, other].map(|report| serde_json::to_value(&report.plan).unwrap_or_default());
+    what(one) == what(other) && difference(&one_plan, &other_plan).is_none()
 }
 
 /// `total` of all runs of each variant together, by its name; without those that cannot be read.

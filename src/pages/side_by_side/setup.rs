@@ -2,6 +2,7 @@
 
 use super::Variant;
 use crate::pages::markdown::code;
+use crate::plan::describe;
 use crate::result::{Report, Severity};
 use crate::words::text::escape;
 use serde_json::Value;
@@ -32,8 +33,8 @@ pub(super) fn differences(variants: &[Variant]) -> Vec<String> {
 }
 
 fn setup(run: &Report) -> SetupDifference {
-    let named = run.plan.values().map(|(name, value)| (name.to_owned(), value));
-    let mut setup: SetupDifference = named.collect();
+    let plan = serde_json::to_value(&run.plan).unwrap_or_default();
+    let mut setup: SetupDifference = describe::values(&plan).collect();
     // The port of the bundled server is another one each time.
     let url = match run.target.bundled {
         true => "the bundled server".into(),

@@ -6,7 +6,7 @@
 //!                 │             (part: without the keys that a command sets itself)
 //!                 └──► OPTIONS, an entry for each: its key, its words, what may differ
 //!                         ├──► words: the lines of the pages
-//!                         └──► differences: merge, report side by side, search --resume
+//!                         └──► difference: merge, report side by side, search --resume
 //! ```
 //!
 //! A new option is a field here and an entry in [`OPTIONS`].
@@ -16,7 +16,8 @@ pub(crate) mod part;
 mod words;
 
 pub(crate) use options::Place;
-use options::{LoadOption, OPTIONS, Same};
+use options::Same::{InRepetitions, InTest, InTestAs, Never};
+use options::{LoadOption, OPTIONS};
 pub(crate) use words::{engine, threads};
 
 use super::Plan;
@@ -24,6 +25,7 @@ use crate::engine::pace::curve::Stage;
 use crate::engine::ports::PortChoice;
 use crate::words::Word;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The load, as the plan was understood.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,34 +145,73 @@ impl Description {
         }
     }
 
-    /// Each option's name and value, but for those that not even two runs of one thing share.
-    pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let kept = OPTIONS.iter().filter(|option| !matches!(option.same, Same::Never));
-        kept.map(|option| (option.name, (option.value)(self)))
-    }
-
-    /// The first option in which another load differs: its name, and both values.
-    pub(crate) fn difference(&self, other: &Description) -> Option<Difference> {
-        let both = self.values().zip(other.values());
-        both.map(|((name, one), (_, other))| (name, one, other))
-            .find(|(_, one, other)| one != other)
-    }
-
     /// The first option in which another load is not one of the same test, in which each machine
     /// has its own share of the connections and of the rate.
     pub(crate) fn test_difference(&self, other: &Description) -> Option<Difference> {
+        let all = [self, other].map(part::members);
         let both = |option: &LoadOption| match option.same {
-            Same::InTest => Some([self, other].map(option.value)),
-            Same::InTestAs(part) => Some([self, other].map(part)),
-            Same::InRepetitions | Same::Never => None,
+            InTest => Some(all.each_ref().map(|all| text(option.key, &all[option.key]))),
+            InTestAs(part) => Some([self, other].map(part)),
+            InRepetitions | Never => None,
         };
         let both = OPTIONS.iter().filter_map(|option| Some((option.name, both(option)?)));
-        both.map(|(name, [one, other])| (name, one, other)).find(|(_, one, other)| one != other)
+        both.map(|(name, [one, other])| (name.into(), one, other)).find(differ)
     }
 }
 
 /// The name of an option, and the two values.
-pub(crate) type Difference = (&'static str, String, String);
+pub(crate) type Difference = (String, String, String);
+
+fn differ((_, one, other): &Difference) -> bool {
+    one != other
+}
+
+/// Name and value of each option in the plan of a document, but for those that not even two runs of
+/// one thing share.
+pub(crate) fn values(plan: &Value) -> impl Iterator<Item = (String, String)> {
+    named(plan).map(|(name, key, value)| (name, text(key, value)))
+}
+
+/// The first option of a plan that another one has not, both as in a document.
+pub(crate) fn difference(plan: &Value, other: &Value) -> Option<Difference> {
+    let all =
+        named(plan).map(|(name, key, value)| (name, text(key, value), text(key, &other[key])));
+    all.into_iter().find(differ)
+}
+
+fn named(plan: &Value) -> impl Iterator<Item = (String, &str, &Value)> {
+    plan.as_object().into_iter().flatten().filter_map(|(key, value)| {
+        match OPTIONS.iter().find(|option| option.key == key) {
+            Some(LoadOption { same: Never, .. }) => None,
+            Some(option) => Some((option.name.into(), key.as_str(), value)),
+            None => Some((key.replace('_', " "), key.as_str(), value)),
+        }
+    })
+}
+
+/// What is under a key, which has the unit, exactly: what differs by little differs.
+fn text(key: &str, value: &Value) -> String {
+    let unit = [("_per_s", "/s"), ("_s", " s"), ("_bytes", " bytes")];
+    let unit = unit.iter().find(|(end, _)| key.ends_with(end)).map_or("", |(_, unit)| unit);
+    match value {
+        Value::Null => "none".into(),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            // `10 s`, not `10.0 s`.
+            Some(fraction) => format!("{fraction}{unit}"),
+            None => format!("{number}{unit}"),
+        },
+        Value::String(text) => text.clone(),
+        Value::Array(all) => {
+            let all: Vec<String> = all.iter().map(|one| text(key, one)).collect();
+            format!("[{}]", all.join(", "))
+        }
+        Value::Object(all) => {
+            let all: Vec<String> = all.iter().map(|(key, one)| text(key, one)).collect();
+            all.join(" ")
+        }
+        Value::Bool(is_so) => is_so.to_string(),
+    }
+}
 
 impl StageSummary {
     fn of(&Stage { duration_s, from_per_s, to_per_s }: &Stage) -> StageSummary {

@@ -1,7 +1,7 @@
-//! Every option of a load, once: how documents and people call it, what it is in words, and which
-//! runs have the same.
+//! Every option of a load, once: how documents and people call it, which runs have the same, and what
+//! pages say of it.
 
-use super::{Description, StageSummary, words};
+use super::{Description, words};
 use crate::words::quantities::{bytes, count, counted, rate, seconds};
 use Place::{Connections, Each, Generator, Limits, Model, Request, Target};
 use Same::{InRepetitions, InTest, InTestAs, Never};
@@ -14,8 +14,6 @@ pub(super) struct LoadOption {
     pub name: &'static str,
     /// Which runs have the same.
     pub same: Same,
-    /// What it is, exactly: two loads differ when these texts do.
-    pub value: fn(&Description) -> String,
     /// Where pages say it, and how.
     pub said: Option<(Place, Said)>,
 }
@@ -54,30 +52,38 @@ pub(crate) enum Place {
     Each,
 }
 
-/// In the order in which they are said and compared.
+/// In the order in which they are said.
 pub(super) const OPTIONS: &[LoadOption] = &[
-    new("method", "method", InTest, |load| load.method.clone()),
-    new("body_bytes", "body", InTest, |load| format!("{} bytes", load.body_bytes))
-        .said(Request, |load| {
-            some(load.body_bytes > 0, format!("{} of body", bytes(load.body_bytes)))
-        }),
-    new("unix_socket", "unix socket", InRepetitions, |load| or_none(load.unix_socket.as_ref()))
-        .said(Target, |load| load.unix_socket.as_ref().map(|socket| format!("at unix:{socket}"))),
-    new("connections", "connections", InRepetitions, |load| load.connections.to_string())
-        .said(Connections, |load| Some(counted(load.connections.into(), "connection"))),
-    new("requests_per_connection", "requests per connection", InTest, |load| {
-        load.requests_per_connection.map_or("as many as it carries".into(), |n| n.to_string())
-    })
-    .said(Connections, |load| {
-        Some(match load.requests_per_connection {
-            None => "keep-alive".into(),
-            Some(1) => "a new one for every request".into(),
-            Some(n) => format!("{} requests per connection", count(n)),
-        })
+    silent("method", "method", InTest),
+    said("body_bytes", "body", InTest, Request, |load| {
+        (load.body_bytes > 0).then(|| format!("{} of body", bytes(load.body_bytes)))
     }),
-    new("pipeline", "pipeline", InTest, |load| load.pipeline.to_string())
-        .said(Connections, |load| some(load.pipeline > 1, format!("{} pipelined", load.pipeline))),
-    new("close", "close", InTest, |load| load.close.to_string()).said(Connections, |load| {
+    said("unix_socket", "unix socket", InRepetitions, Target, |load| {
+        load.unix_socket.as_ref().map(|socket| format!("at unix:{socket}"))
+    }),
+    said("connections", "connections", InRepetitions, Connections, |load| {
+        Some(counted(load.connections.into(), "connection"))
+    }),
+    said(
+        "requests_per_connection",
+        "requests per connection",
+        InTestAs(|load| match load.requests_per_connection {
+            Some(requests) => requests.to_string(),
+            None => "as many as it carries".into(),
+        }),
+        Connections,
+        |load| {
+            Some(match load.requests_per_connection {
+                None => "keep-alive".into(),
+                Some(1) => "a new one for every request".into(),
+                Some(n) => format!("{} requests per connection", count(n)),
+            })
+        },
+    ),
+    said("pipeline", "pipeline", InTest, Connections, |load| {
+        (load.pipeline > 1).then(|| format!("{} pipelined", load.pipeline))
+    }),
+    said("close", "close", InTest, Connections, |load| {
         let closes = match load.close.as_ref() {
             "client" => "the client closes",
             "rst" => "closed with a reset",
@@ -86,114 +92,61 @@ pub(super) const OPTIONS: &[LoadOption] = &[
         // With plain keep-alive nothing closes before the end of the run.
         load.requests_per_connection.map(|_| closes.into())
     }),
-    new("threads", "threads", InRepetitions, |load| load.threads.to_string())
-        .said(Generator, |load| Some(words::threads(load.threads, &load.cpus))),
-    new("cpus", "CPUs", InRepetitions, |load| list(load.cpus.iter(), ", ")),
-    new("requests", "requests", InRepetitions, |load| or_none(load.requests))
-        .said(Limits, |load| load.requests.map(|n| counted(n, "request"))),
-    new("duration_s", "duration", InRepetitions, |load| or_none(load.duration_s.map(exactly)))
-        .said(Limits, |load| load.duration_s.map(seconds)),
-    new("rate", "rate", InRepetitions, |load| or_none(load.rate.map(|rate| format!("{rate}/s")))),
-    new("stages", "stages", InTestAs(lengths), |load| {
-        let all = load.stages.iter().map(|stage| {
-            let StageSummary { from_per_s, to_per_s, .. } = stage;
-            format!("{} from {from_per_s}/s to {to_per_s}/s", length(stage))
-        });
-        list(all, ", then ")
-    })
-    .said(Model, |load| {
-        load.arrivals.as_ref().map(|_| match (load.rate, load.stages.as_slice()) {
-            (Some(per_s), _) => format!("open loop at {}/s", rate(per_s)),
-            (None, []) => "open loop".into(),
-            (None, stages) => {
-                let stages: Vec<String> = stages.iter().map(words::stage).collect();
-                format!("open loop: {}", stages.join(", then "))
-            }
-        })
+    said("threads", "threads", InRepetitions, Generator, |load| {
+        Some(words::threads(load.threads, &load.cpus))
     }),
-    new("arrivals", "arrivals", InTest, |load| {
-        load.arrivals.as_deref().unwrap_or("none (closed loop)").into()
-    })
-    .said(Model, |load| {
-        some(load.arrivals.as_deref() == Some("poisson"), "Poisson arrivals".into())
+    silent("cpus", "CPUs", InRepetitions),
+    said("requests", "requests", InRepetitions, Limits, |load| {
+        load.requests.map(|n| counted(n, "request"))
     }),
-    new("backlog", "backlog", InRepetitions, |load| or_none(load.backlog)),
-    new("ramp_connections_s", "ramp of connections", InTest, |load| {
-        exactly(load.ramp_connections_s)
-    })
-    .said(Model, |load| {
-        let ramp_s = load.ramp_connections_s;
-        some(ramp_s > 0.0, format!("connections begin over {}", seconds(ramp_s)))
+    said("duration_s", "duration", InRepetitions, Limits, |load| load.duration_s.map(seconds)),
+    silent("rate", "rate", InRepetitions),
+    // Rates are added stage by stage, which needs stages that come together.
+    said("stages", "stages", InTestAs(words::lengths), Model, |load| {
+        load.arrivals.as_ref().map(|_| words::open_loop(load))
     }),
-    new("connect_rate", "rate of new connections", InTestAs(capped), |load| {
-        load.connect_rate.map_or("not limited".into(), |most| format!("{most}/s"))
-    })
-    .said(Model, |load| {
-        load.connect_rate.map(|most| format!("at most {}/s are opened", rate(most)))
+    said("arrivals", "arrivals", InTest, Model, |load| {
+        (load.arrivals.as_deref()? == "poisson").then(|| "Poisson arrivals".into())
     }),
-    new("think_s", "think time", InTest, |load| {
-        or_none(load.think_s.map(|between| between.map(exactly).join(" to ")))
-    })
-    .said(Model, |load| {
+    silent("backlog", "backlog", InRepetitions),
+    said("ramp_connections_s", "ramp of connections", InTest, Model, |load| {
+        let ramp_s = Some(load.ramp_connections_s).filter(|&s| s > 0.0)?;
+        Some(format!("connections begin over {}", seconds(ramp_s)))
+    }),
+    said(
+        "connect_rate",
+        "rate of new connections",
+        InTestAs(|load| load.connect_rate.map_or("not limited", |_| "limited").into()),
+        Model,
+        |load| Some(format!("at most {}/s are opened", rate(load.connect_rate?))),
+    ),
+    said("think_s", "think time", InTest, Model, |load| {
         load.think_s.map(|[from, to]| match from == to {
             true => format!("{} between requests", seconds(from)),
             false => format!("{} to {} between requests", seconds(from), seconds(to)),
         })
     }),
-    new("seed", "seed", Never, |load| or_none(load.seed))
-        .said(Model, |load| load.seed.map(|seed| format!("seed {seed}"))),
-    new("warmup_s", "warm-up", InTest, |load| exactly(load.warmup_s)),
-    new("timeout_s", "timeout", InTest, |load| exactly(load.timeout_s))
-        .said(Each, |load| Some(format!("{} for each", seconds(load.timeout_s)))),
-    new("addresses", "addresses", InTest, |load| load.addresses.to_string()),
-    new("source_ip", "source addresses", InRepetitions, |load| list(load.source_ip.iter(), ", ")),
-    new("source_ports", "source ports", InRepetitions, |load| load.source_ports.clone()),
-    new("watch_pid", "watched process", Never, |load| or_none(load.watch_pid)),
+    said("seed", "seed", Never, Model, |load| load.seed.map(|seed| format!("seed {seed}"))),
+    silent("warmup_s", "warm-up", InTest),
+    said("timeout_s", "timeout", InTest, Each, |load| {
+        Some(format!("{} for each", seconds(load.timeout_s)))
+    }),
+    silent("addresses", "addresses", InTest),
+    silent("source_ip", "source addresses", InRepetitions),
+    silent("source_ports", "source ports", InRepetitions),
+    silent("watch_pid", "watched process", Never),
 ];
 
-const fn new(
+const fn silent(key: &'static str, name: &'static str, same: Same) -> LoadOption {
+    LoadOption { key, name, same, said: None }
+}
+
+const fn said(
     key: &'static str,
     name: &'static str,
     same: Same,
-    value: fn(&Description) -> String,
+    place: Place,
+    words: Said,
 ) -> LoadOption {
-    LoadOption { key, name, same, value, said: None }
-}
-
-impl LoadOption {
-    const fn said(self, place: Place, words: Said) -> LoadOption {
-        LoadOption { said: Some((place, words)), ..self }
-    }
-}
-
-/// Rates are added stage by stage, which needs stages that come together.
-fn lengths(load: &Description) -> String {
-    list(load.stages.iter().map(length), ", then ")
-}
-
-fn length(stage: &StageSummary) -> String {
-    stage.duration_s.map_or_else(|| "as long as the run".into(), exactly)
-}
-
-/// A limit is added up, no limit is none.
-fn capped(load: &Description) -> String {
-    if load.connect_rate.is_some() { "limited" } else { "not limited" }.into()
-}
-
-fn some(is_said: bool, text: String) -> Option<String> {
-    is_said.then_some(text)
-}
-
-fn or_none(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "none".into(), |value| value.to_string())
-}
-
-fn list(values: impl Iterator<Item = impl ToString>, between: &str) -> String {
-    let values: Vec<String> = values.map(|value| value.to_string()).collect();
-    if values.is_empty() { "none".into() } else { values.join(between) }
-}
-
-/// Not rounded: what differs by little differs.
-fn exactly(s: f64) -> String {
-    format!("{s} s")
+    LoadOption { key, name, same, said: Some((place, words)) }
 }

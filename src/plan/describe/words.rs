@@ -37,13 +37,29 @@ impl Description {
     }
 }
 
-pub(super) fn stage(stage: &StageSummary) -> String {
-    let StageSummary { duration_s, from_per_s, to_per_s } = *stage;
-    let time = duration_s.map_or_else(String::new, |s| format!("{} ", seconds(s)));
-    match from_per_s == to_per_s {
-        true => format!("{time}at {}/s", rate(to_per_s)),
-        false => format!("{time}from {}/s to {}/s", rate(from_per_s), rate(to_per_s)),
+/// The rates one after the other.
+pub(super) fn open_loop(load: &Description) -> String {
+    let stage = |stage: &StageSummary| {
+        let StageSummary { duration_s, from_per_s, to_per_s } = *stage;
+        let time = duration_s.map_or_else(String::new, |s| format!("{} ", seconds(s)));
+        match from_per_s == to_per_s {
+            true => format!("{time}at {}/s", rate(to_per_s)),
+            false => format!("{time}from {}/s to {}/s", rate(from_per_s), rate(to_per_s)),
+        }
+    };
+    let stages: Vec<String> = load.stages.iter().map(stage).collect();
+    match load.rate {
+        Some(per_s) => format!("open loop at {}/s", rate(per_s)),
+        None if stages.is_empty() => "open loop".into(),
+        None => format!("open loop: {}", stages.join(", then ")),
     }
+}
+
+/// How long the stages are.
+pub(super) fn lengths(load: &Description) -> String {
+    let length_s = |s: Option<f64>| s.map_or_else(|| "as long as the run".to_owned(), seconds);
+    let lengths: Vec<String> = load.stages.iter().map(|stage| length_s(stage.duration_s)).collect();
+    if lengths.is_empty() { "none".into() } else { lengths.join(", then ") }
 }
 
 /// `2 threads on CPUs 0,1`.

@@ -55,7 +55,8 @@ fn difference(one: &Report, other: &Report) -> Option<String> {
         limits.join(" ")
     };
     let [one_path, other_path] = [one, other].map(|report| path(&report.target.url));
-    let beside = [("path", one_path, other_path), ("limits", limits(one), limits(other))];
+    let beside =
+        [("path".into(), one_path, other_path), ("limits".into(), limits(one), limits(other))];
     let beside = beside.into_iter().find(|(_, one, other)| one != other);
     let (name, one, other) = beside.or_else(|| one.plan.test_difference(&other.plan))?;
     Some(format!("{name}: {} and {}", escape(&one), escape(&other)))

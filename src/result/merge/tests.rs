@@ -211,7 +211,7 @@ fn what_the_load_was_must_be_the_same() {
     };
     let edits: [(Edit, &str); 9] = [
         (|report| report.target.url += "?a=1", "path: / and /?a=1"),
-        (|report| report.plan.think_s = Some([0.1, 0.2]), "think time: none and 0.1 s to 0.2 s"),
+        (|report| report.plan.think_s = Some([0.1, 0.2]), "think time: none and [0.1 s, 0.2 s]"),
         (|report| report.plan.timeout_s = 1.0, "timeout: 10 s and 1 s"),
         (|report| report.plan.ramp_connections_s = 2.0, "ramp of connections: 0 s and 2 s"),
         (|report| report.plan.warmup_s = 2.0, "warm-up: 0 s and 2 s"),
