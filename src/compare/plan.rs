@@ -2,9 +2,11 @@
 
 use super::tools::{self, Tool};
 use crate::engine::ports::PortChoice;
-use crate::plan::flags::{CompareArgs, RunArgs};
+use crate::plan::flags::{Cli, CompareArgs, RunArgs};
 use crate::plan::{AddressChoice, Endpoint, Plan, parse, redact};
 use crate::words::UsageError;
+use clap::parser::ValueSource;
+use clap::{Arg, Args, CommandFactory};
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -22,8 +24,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct ComparePlan {
     /// The load, as ringshot understands it.
     pub run: Plan,
-    /// The load, as it was typed: ringshot gets the same flags as a child.
-    pub typed: RunArgs,
+    /// The load, flag by flag as it was typed: ringshot gets the same as a child.
+    pub typed: Vec<String>,
     /// Who takes part beside ringshot.
     pub tools: Vec<&'static dyn Tool>,
     /// How often each of them runs.
@@ -72,7 +74,7 @@ impl ComparePlan {
                     .into(),
             ));
         }
-        Ok(ComparePlan { run, typed: args.run.clone(), tools, rounds })
+        Ok(ComparePlan { run, typed: typed(command), tools, rounds })
     }
 
     /// How long one run may take before it has hung.
@@ -147,6 +149,30 @@ impl Mode {
     }
 }
 
+/// Every flag of the load that was typed, by its long name, but for those that a child is given
+/// anew. In one word each: a value may start with a dash.
+fn typed(command: &[String]) -> Vec<String> {
+    const ANEW: [&str; 4] = ["threads", "cpus", "json", "report"];
+    let typed = Cli::command().try_get_matches_from(command).ok();
+    let Some(typed) = typed.as_ref().and_then(|typed| typed.subcommand_matches("compare")) else {
+        return Vec::new();
+    };
+    let run = RunArgs::augment_args(clap::Command::new("run"));
+    let is_typed = |arg: &&Arg| {
+        typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+            && arg.get_long().is_some_and(|long| !ANEW.contains(&long))
+    };
+    let words = |arg: &Arg| -> Vec<String> {
+        let long = arg.get_long().unwrap_or_default();
+        let values = typed.get_raw(arg.get_id().as_str()).into_iter().flatten();
+        match arg.get_action().takes_values() {
+            true => values.map(|value| format!("--{long}={}", value.to_string_lossy())).collect(),
+            false => vec![format!("--{long}")],
+        }
+    };
+    run.get_arguments().filter(is_typed).flat_map(words).collect()
+}
+
 fn named(list: &str) -> Result<Vec<&'static dyn Tool>, UsageError> {
     let known = tools::names().join(",");
     let refuse = |why: String| {
@@ -202,14 +228,15 @@ fn refuse_what_others_lack(run: &RunArgs) -> Result<(), UsageError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::plan::flags::{Cli, Command};
+    use crate::plan::flags::Command;
     use clap::Parser;
 
     pub(crate) fn plan(arguments: &str) -> Result<ComparePlan, UsageError> {
         let words = "ringshot compare".split(' ').chain(arguments.split_whitespace());
-        let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+        let words: Vec<String> = words.map(String::from).collect();
+        let cli = Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{error}"));
         match cli.command {
-            Some(Command::Compare(args)) => ComparePlan::new(&args, &[]),
+            Some(Command::Compare(args)) => ComparePlan::new(&args, &words),
             other => panic!("{other:?}"),
         }
     }
