@@ -97,8 +97,6 @@ pub struct Plan {
     pub cpus: CpuChoice,
     /// The process to watch; `None` for the one that listens on the target's port.
     pub watch_pid: Option<u32>,
-    /// How many streams each connection has.
-    pub streams: Option<u64>,
     /// Where the results go.
     pub outputs: Outputs,
     /// What to go over.
@@ -221,7 +219,6 @@ impl Plan {
             source_ports: parse::source_ports(&cli.source_ports)?,
             cpus: parse::cpus(cli.cpus.as_deref())?,
             watch_pid,
-            streams: parse::optional_count("--streams", cli.streams.as_deref())?,
             outputs: Outputs::new(&cli.output)?,
             engine: parse::engine(&cli.engine)?,
             ring_tier: parse::ring_tier(&cli.ring_tier)?.min(tier_max),

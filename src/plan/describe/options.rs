@@ -61,9 +61,6 @@ pub struct Description {
     /// The process that was to be watched; null for the one that listens on the target's port.
     #[serde(default)]
     pub watch_pid: Option<u32>,
-    /// How many streams each connection has; null for one.
-    #[serde(default)]
-    pub streams: Option<u64>,
     /// Which addresses of a name connections go to: `first` or `all`.
     #[serde(default = "first")]
     pub addresses: Word,
@@ -127,7 +124,6 @@ impl Description {
                 .map(|think| [think.start().as_secs_f64(), think.end().as_secs_f64()]),
             warmup_s: pacing.warmup.as_secs_f64(),
             watch_pid: plan.watch_pid,
-            streams: plan.streams,
             addresses: plan.addresses.name().into(),
             unix_socket: plan.unix_socket().map(ToString::to_string),
         }
@@ -224,9 +220,6 @@ pub(super) const OPTIONS: &[LoadOption] = &[
     silent("source_ip", "source addresses", InRepetitions),
     silent("source_ports", "source ports", InRepetitions),
     silent("watch_pid", "watched process", Never),
-    said("streams", "streams", InTest, Connections, |load| {
-        load.streams.map(|n| format!("{} on each", counted(n, "stream")))
-    }),
 ];
 
 /// One option.

@@ -273,10 +273,6 @@ pub struct RunArgs {
     #[arg(long, value_name = "PID", allow_hyphen_values = true)]
     pub watch_pid: Option<String>,
 
-    /// How many streams each connection has (an option for a proof)
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub streams: Option<String>,
-
     /// What to talk to the kernel through: io_uring, or epoll where there is none; auto takes epoll
     /// when io_uring cannot be used, and says why
     #[arg(long, value_name = "auto|io_uring|epoll", default_value = "auto")]

@@ -52,7 +52,6 @@ const KEYS: &[&str] = &[
     "plan.think_s",
     "plan.warmup_s",
     "plan.watch_pid",
-    "plan.streams",
     "plan.addresses",
     "plan.unix_socket",
     "host.kernel",
