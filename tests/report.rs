@@ -227,7 +227,7 @@ fn runs_stand_beside_each_other() {
     // Sixteen times as many connections are faster beyond any spread.
     let row = ran.stdout.lines().find(|line| line.starts_with("| requests/s")).expect("a row");
     assert!(row.trim_end_matches([' ', '|']).ends_with("%**"), "{row}");
-    assert!(ran.stdout.contains("- plan.connections: 2, 32"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("- connections: 2, 32"), "{}", ran.stdout);
 
     let ran = ringshot(&format!("report {} {}", files[0], files[1]));
     assert_eq!(ran.code, Some(2), "{}", ran.stdout);

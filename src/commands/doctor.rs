@@ -6,7 +6,7 @@ use crate::engine::driver::uring::Tier;
 use crate::engine::driver::{Engine, EngineChoice};
 use crate::kernel::Address;
 use crate::pages;
-use crate::pages::run::terminal::headline;
+use crate::plan::describe;
 use crate::plan::flags::RunArgs;
 use crate::plan::{Endpoint, Plan};
 use crate::preflight::checks::{Check, CheckVerdict};
@@ -44,7 +44,7 @@ pub fn run(args: &RunArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     }
     let over_unix = load.addresses[0].unix().is_some();
     let mut checks = vec![engine(plan.engine, &ground, over_unix)];
-    checks.extend(ground.examine(plan, &load, &host));
+    checks.extend(ground.examine(&load, &host));
     checks.sort_by_key(|check| check.verdict);
     let diagnosis = Diagnosis {
         schema: SCHEMA,
@@ -71,7 +71,7 @@ fn engine(choice: EngineChoice, ground: &Ground, over_unix: bool) -> Check {
     let tier = ground.engine.tier().map(Tier::name);
     let current = match ground.no_ring {
         Some(_) => "no io_uring".into(),
-        None => headline::engine(ground.engine.name(), tier),
+        None => describe::engine(ground.engine.name(), tier),
     };
     let check = |needed: &str, why: &str| Check {
         knob: "engine",

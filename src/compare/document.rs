@@ -6,10 +6,12 @@ use super::tools::{ToolLatencies, ToolReport};
 use super::trial::ChildRun;
 use super::{judge, verdict};
 use crate::engine::driver::Engine;
+use crate::plan::Description;
+use crate::plan::describe::part;
 use crate::result::Host;
 use crate::statistics::{median, rounded};
 use crate::words::Word;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::time::Duration;
 
 /// The name and version of the document's shape.
@@ -56,31 +58,6 @@ pub struct ComparisonDocument {
 pub struct ComparisonSetup {
     /// The URL, without a password; null for the bundled server, which has a new port for each run.
     pub url: Option<String>,
-    /// The unix socket; null for TCP.
-    #[serde(default)]
-    pub unix_socket: Option<String>,
-    /// Concurrent connections.
-    pub connections: u32,
-    /// Threads, for tools that have them.
-    pub threads: u32,
-    /// How long each run was to take; null where requests ended it.
-    pub duration_s: Option<f64>,
-    /// How many requests each run was to make; null where time ended it.
-    pub requests: Option<u64>,
-    /// Requests on one connection; null for as many as it carries.
-    pub requests_per_connection: Option<u64>,
-    /// Requests handed over at once.
-    pub pipeline: u32,
-    /// Who closes: `server`, `client` or `rst`.
-    pub close: Word,
-    /// The request's method.
-    pub method: String,
-    /// The size of the request's body.
-    pub body_bytes: u64,
-    /// The time for one request.
-    pub timeout_s: f64,
-    /// Where all tools ran; empty when they were not pinned.
-    pub cpus: Vec<usize>,
     /// Where the bundled server ran; empty when there was none, or it was not pinned.
     pub server_cpus: Vec<usize>,
     /// What ringshot went over: `io_uring` or `epoll`.
@@ -89,6 +66,22 @@ pub struct ComparisonSetup {
     /// With which features of the ring; null over epoll.
     #[serde(default)]
     pub ring_tier: Option<Word>,
+    /// The rest of the load; its CPUs are those of all tools, its threads those of tools that have
+    /// them.
+    #[serde(flatten, serialize_with = "write_load", deserialize_with = "read_load")]
+    pub load: Description,
+}
+
+/// What a comparison refuses, and what its documents do not say.
+const LEFT_OUT: &str = "source_ports source_ip rate stages arrivals seed backlog ramp_connections_s \
+    connect_rate think_s warmup_s watch_pid addresses";
+
+fn write_load<S: Serializer>(load: &Description, serializer: S) -> Result<S::Ok, S::Error> {
+    part::serialize(load, LEFT_OUT, serializer)
+}
+
+fn read_load<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Description, D::Error> {
+    part::deserialize(LEFT_OUT, deserializer)
 }
 
 /// One tool.
@@ -220,21 +213,10 @@ impl ComparisonSetup {
         let run = &plan.run;
         ComparisonSetup {
             url: run.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
-            unix_socket: run.unix_socket().map(ToString::to_string),
-            connections: run.connections,
-            threads,
-            duration_s: run.duration.map(|duration| duration.as_secs_f64()),
-            requests: run.requests,
-            requests_per_connection: run.policy.requests_per_connection,
-            pipeline: run.policy.pipeline,
-            close: run.policy.close.name().into(),
-            method: run.method.clone(),
-            body_bytes: run.body.len() as u64,
-            timeout_s: run.policy.timeout_ns as f64 / 1e9,
-            cpus: cpus.to_vec(),
             server_cpus: server.to_vec(),
             engine: Some(engine.name().into()),
             ring_tier: engine.tier().map(|tier| tier.name().into()),
+            load: Description::of(run, threads, cpus).without(LEFT_OUT),
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn contradiction(
     mode: &Mode,
 ) -> Option<String> {
     let said = reading.requests as f64;
-    let under_way = f64::from(mode.connections) * f64::from(mode.pipeline);
+    let under_way = f64::from(mode.plan.connections) * f64::from(mode.plan.policy.pipeline);
     let allowed = said * DIFFERENCE_MAX + under_way;
     let connections = seen.connections as f64;
     let who = if seen.by == "kernel" { "the kernel" } else { "the server" };
@@ -55,7 +55,7 @@ pub(crate) fn contradiction(
             count(reading.requests)
         ));
     }
-    if mode.requests_per_connection.is_some() {
+    if mode.plan.policy.requests_per_connection.is_some() {
         return None;
     }
     if let Some(kept) = reading.kept.filter(|kept| (*kept as f64) < said * (1.0 - NEW_MAX)) {
@@ -67,7 +67,7 @@ pub(crate) fn contradiction(
     }
     // Others on the box open connections as well, which the kernel does not tell apart.
     let new_max = if seen.by == "kernel" { said * NEW_MAX } else { allowed };
-    if connections > new_max + f64::from(mode.connections) + reading.errors as f64 {
+    if connections > new_max + f64::from(mode.plan.connections) + reading.errors as f64 {
         return Some(format!(
             "{who} saw {} connections for {} requests: they were not kept",
             count(seen.connections),

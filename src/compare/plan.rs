@@ -1,14 +1,13 @@
 //! What a comparison is to be: the one load that every tool gets, who takes part, how often.
 
 use super::tools::{self, Tool};
-use crate::engine::policy::CloseMode;
 use crate::engine::ports::PortChoice;
-use crate::kernel::UnixSocket;
-use crate::plan::flags::{CompareArgs, RunArgs};
+use crate::plan::flags::{Cli, CompareArgs, RunArgs};
 use crate::plan::{AddressChoice, Endpoint, Plan, parse, redact};
 use crate::words::UsageError;
+use clap::parser::ValueSource;
+use clap::{Arg, Args, CommandFactory};
 use std::cmp::Reverse;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// More rounds than anybody waits for.
@@ -25,8 +24,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct ComparePlan {
     /// The load, as ringshot understands it.
     pub run: Plan,
-    /// The load, as it was typed: ringshot gets the same flags as a child.
-    pub typed: RunArgs,
+    /// The load, flag by flag as it was typed: ringshot gets the same as a child.
+    pub typed: Vec<String>,
     /// Who takes part beside ringshot.
     pub tools: Vec<&'static dyn Tool>,
     /// How often each of them runs.
@@ -40,34 +39,18 @@ pub enum Stop {
     Requests(u64),
 }
 
-/// The load, in the words of any tool.
+/// The load towards a target, as tools are given it.
 #[derive(Clone, Debug)]
 pub struct Mode {
-    /// The target, without a password.
-    pub url: String,
-    /// Where connections go instead of the URL's host and port.
-    pub socket: Option<UnixSocket>,
-    pub connections: u32,
+    pub plan: Plan,
+    pub endpoint: Endpoint,
     /// Threads, where the tool has them.
     pub threads: u32,
-    pub stop: Stop,
-    /// Requests on one connection; `None` for as many as it carries.
-    pub requests_per_connection: Option<u64>,
-    /// Requests handed over at once.
-    pub pipeline: u32,
-    pub close: CloseMode,
-    pub method: String,
     /// Its headers beside the usual ones, credentials included.
     pub headers: Vec<(String, String)>,
     /// Those of their values that are not shown, and not passed as arguments where that can be
     /// avoided: others can read arguments.
     pub secrets: Vec<String>,
-    /// Its body; empty for none.
-    pub body: Arc<[u8]>,
-    /// The time for one request.
-    pub timeout: Duration,
-    /// Whether source addresses or source ports were given.
-    pub sources_given: bool,
 }
 
 impl ComparePlan {
@@ -91,7 +74,7 @@ impl ComparePlan {
                     .into(),
             ));
         }
-        Ok(ComparePlan { run, typed: args.run.clone(), tools, rounds })
+        Ok(ComparePlan { run, typed: typed(command), tools, rounds })
     }
 
     /// How long one run may take before it has hung.
@@ -107,26 +90,28 @@ impl Mode {
         let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
         let request = plan.request(endpoint);
         let secrets = plan.secrets(&request).into_iter().map(text).collect();
-        Mode {
-            url: endpoint.url.clone(),
-            socket: endpoint.socket.clone(),
-            connections: plan.connections,
-            threads,
-            stop: match (plan.requests, plan.duration) {
-                (Some(requests), _) => Stop::Requests(requests),
-                (None, duration) => Stop::After(duration.unwrap_or_default()),
-            },
-            requests_per_connection: plan.policy.requests_per_connection,
-            pipeline: plan.policy.pipeline,
-            close: plan.policy.close,
-            method: plan.method.clone(),
-            headers: request.headers.into_iter().map(|(name, value)| (name, text(value))).collect(),
-            secrets,
-            body: plan.body.clone(),
-            timeout: Duration::from_nanos(plan.policy.timeout_ns),
-            sources_given: !plan.source_ips.names().is_empty()
-                || matches!(plan.source_ports, PortChoice::Within(_)),
+        let headers = request.headers.into_iter().map(|(name, value)| (name, text(value)));
+        let headers = headers.collect();
+        Mode { plan: plan.clone(), endpoint: endpoint.clone(), threads, headers, secrets }
+    }
+
+    /// What ends a run.
+    pub fn stop(&self) -> Stop {
+        match (self.plan.requests, self.plan.duration) {
+            (Some(requests), _) => Stop::Requests(requests),
+            (None, duration) => Stop::After(duration.unwrap_or_default()),
         }
+    }
+
+    /// The time for one request.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_nanos(self.plan.policy.timeout_ns)
+    }
+
+    /// Whether source addresses or source ports were given.
+    pub fn gives_sources(&self) -> bool {
+        !self.plan.source_ips.names().is_empty()
+            || matches!(self.plan.source_ports, PortChoice::Within(_))
     }
 
     /// Whether a value of a header is not shown.
@@ -160,8 +145,32 @@ impl Mode {
 
     /// Whether every request has a connection of its own.
     pub fn is_new_connections(&self) -> bool {
-        self.requests_per_connection == Some(1)
+        self.plan.policy.requests_per_connection == Some(1)
     }
+}
+
+/// Every flag of the load that was typed, by its long name, but for those that a child is given
+/// anew. In one word each: a value may start with a dash.
+fn typed(command: &[String]) -> Vec<String> {
+    const ANEW: [&str; 4] = ["threads", "cpus", "json", "report"];
+    let typed = Cli::command().try_get_matches_from(command).ok();
+    let Some(typed) = typed.as_ref().and_then(|typed| typed.subcommand_matches("compare")) else {
+        return Vec::new();
+    };
+    let run = RunArgs::augment_args(clap::Command::new("run"));
+    let is_typed = |arg: &&Arg| {
+        typed.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+            && arg.get_long().is_some_and(|long| !ANEW.contains(&long))
+    };
+    let words = |arg: &Arg| -> Vec<String> {
+        let long = arg.get_long().unwrap_or_default();
+        let values = typed.get_raw(arg.get_id().as_str()).into_iter().flatten();
+        match arg.get_action().takes_values() {
+            true => values.map(|value| format!("--{long}={}", value.to_string_lossy())).collect(),
+            false => vec![format!("--{long}")],
+        }
+    };
+    run.get_arguments().filter(is_typed).flat_map(words).collect()
 }
 
 fn named(list: &str) -> Result<Vec<&'static dyn Tool>, UsageError> {
@@ -219,14 +228,15 @@ fn refuse_what_others_lack(run: &RunArgs) -> Result<(), UsageError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::plan::flags::{Cli, Command};
+    use crate::plan::flags::Command;
     use clap::Parser;
 
     pub(crate) fn plan(arguments: &str) -> Result<ComparePlan, UsageError> {
         let words = "ringshot compare".split(' ').chain(arguments.split_whitespace());
-        let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+        let words: Vec<String> = words.map(String::from).collect();
+        let cli = Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{error}"));
         match cli.command {
-            Some(Command::Compare(args)) => ComparePlan::new(&args, &[]),
+            Some(Command::Compare(args)) => ComparePlan::new(&args, &words),
             other => panic!("{other:?}"),
         }
     }
@@ -274,7 +284,7 @@ pub(crate) mod tests {
     #[test]
     fn no_tool_is_given_more_connections_than_requests() {
         // ab, hey and h2load would refuse.
-        assert_eq!(mode("-n 10 -c 64").connections, 10);
+        assert_eq!(mode("-n 10 -c 64").plan.connections, 10);
     }
 
     #[test]
@@ -287,7 +297,7 @@ pub(crate) mod tests {
     fn credentials_of_the_url_become_a_header() {
         let plan = plan("-d 1s http://me:secret@a/").unwrap().run;
         let mode = Mode::of(&plan, plan.endpoint.as_ref().unwrap(), 1);
-        assert_eq!(mode.url, "http://a/");
+        assert_eq!(mode.endpoint.url, "http://a/");
         assert_eq!(mode.headers, [("Authorization".into(), "Basic bWU6c2VjcmV0".into())]);
         assert_eq!(mode.shown("Authorization: Basic bWU6c2VjcmV0"), "Authorization: ***");
     }

@@ -2,13 +2,14 @@
 //! not change. No other room judges a flag.
 //!
 //! ```text
-//!   flags ──► parse, headers, body, url, pacing, limit, outputs ──► Plan
+//!   flags ──► parse, headers, body, url, pacing, limit, outputs ──► Plan ──► describe
 //!     │           each refuses in one sentence what it cannot use     │
 //!     └──► redaction: the command line as it may be shown ────────────┘
 //! ```
 
 mod body;
 mod closing;
+pub(crate) mod describe;
 pub mod flags;
 mod headers;
 pub(crate) mod limit;
@@ -29,6 +30,7 @@ use crate::plan::flags::RunArgs;
 use crate::plan::limit::Limit;
 use crate::words::UsageError;
 use crate::words::text::escape;
+pub use describe::{Description, StageSummary};
 use headers::Headers;
 pub use outputs::{JsonOutput, Outputs, PLOTS, plot_file};
 pub use pacing::Pacing;

@@ -6,9 +6,9 @@ mod unix_socket;
 
 use super::descriptors::{self, Needed};
 use super::host::HostFacts;
-use crate::engine::driver::Engine;
-use crate::engine::policy::{CloseMode, Policy};
-use crate::engine::ports::{Method, Ports};
+use crate::engine::policy::CloseMode;
+use crate::engine::ports::Method;
+use crate::engine::run::Load;
 use crate::kernel::Listener;
 use crate::plan;
 use crate::tuning::cure;
@@ -16,7 +16,6 @@ use crate::words::Refusal;
 use crate::words::quantities::{bytes, count, rate, seconds};
 use serde::Serialize;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// What one worker thread opens in a second at best, on loopback; over a network it is less.
 const CONNECTIONS_PER_S_PER_THREAD: f64 = 25_000.0;
@@ -63,76 +62,77 @@ pub(crate) struct Check {
     pub cure: String,
 }
 
-/// What a plan asks of the box.
-#[derive(Clone, Debug)]
+/// What a load asks of the box.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Need<'a> {
-    pub connections: u32,
-    pub threads: u32,
-    /// Threads of the bundled server, 0 without it.
+    pub load: &'a Load,
+    /// Threads of the bundled server, which runs in this process; 0 without it.
     pub server_threads: usize,
-    pub engine: Engine,
-    /// The server runs in this process.
-    pub bundled: bool,
     /// The server is on this box.
     pub local: bool,
-    /// Its first address; `None` for a unix socket, to which no rule about ports and packets applies.
-    pub target: Option<SocketAddr>,
-    pub policy: &'a Policy,
-    /// The highest rate of requests, where the plan sets one.
-    pub rate_per_s: Option<f64>,
-    /// The shortest pause of a connection between two requests.
-    pub think: Duration,
-    /// The highest rate of new connections, where the plan sets one.
-    pub connect_rate_per_s: Option<f64>,
-    /// The limit of time, the warm-up included.
-    pub duration: Option<Duration>,
-    pub requests: Option<u64>,
-    pub ports: &'a Ports,
-    /// The size of a receive buffer.
-    pub receive_buffer_bytes: usize,
 }
 
 impl Need<'_> {
+    /// Its first address; `None` for a unix socket, to which no rule about ports and packets applies.
+    fn target(&self) -> Option<SocketAddr> {
+        // A name that has none is refused.
+        self.load.addresses[0].inet()
+    }
+
+    /// The server runs in this process.
+    fn bundled(&self) -> bool {
+        self.server_threads > 0
+    }
+
+    /// The most requests per second that the plan asks for: its highest rate, or what connections
+    /// make that pause as shortly as they may.
+    fn asked_per_s(&self) -> f64 {
+        let Load { model, connections, .. } = self.load;
+        let rate = model.open_loop.as_ref().map(|open_loop| open_loop.curve.peak_per_s());
+        let think_s = model.think_ns.as_ref().map_or(0.0, |think| *think.start() as f64 / 1e9);
+        rate.unwrap_or(f64::INFINITY).min(f64::from(*connections) / think_s)
+    }
+
     /// New connections per second, at best: over a network it will be fewer.
     fn rate(&self) -> f64 {
-        let threads = f64::from(self.threads);
-        let Some(n) = self.policy.requests_per_connection else { return 0.0 };
-        let requests_per_s = REQUESTS_PER_S_PER_THREAD * threads;
-        let requests_per_s = self.rate_per_s.unwrap_or(f64::INFINITY).min(requests_per_s);
-        let thinking_per_s = f64::from(self.connections) / self.think.as_secs_f64();
-        let requests_per_s = requests_per_s.min(thinking_per_s);
+        let threads = f64::from(self.load.threads);
+        let Some(n) = self.load.policy.requests_per_connection else { return 0.0 };
+        let requests_per_s = self.asked_per_s().min(REQUESTS_PER_S_PER_THREAD * threads);
         let connections_per_s = CONNECTIONS_PER_S_PER_THREAD * threads;
         let connections_per_s =
-            self.connect_rate_per_s.unwrap_or(f64::INFINITY).min(connections_per_s);
+            self.load.model.connect_rate_per_s.unwrap_or(f64::INFINITY).min(connections_per_s);
         connections_per_s.min(requests_per_s / n as f64)
     }
 
     /// Connections opened in the whole run.
     fn opened(&self) -> f64 {
-        let by_time = self.duration.map_or(f64::INFINITY, |d| d.as_secs_f64() * self.rate());
-        let per_connection = self.policy.requests_per_connection.unwrap_or(1);
-        let by_number = self.requests.map_or(f64::INFINITY, |n| (n / per_connection) as f64);
-        by_time.min(by_number).max(f64::from(self.connections))
+        let whole = self.load.duration.map(|duration| duration + self.load.warmup);
+        let by_time = whole.map_or(f64::INFINITY, |whole| whole.as_secs_f64() * self.rate());
+        let per_connection = self.load.policy.requests_per_connection.unwrap_or(1);
+        let by_number = self.load.requests.map_or(f64::INFINITY, |n| (n / per_connection) as f64);
+        by_time.min(by_number).max(f64::from(self.load.connections))
     }
 
     fn owns_time_wait(&self) -> bool {
-        self.policy.requests_per_connection.is_some() && self.policy.close == CloseMode::Client
+        self.load.policy.requests_per_connection.is_some()
+            && self.load.policy.close == CloseMode::Client
     }
 
     /// Memory of the connections, kernel and buffers, with so many ends of each.
     fn memory_bytes(&self, ends: u64) -> u64 {
-        let exchanges = u64::from(self.policy.pipeline) * EXCHANGE_BYTES;
-        let buffer =
-            if self.engine.shares_buffers() { 0 } else { self.receive_buffer_bytes as u64 };
-        u64::from(self.connections) * (SOCKET_BYTES * ends + SLOT_BYTES + exchanges + buffer)
+        let exchanges = u64::from(self.load.policy.pipeline) * EXCHANGE_BYTES;
+        let buffer = if self.load.engine.shares_buffers() {
+            0
+        } else {
+            self.load.receive_buffer_bytes as u64
+        };
+        u64::from(self.load.connections) * (SOCKET_BYTES * ends + SLOT_BYTES + exchanges + buffer)
     }
 
     /// How many CPUs the workers keep busy at most, and a bundled server with them.
     fn cpus(&self) -> f64 {
-        let threads = f64::from(self.threads);
-        let requests_per_s = self.rate_per_s.unwrap_or(f64::INFINITY);
-        let thinking_per_s = f64::from(self.connections) / self.think.as_secs_f64();
-        let by_requests = requests_per_s.min(thinking_per_s) / REQUESTS_PER_S_PER_THREAD;
+        let threads = f64::from(self.load.threads);
+        let by_requests = self.asked_per_s() / REQUESTS_PER_S_PER_THREAD;
         let by_connections = self.rate() / CONNECTIONS_PER_S_PER_THREAD;
         let workers = by_requests.max(by_connections).min(threads);
         workers + workers / threads.max(1.0) * self.server_threads as f64
@@ -140,7 +140,10 @@ impl Need<'_> {
 
     /// Pairs of source address and port towards the target's worst address.
     fn pairs(&self) -> u64 {
-        (0..self.ports.sources.len()).map(|address| self.ports.pairs(address)).min().unwrap_or(0)
+        (0..self.load.ports.sources.len())
+            .map(|address| self.load.ports.pairs(address))
+            .min()
+            .unwrap_or(0)
     }
 }
 
@@ -178,7 +181,8 @@ pub(crate) fn refuse(checks: &[Check]) -> Result<(), Refusal> {
 }
 
 fn files_of_process(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    let needed = Needed::by(need.connections, need.threads, need.engine, need.bundled);
+    let needed =
+        Needed::by(need.load.connections, need.load.threads, need.load.engine, need.bundled());
     let refused = descriptors::check(needed, host.descriptors).err();
     Some(Check {
         knob: "nofile",
@@ -195,7 +199,7 @@ fn files_of_process(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let (open, max) = host.files?;
     let ends = if need.local { 2 } else { 1 };
-    let needed = open + u64::from(need.connections) * ends;
+    let needed = open + u64::from(need.load.connections) * ends;
     // Only where it comes near: nobody wants to read about nine million files.
     (needed * 2 > max).then(|| {
         let fits = needed < max;
@@ -223,15 +227,15 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 }
 
 fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
-    let target = need.target?;
-    let (pairs, connections) = (need.pairs(), u64::from(need.connections));
+    let target = need.target()?;
+    let (pairs, connections) = (need.pairs(), u64::from(need.load.connections));
     // Each worker needs a pair of its own for each of its slots.
-    let threads = u64::from(need.threads.max(1));
-    let short = match need.ports.method {
+    let threads = u64::from(need.load.threads.max(1));
+    let short = match need.load.ports.method {
         Method::Rotation => pairs / threads < connections.div_ceil(threads),
         Method::Kernel | Method::None => pairs < connections,
     };
-    (short && !need.ports.sources.iter().all(Vec::is_empty)).then(|| Check {
+    (short && !need.load.ports.sources.iter().all(Vec::is_empty)).then(|| Check {
         knob: range_knob(need),
         current: space(need),
         needed: format!("{} at a time", count(connections)),
@@ -243,17 +247,17 @@ fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
             count(pairs),
             if threads > 1 { format!(", shared by {threads} threads") } else { String::new() }
         ),
-        cure: format!("{}; or fewer connections (-c)", cure::more_ports(need.ports, target)),
+        cure: format!("{}; or fewer connections (-c)", cure::more_ports(&need.load.ports, target)),
     })
 }
 
 fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    let target = need.target?;
+    let target = need.target()?;
     if !need.owns_time_wait() {
         return None;
     }
     let (pairs, wanted) = (need.pairs() as f64, need.rate());
-    let rotates = need.ports.method == Method::Rotation;
+    let rotates = need.load.ports.method == Method::Rotation;
     let takes_over = rotates && host.timestamps;
     // The kernel's own choice takes over, too, where tcp_tw_reuse applies, after a delay.
     let reuses = host.timestamps
@@ -270,10 +274,10 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let timestamps = "`sysctl -w net.ipv4.tcp_timestamps=1` on both ends";
     let cure = match (limits, host.timestamps) {
         (false, _) => String::new(),
-        (true, false) => format!("{timestamps}; or {}", cure::more_ports(need.ports, target)),
+        (true, false) => format!("{timestamps}; or {}", cure::more_ports(&need.load.ports, target)),
         (true, true) => format!(
             "--source-ports auto: rotation takes TIME_WAIT over; or --close server; or {}",
-            cure::more_ports(need.ports, target)
+            cure::more_ports(&need.load.ports, target)
         ),
     };
     let (knob, current, needed) = match host.timestamps {
@@ -281,7 +285,7 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             range_knob(need),
             space(need),
             match takes_over {
-                true => format!("{} at a time", count(need.connections.into())),
+                true => format!("{} at a time", count(need.load.connections.into())),
                 false => format!("up to {}/s, each for {}", rate(wanted), seconds(held_s)),
             },
         ),
@@ -321,9 +325,9 @@ fn wall(need: &Need<'_>, held_s: f64, free: f64) -> String {
 
 /// Ports in rotation that are held by sockets which do not share them.
 fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    let target = need.target?;
+    let target = need.target()?;
     let (held, tried) = host.ports_held;
-    (need.ports.method == Method::Rotation && held * 2 > tried).then(|| Check {
+    (need.load.ports.method == Method::Rotation && held * 2 > tried).then(|| Check {
         knob: "source ports",
         current: format!("{held} of {tried} tried are taken"),
         needed: "most of them free".into(),
@@ -331,16 +335,16 @@ fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         why: "sockets that do not share their port (SO_REUSEADDR) hold most of the range: a run \
               that left the choice to the kernel does so for 60 s after its end"
             .into(),
-        cure: format!("wait up to 60 s; or {}", cure::more_ports(need.ports, target)),
+        cure: format!("wait up to 60 s; or {}", cure::more_ports(&need.load.ports, target)),
     })
 }
 
 fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    need.target?;
+    need.target()?;
     if !need.local {
         return None;
     }
-    let connections = u64::from(need.connections);
+    let connections = u64::from(need.load.connections);
     // As many as this can wait at a time, when the server is busy with something else.
     let (knob, current, backlog) = match host.listener {
         Some(one @ Listener { count: 0 | 1, .. }) => {
@@ -379,10 +383,10 @@ fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 }
 
 fn syn_backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    need.target?;
+    need.target()?;
     // With cookies a full queue costs options, not connections.
     let (max, cookies) = (host.max_syn_backlog?, host.syncookies);
-    let needed = u64::from(need.connections) * 4 / 3;
+    let needed = u64::from(need.load.connections) * 4 / 3;
     (need.local && cookies == 0 && needed > max).then(|| Check {
         knob: "net.ipv4.tcp_max_syn_backlog",
         current: count(max),
@@ -398,13 +402,13 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     /// `nf_conntrack_tcp_timeout_time_wait` and `..._close`, by default.
     const TRACKED_S: f64 = 120.0;
     const TRACKED_AFTER_RESET_S: f64 = 10.0;
-    let target = need.target?;
+    let target = need.target()?;
     let (tracked, max) = host.conntrack.filter(|&(tracked, _)| tracked > 0)?;
-    let tracked_s = match need.policy.close {
+    let tracked_s = match need.load.policy.close {
         CloseMode::Rst => TRACKED_AFTER_RESET_S,
         CloseMode::Server | CloseMode::Client => TRACKED_S,
     };
-    let kept = need.opened().min(need.rate() * tracked_s).max(f64::from(need.connections));
+    let kept = need.opened().min(need.rate() * tracked_s).max(f64::from(need.load.connections));
     // A 4-tuple that is used again uses its entry again.
     let needed = tracked + kept.min(need.pairs() as f64) as u64;
     let fits = needed < max;
@@ -435,8 +439,8 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 /// Never a limit: what is beyond the table is closed without TIME_WAIT. Said because the kernel
 /// logs it.
 fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
-    need.target?;
-    let here = match plan::time_wait_owner(need.policy) {
+    need.target()?;
+    let here = match plan::time_wait_owner(&need.load.policy) {
         "client" => need.owns_time_wait(),
         "server" => need.local,
         _ => false,
@@ -470,7 +474,7 @@ fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Prevents },
             why: format!(
                 "{} connections take {} of memory, kernel and buffers, and {} are available",
-                count(need.connections.into()),
+                count(need.load.connections.into()),
                 bytes(needed),
                 bytes(available)
             ),
@@ -485,12 +489,12 @@ fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 
 /// What a range of ports comes from.
 fn range_knob(need: &Need<'_>) -> &'static str {
-    if need.ports.named { "--source-ports" } else { "net.ipv4.ip_local_port_range" }
+    if need.load.ports.named { "--source-ports" } else { "net.ipv4.ip_local_port_range" }
 }
 
 /// `28,232 of 32768-60999, from 127.0.0.1`
 fn space(need: &Need<'_>) -> String {
-    let ports = need.ports;
+    let ports = &need.load.ports;
     let addresses = ports.sources.iter().map(Vec::len).min().unwrap_or(1);
     let from = if addresses > 1 { format!(" x {addresses} addresses") } else { String::new() };
     let usable = count(ports.usable.len() as u64);

@@ -14,7 +14,6 @@ use crate::kernel::{self, Address};
 use crate::plan::{Endpoint, Plan};
 use std::error::Error;
 use std::net::IpAddr;
-use std::time::Duration;
 
 /// The box, as a plan finds it.
 #[derive(Debug)]
@@ -72,28 +71,11 @@ impl Ground {
         })
     }
 
-    /// Whether the box has room for it.
-    pub(crate) fn examine(&self, plan: &Plan, load: &Load, host: &HostFacts) -> Vec<Check> {
+    /// Whether the box has room for a load.
+    pub(crate) fn examine(&self, load: &Load, host: &HostFacts) -> Vec<Check> {
         let is_local = |address: &Address| address.inet().is_none_or(kernel::is_local);
         let local = load.addresses.iter().any(is_local);
-        let need = Need {
-            connections: load.connections,
-            threads: load.threads,
-            server_threads: self.placement.server_threads,
-            engine: self.engine,
-            bundled: plan.endpoint.is_none(),
-            local,
-            // `resolve` refuses a name that has none.
-            target: load.addresses[0].inet(),
-            policy: &load.policy,
-            duration: load.duration.map(|duration| duration + load.warmup),
-            rate_per_s: plan.pacing.peak_rate_per_s(),
-            think: plan.pacing.think.as_ref().map_or(Duration::ZERO, |think| *think.start()),
-            connect_rate_per_s: plan.pacing.connect_rate_per_s,
-            requests: load.requests,
-            ports: &load.ports,
-            receive_buffer_bytes: load.receive_buffer_bytes,
-        };
+        let need = Need { load, server_threads: self.placement.server_threads, local };
         examine(&need, host)
     }
 }

@@ -8,6 +8,7 @@ use crate::engine::run::second::Second;
 use crate::engine::tally::Tally;
 use crate::kernel;
 use crate::observe::Watch;
+use crate::plan::Description;
 
 use crate::statistics::{Confidence, Steadiness, rounded};
 use crate::words::Word;
@@ -29,7 +30,7 @@ pub struct Report {
     /// What was measured.
     pub target: Target,
     /// How.
-    pub plan: PlanSummary,
+    pub plan: Description,
     /// Where.
     pub host: Host,
     /// The driver's name: `io_uring` or `epoll`.
@@ -118,80 +119,6 @@ pub struct Target {
     /// Which of several addresses got the load, in words; null for one.
     #[serde(default)]
     pub addresses_used: Option<String>,
-}
-
-/// The plan, as it was understood.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlanSummary {
-    /// Concurrent connections over all threads.
-    pub connections: u32,
-    /// Worker threads.
-    pub threads: u32,
-    /// The limit of time, if there is one.
-    pub duration_s: Option<f64>,
-    /// The limit of requests, if there is one.
-    pub requests: Option<u64>,
-    /// Requests on one connection; null for as many as it carries.
-    pub requests_per_connection: Option<u64>,
-    /// Requests handed over at once.
-    pub pipeline: u32,
-    /// Who closes: `server`, `client` or `rst`.
-    pub close: Word,
-    /// The request's method.
-    pub method: String,
-    /// The size of the request's body.
-    pub body_bytes: u64,
-    /// The time for one request.
-    pub timeout_s: f64,
-    /// The CPU of each thread; empty when they are not pinned.
-    pub cpus: Vec<usize>,
-    /// What was asked for: `auto`, `kernel` or `LOW-HIGH`.
-    pub source_ports: String,
-    /// The source addresses and prefixes that were asked for.
-    pub source_ip: Vec<String>,
-    /// The rate of an open loop; null in a closed loop, and where the rate changes.
-    pub rate: Option<f64>,
-    /// The rates of an open loop one after the other; empty in a closed loop.
-    pub stages: Vec<StageSummary>,
-    /// `constant` or `poisson`; null in a closed loop.
-    pub arrivals: Option<Word>,
-    /// What random times were drawn from; null when there were none.
-    pub seed: Option<u64>,
-    /// Due requests that might wait; null in a closed loop.
-    pub backlog: Option<u64>,
-    /// Over what time the connections of a closed loop began.
-    pub ramp_connections_s: f64,
-    /// The limit of new connections per second.
-    pub connect_rate: Option<f64>,
-    /// From and to how long each connection waited before a request of a closed loop.
-    pub think_s: Option<[f64; 2]>,
-    /// What came first and was not measured.
-    pub warmup_s: f64,
-    /// The process that was to be watched; null for the one that listens on the target's port.
-    #[serde(default)]
-    pub watch_pid: Option<u32>,
-    /// Which addresses of a name connections go to: `first` or `all`.
-    #[serde(default = "first")]
-    pub addresses: Word,
-    /// The unix socket that was asked for, its path or `@` and its name; null for TCP.
-    #[serde(default)]
-    pub unix_socket: Option<String>,
-}
-
-/// What documents mean that do not tell.
-fn first() -> Word {
-    "first".into()
-}
-
-/// A part of an open loop's plan.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct StageSummary {
-    /// How long; null for as long as the run.
-    pub duration_s: Option<f64>,
-    /// Requests per second at its begin.
-    pub from_per_s: f64,
-    /// Requests per second at its end.
-    pub to_per_s: f64,
 }
 
 /// What was excluded from all the other numbers: requests that were due in the warm-up, whenever

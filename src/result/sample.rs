@@ -2,6 +2,7 @@
 
 use crate::kernel::{Owner, SystemCounters, TimeWait, TimeWaitGroup};
 use crate::observe::{CpuLoad, NetworkLoad, ServerLoad};
+use crate::plan::{Description, StageSummary};
 use crate::result::slo::{LimitOutcome, Missing};
 use crate::result::*;
 use crate::statistics::{
@@ -91,32 +92,19 @@ pub(crate) fn clean() -> Report {
             }],
             addresses_used: None,
         },
-        plan: PlanSummary {
+        plan: Description {
             connections: 64,
             threads: 2,
             duration_s: Some(10.0),
-            requests: None,
             requests_per_connection: Some(1),
             pipeline: 1,
             close: "server".into(),
             method: "GET".into(),
-            body_bytes: 0,
             timeout_s: 10.0,
             cpus: vec![0, 1],
             source_ports: "auto".into(),
-            source_ip: Vec::new(),
-            rate: None,
-            stages: Vec::new(),
-            arrivals: None,
-            seed: None,
-            backlog: None,
-            ramp_connections_s: 0.0,
-            connect_rate: None,
-            think_s: None,
-            warmup_s: 0.0,
-            watch_pid: None,
             addresses: "first".into(),
-            unix_socket: None,
+            ..Description::default()
         },
         host: Host {
             name: "bench".into(),

@@ -1,10 +1,12 @@
 //! The document of a search: every step, what they come to, and the way back from the file.
 
 use super::{Bounds, Decision, SearchPlan, SearchStep, Trial, decide, generator_was_limit, knee};
+use crate::plan::Description;
+use crate::plan::describe::{difference, part};
 use crate::result::{Error, Host, Report};
 use crate::statistics::enough_samples;
 use crate::words::Word;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -88,37 +90,27 @@ impl StepGenerator {
 pub struct SearchSetup {
     /// The URL, without a password; null for the bundled server, whose port changes.
     pub url: Option<String>,
-    /// The unix socket; null for TCP.
-    #[serde(default)]
-    pub unix_socket: Option<String>,
     /// The limits, in their canonical form.
     pub slo: Vec<String>,
-    /// The request's method.
-    pub method: String,
-    /// The size of the request's body.
-    pub body_bytes: u64,
-    /// Concurrent connections over all threads.
-    pub connections: u32,
-    /// Requests on one connection; null for as many as it carries.
-    pub requests_per_connection: Option<u64>,
-    /// Requests handed over at once.
-    pub pipeline: u32,
-    /// Who closes: `server`, `client` or `rst`.
-    pub close: Word,
-    /// `constant` or `poisson`.
-    pub arrivals: Word,
     /// Worker threads, where they were given.
     pub threads: Option<u32>,
-    /// The time for one request.
-    pub timeout_s: f64,
-    /// Due requests that may wait for a free connection.
-    pub backlog: u64,
-    /// The limit of new connections per second.
-    pub connect_rate: Option<f64>,
     /// How long a step was measured.
     pub step_s: f64,
-    /// How long it ran before that.
-    pub warmup_s: f64,
+    /// The rest of the load.
+    #[serde(flatten, serialize_with = "write_load", deserialize_with = "read_load")]
+    pub load: Description,
+}
+
+/// What a search sets itself, and what its documents do not say.
+const LEFT_OUT: &str = "threads cpus duration_s requests source_ports source_ip rate stages seed \
+    ramp_connections_s think_s watch_pid addresses";
+
+fn write_load<S: Serializer>(load: &Description, serializer: S) -> Result<S::Ok, S::Error> {
+    part::serialize(load, LEFT_OUT, serializer)
+}
+
+fn read_load<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Description, D::Error> {
+    part::deserialize(LEFT_OUT, deserializer)
 }
 
 /// Where a search looks.
@@ -242,21 +234,10 @@ impl SearchSetup {
         let step = &plan.step;
         SearchSetup {
             url: step.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
-            unix_socket: step.unix_socket().map(ToString::to_string),
             slo: step.slos.iter().map(ToString::to_string).collect(),
-            method: step.method.clone(),
-            body_bytes: step.body.len() as u64,
-            connections: step.connections,
-            requests_per_connection: step.policy.requests_per_connection,
-            pipeline: step.policy.pipeline,
-            close: step.policy.close.name().into(),
-            arrivals: step.pacing.arrivals.name().into(),
             threads: step.threads,
-            timeout_s: step.policy.timeout_ns as f64 / 1e9,
-            backlog: step.pacing.backlog,
-            connect_rate: step.pacing.connect_rate_per_s,
             step_s: step.duration.map_or(0.0, |duration| duration.as_secs_f64()),
-            warmup_s: step.pacing.warmup.as_secs_f64(),
+            load: Description::of(step, 0, &[]).without(LEFT_OUT),
         }
     }
 }
@@ -381,14 +362,10 @@ impl Earlier {
     /// When it was of another plan.
     pub fn steps(&self, plan: &SearchPlan) -> Result<Vec<SearchStep>, String> {
         let ours = serde_json::to_value(SearchSetup::of(plan)).expect("every key is a string");
-        for (key, value) in ours.as_object().into_iter().flatten() {
-            let theirs = &self.document["plan"][key];
-            if theirs != value {
-                return Err(self.refuse(format!(
-                    "it is of another plan ({key}: {theirs} there, {value} here); use the same \
-                     flags"
-                )));
-            }
+        if let Some((name, ours, theirs)) = difference(&ours, &self.document["plan"]) {
+            return Err(self.refuse(format!(
+                "it is of another plan ({name}: {theirs} there, {ours} here); use the same flags"
+            )));
         }
         let mut steps: Vec<SearchStep> = serde_json::from_value(self.document["steps"].clone())
             .map_err(|error| self.refuse(format!("its steps cannot be read ({error})")))?;

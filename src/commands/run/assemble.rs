@@ -3,14 +3,13 @@
 use crate::engine::driver::uring::Unavailable;
 use crate::engine::failure::Phase;
 use crate::engine::pace::curve::RateStage;
-use crate::engine::ports::PortChoice;
 use crate::engine::run::{Load, Measured, ThreadTime};
 use crate::engine::tally;
 use crate::findings::{self, Facts};
 use crate::kernel::cgroup::Throttled;
 use crate::kernel::{self, Address, Moment, SystemCounters, TimeWait};
 use crate::observe::Pressure;
-use crate::plan::{self, Pacing, Plan};
+use crate::plan::{self, Description, Pacing, Plan};
 use crate::preflight::cpus::Cpus;
 use crate::preflight::host::HostFacts;
 use crate::result::slo::{self, Recorded};
@@ -70,7 +69,7 @@ impl Report {
                 addresses_used: result::addresses_used(&addresses),
                 addresses,
             },
-            plan: summarize(plan, load),
+            plan: Description::of(plan, load.threads, &load.cpus),
             host: Host::detect(around.cpus, around.host),
             engine: load.engine.name().into(),
             ring_tier: load.engine.tier().map(|tier| tier.name().into()),
@@ -299,56 +298,6 @@ fn is_even(pacing: &Pacing) -> bool {
     pacing.stages.len() <= 1
         && pacing.stages.iter().all(same)
         && pacing.ramp_connections <= pacing.warmup
-}
-
-fn summarize(plan: &Plan, load: &Load) -> PlanSummary {
-    let pacing = &plan.pacing;
-    let open = pacing.is_open_loop();
-    PlanSummary {
-        connections: load.connections,
-        threads: load.threads,
-        duration_s: load.duration.map(|duration| duration.as_secs_f64()),
-        requests: load.requests,
-        requests_per_connection: load.policy.requests_per_connection,
-        pipeline: load.policy.pipeline,
-        close: load.policy.close.name().into(),
-        method: plan.method.clone(),
-        body_bytes: plan.body.len() as u64,
-        timeout_s: load.policy.timeout_ns as f64 / 1e9,
-        cpus: load.cpus.clone(),
-        source_ports: match &plan.source_ports {
-            PortChoice::Auto => "auto".into(),
-            PortChoice::Kernel => "kernel".into(),
-            PortChoice::Within(range) => format!("{}-{}", range.start(), range.end()),
-        },
-        source_ip: plan.source_ips.names(),
-        rate: match pacing.stages.as_slice() {
-            [stage] if stage.from_per_s == stage.to_per_s => Some(stage.from_per_s),
-            _ => None,
-        },
-        stages: pacing
-            .stages
-            .iter()
-            .map(|&RateStage { duration_s, from_per_s, to_per_s }| StageSummary {
-                duration_s: Some(duration_s).filter(|s| s.is_finite()),
-                from_per_s,
-                to_per_s,
-            })
-            .collect(),
-        arrivals: open.then(|| pacing.arrivals.name().into()),
-        seed: pacing.is_random().then_some(pacing.seed),
-        backlog: open.then_some(pacing.backlog),
-        ramp_connections_s: pacing.ramp_connections.as_secs_f64(),
-        connect_rate: pacing.connect_rate_per_s,
-        think_s: pacing
-            .think
-            .as_ref()
-            .map(|think| [think.start().as_secs_f64(), think.end().as_secs_f64()]),
-        warmup_s: pacing.warmup.as_secs_f64(),
-        watch_pid: plan.watch_pid,
-        addresses: plan.addresses.name().into(),
-        unix_socket: plan.unix_socket().map(ToString::to_string),
-    }
 }
 
 fn errors(measured: &Measured, target: &Address) -> Vec<Error> {

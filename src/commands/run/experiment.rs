@@ -64,7 +64,7 @@ impl Experiment {
         };
         let mut load = ground.load(plan, &endpoint)?;
         let host = HostFacts::detect(ground.descriptors, &load.addresses, &load.ports);
-        warn(&ground.examine(plan, &load, &host))?;
+        warn(&ground.examine(&load, &host))?;
         candidates::find(&mut load, plan.addresses);
         if let Some(why) = candidates::none_accepts(&load) {
             advise(&why, "a server that listens there; the run counts what fails");

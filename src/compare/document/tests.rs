@@ -153,3 +153,17 @@ fn nothing_succeeded_when_no_tool_had_a_good_answer() {
     }
     assert!(!document(rows).succeeded());
 }
+
+#[test]
+fn its_plan_has_the_keys_that_others_rely_on() {
+    let plan = serde_json::to_value(document(rows()).plan).unwrap();
+    let keys = "body_bytes close connections cpus duration_s engine method pipeline requests \
+                requests_per_connection ring_tier server_cpus threads timeout_s unix_socket url";
+    for key in keys.split(' ') {
+        assert!(plan.get(key).is_some(), "{key}");
+    }
+    for key in ["rate", "think_s", "warmup_s", "seed"] {
+        assert_eq!(plan.get(key), None, "a comparison refuses it: {key}");
+    }
+    assert_eq!(serde_json::to_value(ComparisonSetup::deserialize(&plan).unwrap()).unwrap(), plan);
+}

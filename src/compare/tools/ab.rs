@@ -38,7 +38,7 @@ impl Tool for Ab {
         super::beyond(mode)?;
         super::no_pipeline(mode)?;
         super::no_unix_socket(mode)?;
-        let stop = match mode.stop {
+        let stop = match mode.stop() {
             Stop::Requests(requests) => format!("-n {requests}"),
             Stop::After(duration) => {
                 // The order matters: -t sets -n.
@@ -48,31 +48,31 @@ impl Tool for Ab {
         // -r: a reset ends one request, not the run. -l: answers may differ in length.
         let common = format!(
             "-q -r -l -c {} {stop} -s {}",
-            mode.connections,
-            super::seconds_up(mode.timeout)
+            mode.plan.connections,
+            super::seconds_up(mode.timeout())
         );
         let mut arguments = super::words(&common);
         if !mode.is_new_connections() {
             arguments.push("-k".into());
         }
         let mut files = Vec::new();
-        if !mode.body.is_empty() {
+        if !mode.plan.body.is_empty() {
             let path = scratch.join("ab.body");
             let content_type = super::header(mode, "content-type").unwrap_or("text/plain");
             arguments.extend(["-p".into(), path.to_string_lossy().into_owned()]);
             arguments.extend(["-T".into(), content_type.into()]);
-            files.push((path, mode.body.to_vec()));
+            files.push((path, mode.plan.body.to_vec()));
         }
         // Behind -p, which would refuse to follow it.
-        let usual = if mode.body.is_empty() { "GET" } else { "POST" };
-        if mode.method != usual {
-            arguments.extend(["-m".into(), mode.method.clone()]);
+        let usual = if mode.plan.body.is_empty() { "GET" } else { "POST" };
+        if mode.plan.method != usual {
+            arguments.extend(["-m".into(), mode.plan.method.clone()]);
         }
-        let except: &[&str] = if mode.body.is_empty() { &[] } else { &["content-type"] };
+        let except: &[&str] = if mode.plan.body.is_empty() { &[] } else { &["content-type"] };
         arguments.extend(super::headers(mode, except));
         let written = scratch.join("ab.csv");
         arguments.extend(["-e".into(), written.to_string_lossy().into_owned()]);
-        arguments.push(mode.url.clone());
+        arguments.push(mode.endpoint.url.clone());
         Ok(Invocation { arguments, files, written: Some(written), ..Invocation::default() })
     }
 

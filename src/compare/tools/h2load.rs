@@ -27,10 +27,10 @@ impl Tool for H2load {
 
     fn invocation(&self, mode: &Mode, scratch: &Path) -> Result<Invocation, String> {
         super::beyond(mode)?;
-        if mode.pipeline > 1 && !mode.body.is_empty() {
+        if mode.plan.policy.pipeline > 1 && !mode.plan.body.is_empty() {
             return Err("it cannot pipeline requests with a body (-p, -b)".into());
         }
-        let stop = match mode.stop {
+        let stop = match mode.stop() {
             // Seen with 1.52: it goes on for ever after its time, each closed connection a new one.
             Stop::After(_) if mode.is_new_connections() => {
                 return Err(
@@ -39,31 +39,31 @@ impl Tool for H2load {
             }
             Stop::After(duration) => format!("-D {}ms", duration.as_millis()),
             Stop::Requests(requests) => {
-                format!("-n {requests} -N {}ms", mode.timeout.as_millis())
+                format!("-n {requests} -N {}ms", mode.timeout().as_millis())
             }
         };
         let mut arguments = super::words(&format!(
             "--h1 -t {} -c {} {stop} -m {}",
-            mode.threads, mode.connections, mode.pipeline
+            mode.threads, mode.plan.connections, mode.plan.policy.pipeline
         ));
         if mode.is_new_connections() {
             arguments.extend(["-H".into(), "Connection: close".into()]);
         }
         let mut files = Vec::new();
-        if !mode.body.is_empty() {
+        if !mode.plan.body.is_empty() {
             let path = scratch.join("h2load.body");
             arguments.extend(["-d".into(), path.to_string_lossy().into_owned()]);
-            files.push((path, mode.body.to_vec()));
+            files.push((path, mode.plan.body.to_vec()));
         }
-        let usual = if mode.body.is_empty() { "GET" } else { "POST" };
-        if mode.method != usual {
-            arguments.extend(["-H".into(), format!(":method: {}", mode.method)]);
+        let usual = if mode.plan.body.is_empty() { "GET" } else { "POST" };
+        if mode.plan.method != usual {
+            arguments.extend(["-H".into(), format!(":method: {}", mode.plan.method)]);
         }
         arguments.extend(super::headers(mode, &[]));
         if let Some(path) = super::socket_path(mode)? {
             arguments.extend(["-B".into(), format!("unix:{path}")]);
         }
-        arguments.push(mode.url.clone());
+        arguments.push(mode.endpoint.url.clone());
         Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 

@@ -34,33 +34,33 @@ impl Tool for Hey {
         super::beyond(mode)?;
         super::no_pipeline(mode)?;
         super::no_unix_socket(mode)?;
-        let stop = match mode.stop {
+        let stop = match mode.stop() {
             Stop::Requests(requests) => format!("-n {requests}"),
             Stop::After(duration) => format!("-z {}ms", duration.as_millis()),
         };
         let mut arguments = super::words(&format!(
             "-c {} {stop} -t {} -cpus {} -disable-compression -disable-redirects",
-            mode.connections,
-            super::seconds_up(mode.timeout),
+            mode.plan.connections,
+            super::seconds_up(mode.timeout()),
             mode.threads
         ));
         if mode.is_new_connections() {
             arguments.push("-disable-keepalive".into());
         }
-        if mode.method != "GET" {
-            arguments.extend(["-m".into(), mode.method.clone()]);
+        if mode.plan.method != "GET" {
+            arguments.extend(["-m".into(), mode.plan.method.clone()]);
         }
         let mut files = Vec::new();
-        if !mode.body.is_empty() {
+        if !mode.plan.body.is_empty() {
             let path = scratch.join("hey.body");
             arguments.extend(["-D".into(), path.to_string_lossy().into_owned()]);
-            files.push((path, mode.body.to_vec()));
+            files.push((path, mode.plan.body.to_vec()));
         }
         if let Some(host) = super::header(mode, "host") {
             arguments.extend(["-host".into(), host.into()]);
         }
         arguments.extend(super::headers(mode, &["host"]));
-        arguments.push(mode.url.clone());
+        arguments.push(mode.endpoint.url.clone());
         Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 

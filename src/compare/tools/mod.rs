@@ -162,18 +162,11 @@ pub(crate) fn version(text: &str) -> Option<String> {
 /// for `Connection: close`; some then close as soon as the answer is whole, and who is first is a
 /// race. With `--close client` that race must not be lost, and no tool has an option for it.
 fn beyond(mode: &Mode) -> Result<(), String> {
-    let close = mode.close != CloseMode::Server && mode.requests_per_connection.is_some();
-    let refused = match mode {
-        Mode { requests_per_connection: Some(2..), .. } => {
-            "it cannot limit the requests on a connection (-r)"
-        }
-        Mode { close: CloseMode::Client, .. } if close => {
-            "it cannot be told to close first (--close client)"
-        }
-        Mode { close: CloseMode::Rst, .. } if close => {
-            "it cannot reset its connections (--close rst)"
-        }
-        Mode { sources_given: true, .. } => {
+    let refused = match (mode.plan.policy.requests_per_connection, mode.plan.policy.close) {
+        (Some(2..), _) => "it cannot limit the requests on a connection (-r)",
+        (Some(_), CloseMode::Client) => "it cannot be told to close first (--close client)",
+        (Some(_), CloseMode::Rst) => "it cannot reset its connections (--close rst)",
+        _ if mode.gives_sources() => {
             "it cannot choose source addresses and ports (--source-ip, --source-ports)"
         }
         _ => return Ok(()),
@@ -183,7 +176,7 @@ fn beyond(mode: &Mode) -> Result<(), String> {
 
 /// A tool that has no unix sockets.
 fn no_unix_socket(mode: &Mode) -> Result<(), String> {
-    match mode.socket {
+    match mode.endpoint.socket {
         None => Ok(()),
         Some(_) => Err("it cannot connect to a unix socket (--unix-socket)".into()),
     }
@@ -191,7 +184,7 @@ fn no_unix_socket(mode: &Mode) -> Result<(), String> {
 
 /// The path of the unix socket, if there is one, for a tool that needs a path.
 fn socket_path(mode: &Mode) -> Result<Option<&str>, String> {
-    match &mode.socket {
+    match &mode.endpoint.socket {
         None => Ok(None),
         Some(UnixSocket::File(path)) => Ok(path.to_str()),
         Some(UnixSocket::Abstract(_)) => {
@@ -202,7 +195,7 @@ fn socket_path(mode: &Mode) -> Result<Option<&str>, String> {
 
 /// A tool that has no pipelining.
 fn no_pipeline(mode: &Mode) -> Result<(), String> {
-    match mode.pipeline {
+    match mode.plan.policy.pipeline {
         1 => Ok(()),
         _ => Err("it cannot pipeline (-p)".into()),
     }
@@ -245,6 +238,7 @@ fn header<'a>(mode: &'a Mode, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use crate::compare::plan::tests::mode;
+    use crate::plan::Endpoint;
 
     #[test]
     fn versions_are_found_in_what_the_tools_print() {
@@ -283,7 +277,10 @@ mod tests {
 
     #[test]
     fn a_unix_socket_is_for_those_that_can_connect_to_one() {
-        let mode = |socket| Mode { socket: Some(socket), ..mode("-k -d 1s") };
+        let mode = |socket| {
+            let mode = mode("-k -d 1s");
+            Mode { endpoint: Endpoint { socket: Some(socket), ..mode.endpoint }, ..mode }
+        };
         let words = |tool: &dyn Tool, socket| {
             Ok(tool.invocation(&mode(socket), Path::new("/s"))?.arguments.join(" "))
         };

@@ -31,37 +31,37 @@ impl Tool for Oha {
 
     fn invocation(&self, mode: &Mode, scratch: &Path) -> Result<Invocation, String> {
         super::beyond(mode)?;
-        if mode.pipeline > 1 {
+        if mode.plan.policy.pipeline > 1 {
             return Err("it cannot pipeline HTTP/1.1 (its -p is for HTTP/2)".into());
         }
-        let stop = match mode.stop {
+        let stop = match mode.stop() {
             Stop::Requests(requests) => format!("-n {requests}"),
             Stop::After(duration) => format!("-z {}ms", duration.as_millis()),
         };
         let mut arguments = super::words(&format!(
             "--no-tui --output-format json -c {} {stop} -t {}ms --worker-threads {} -r 0 \
              --disable-compression",
-            mode.connections,
-            mode.timeout.as_millis(),
+            mode.plan.connections,
+            mode.timeout().as_millis(),
             mode.threads
         ));
         if mode.is_new_connections() {
             arguments.push("--disable-keepalive".into());
         }
-        if mode.method != "GET" {
-            arguments.extend(["-m".into(), mode.method.clone()]);
+        if mode.plan.method != "GET" {
+            arguments.extend(["-m".into(), mode.plan.method.clone()]);
         }
         let mut files = Vec::new();
-        if !mode.body.is_empty() {
+        if !mode.plan.body.is_empty() {
             let path = scratch.join("oha.body");
             arguments.extend(["-D".into(), path.to_string_lossy().into_owned()]);
-            files.push((path, mode.body.to_vec()));
+            files.push((path, mode.plan.body.to_vec()));
         }
         arguments.extend(super::headers(mode, &[]));
         if let Some(path) = super::socket_path(mode)? {
             arguments.extend(["--unix-socket".into(), path.to_owned()]);
         }
-        arguments.push(mode.url.clone());
+        arguments.push(mode.endpoint.url.clone());
         Ok(Invocation { arguments, files, ..Invocation::default() })
     }
 

@@ -3,10 +3,8 @@
 use super::{Invocation, Output, ToolLatencies, ToolReport, text};
 use crate::compare::plan::Mode;
 use crate::engine::session::http1;
-use crate::plan::flags::RunArgs;
 use crate::words::quantities::cpu_list;
 use serde_json::Value;
-use std::ffi::OsStr;
 use std::path::Path;
 
 /// What its latency contains.
@@ -14,75 +12,37 @@ pub(crate) const FOOTNOTE: &str = "latency (`total`) from opening the connection
                             the request) to the last byte, of every whole answer, to the \
                             microsecond";
 
-/// How it is told to do this, as it was typed, on these CPUs, with the document on standard output.
+/// How it is told to do this: with what was typed for the load, on these CPUs, with the document on
+/// standard output.
 ///
 /// Where headers are secrets, or came from elsewhere, all of them are in a file: nobody else can read
 /// it, and what they came from, as standard input, may be there only once.
 pub(crate) fn invocation(
-    typed: &RunArgs,
+    typed: &[String],
     mode: &Mode,
     request: &http1::Request,
     cpus: &[usize],
     scratch: &Path,
 ) -> Invocation {
-    let from_file = typed.headers.iter().any(|text| text.starts_with('@'));
-    if mode.secrets.is_empty() && !from_file && typed.expand_headers.is_empty() {
-        let headers = typed.headers.iter().map(String::as_str);
-        return Invocation {
-            arguments: arguments(typed, mode, headers, cpus),
-            ..Invocation::default()
-        };
+    let begins = |word: &String, all: &[&str]| all.iter().any(|begin| word.starts_with(begin));
+    let cpus = if cpus.is_empty() { "none".into() } else { cpu_list(cpus) };
+    let own = [
+        mode.endpoint.url.clone(),
+        format!("--threads={}", mode.threads),
+        format!("--cpus={cpus}"),
+        "--json=-".to_owned(),
+    ];
+    let mut arguments: Vec<String> = own.into_iter().chain(typed.iter().cloned()).collect();
+    let elsewhere = |word| begins(word, &["--header=@", "--expand-header="]);
+    if mode.secrets.is_empty() && !typed.iter().any(elsewhere) {
+        return Invocation { arguments, ..Invocation::default() };
     }
     let path = scratch.join("headers");
-    let file = format!("@{}", path.to_string_lossy());
+    arguments.retain(|word| !begins(word, &["--header=", "--expand-header="]));
+    arguments.push(format!("--header=@{}", path.to_string_lossy()));
     let line = |(name, value): &(String, Vec<u8>)| [name.as_bytes(), b": ", value, b"\n"].concat();
     let lines = request.headers.iter().flat_map(line).collect();
-    let arguments = arguments(typed, mode, std::iter::once(&*file), cpus);
     Invocation { arguments, files: vec![(path, lines)], ..Invocation::default() }
-}
-
-fn arguments<'a>(
-    typed: &RunArgs,
-    mode: &Mode,
-    headers: impl Iterator<Item = &'a str>,
-    cpus: &[usize],
-) -> Vec<String> {
-    let mut words: Vec<String> = vec![mode.url.clone()];
-    let mut option = |flag: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            // In one word: a value may begin with a dash.
-            words.push(format!("{flag}={value}"));
-        }
-    };
-    let cpus = if cpus.is_empty() { "none".into() } else { cpu_list(cpus) };
-    let threads = mode.threads.to_string();
-    option("--connections", Some(&typed.connections));
-    option("--threads", Some(&threads));
-    option("--duration", typed.duration.as_deref());
-    option("--requests", typed.requests.as_deref());
-    option("--requests-per-connection", typed.requests_per_connection.as_deref());
-    option("--pipeline", typed.pipeline.as_deref());
-    option("--close", Some(&typed.close));
-    option("--method", typed.method.as_deref());
-    for header in headers {
-        option("--header", Some(header));
-    }
-    option("--body", typed.body.as_deref());
-    let body_file = typed.body_file.as_deref().map(|path| path.to_string_lossy());
-    option("--body-file", body_file.as_deref());
-    option("--timeout", Some(&typed.timeout));
-    option("--unix-socket", typed.unix_socket.as_deref().and_then(Path::to_str));
-    option("--abstract-unix-socket", typed.abstract_unix_socket.as_deref().and_then(OsStr::to_str));
-    option("--source-ip", typed.source_ip.as_deref());
-    option("--source-ports", Some(&typed.source_ports));
-    option("--cpus", Some(&cpus));
-    option("--engine", Some(&typed.engine));
-    option("--ring-tier", Some(&typed.ring_tier));
-    option("--json", Some("-"));
-    if typed.keepalive {
-        words.push("--keepalive".into());
-    }
-    words
 }
 
 /// What its document says.

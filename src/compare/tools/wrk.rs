@@ -30,23 +30,23 @@ impl Tool for Wrk {
     fn invocation(&self, mode: &Mode, scratch: &Path) -> Result<Invocation, String> {
         super::beyond(mode)?;
         super::no_unix_socket(mode)?;
-        let Stop::After(duration) = mode.stop else {
+        let Stop::After(duration) = mode.stop() else {
             return Err("it stops after a time (-d), not after requests (-n)".into());
         };
-        let each = mode.connections / mode.threads.max(1);
-        if each * mode.threads != mode.connections {
+        let each = mode.plan.connections / mode.threads.max(1);
+        if each * mode.threads != mode.plan.connections {
             return Err(format!(
                 "it would open {} connections, not {}: choose -t so that it divides -c",
                 each * mode.threads,
-                mode.connections
+                mode.plan.connections
             ));
         }
         let mut arguments = super::words(&format!(
             "-t {} -c {} -d {}s --timeout {}s --latency",
             mode.threads,
-            mode.connections,
+            mode.plan.connections,
             super::whole_seconds(duration)?,
-            super::seconds_up(mode.timeout)
+            super::seconds_up(mode.timeout())
         ));
         if mode.is_new_connections() {
             arguments.extend(["-H".into(), "Connection: close".into()]);
@@ -59,16 +59,16 @@ impl Tool for Wrk {
         let header =
             |(name, value): &&(String, String)| (lua(name.as_bytes()), lua(value.as_bytes()));
         let headers: Vec<_> = in_script.iter().map(header).collect();
-        if let Some(script) = script(mode, &lua(&mode.body), &headers) {
+        if let Some(script) = script(mode, &lua(&mode.plan.body), &headers) {
             let path = scratch.join("wrk.lua");
             arguments.extend(["-s".into(), path.to_string_lossy().into_owned()]);
             files.push((path, script.into_bytes()));
         }
-        arguments.push(mode.url.clone());
+        arguments.push(mode.endpoint.url.clone());
         // What is shown goes into reports, and a body may be a login.
         let hidden = headers.into_iter().map(|(name, _)| (name, "\"***\"".into()));
         let hidden: Vec<_> = hidden.collect();
-        let script = script(mode, &format!("<{} bytes>", mode.body.len()), &hidden);
+        let script = script(mode, &format!("<{} bytes>", mode.plan.body.len()), &hidden);
         Ok(Invocation { arguments, files, script, ..Invocation::default() })
     }
 
@@ -112,18 +112,18 @@ fn script(mode: &Mode, body: &str, headers: &[(String, String)]) -> Option<Strin
     for (name, value) in headers {
         let _ = writeln!(script, "wrk.headers[{name}] = {value}");
     }
-    if mode.method != "GET" {
-        let _ = writeln!(script, "wrk.method = {}", lua(mode.method.as_bytes()));
+    if mode.plan.method != "GET" {
+        let _ = writeln!(script, "wrk.method = {}", lua(mode.plan.method.as_bytes()));
     }
-    if !mode.body.is_empty() {
+    if !mode.plan.body.is_empty() {
         let _ = writeln!(script, "wrk.body = {body}");
     }
-    if mode.pipeline > 1 {
+    if mode.plan.policy.pipeline > 1 {
         let _ = write!(
             script,
             "init = function()\n  local batch = {{}}\n  for i = 1, {} do batch[i] = wrk.format() end\n  \
              requests = table.concat(batch)\nend\nrequest = function() return requests end\n",
-            mode.pipeline
+            mode.plan.policy.pipeline
         );
     }
     (!script.is_empty()).then_some(script)

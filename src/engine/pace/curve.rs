@@ -72,6 +72,12 @@ impl RateCurve {
         RateCurve { pieces, requests }
     }
 
+    /// The highest rate.
+    pub fn peak_per_s(&self) -> f64 {
+        let rates = self.pieces.iter().map(|(_, _, stage)| stage.from_per_s.max(stage.to_per_s));
+        rates.fold(0.0, f64::max)
+    }
+
     /// When request `number`, counted from 0 (between two requests where it is a fraction), is due
     /// after the begin; `None` when there are not so many.
     pub fn time_ns(&self, number: f64) -> Option<u64> {

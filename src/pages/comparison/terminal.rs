@@ -1,7 +1,7 @@
 //! What a person sees of a comparison: a line for each run as it is made, and at the end the table.
 
 use crate::compare::document::{ComparisonDocument, ComparisonSetup, Round, ToolRow};
-use crate::pages::run::terminal::headline;
+use crate::plan::describe::{self, Place};
 use crate::words::quantities::{NOTHING, bytes, count, counted, cpu_list, rate, seconds, time_us};
 use crate::words::say;
 use crate::words::style::{Role, Style};
@@ -50,41 +50,34 @@ pub(crate) fn head(
 
 /// The request and the connections.
 pub(crate) fn what_runs(setup: &ComparisonSetup) -> String {
-    let mut url = setup.url.as_deref().map_or("the bundled server".into(), escape);
-    if let Some(socket) = &setup.unix_socket {
-        url += &format!(" at unix:{}", escape(socket));
-    }
-    let connections = counted(setup.connections.into(), "connection");
-    let mode = headline::mode(setup.requests_per_connection, setup.pipeline, &setup.close);
-    format!("{} {url}: {connections}, {}", escape(&setup.method), mode.join(", "))
+    let request = setup.load.request(&setup.load.target(setup.url.as_deref()));
+    let connections = setup.load.words(Place::Connections).join(", ");
+    format!("{}: {connections}", escape(&request))
 }
 
 /// Rounds, length and place.
 pub(crate) fn how_often(setup: &ComparisonSetup, rounds: u32, tools: usize) -> String {
-    let each = match (setup.requests, setup.duration_s) {
+    let load = &setup.load;
+    let each = match (load.requests, load.duration_s) {
         (Some(requests), _) => counted(requests, "request"),
         (None, duration_s) => seconds(duration_s.unwrap_or_default()),
     };
-    let place = |cpus: &[usize]| match cpus {
-        [] => "not pinned".to_owned(),
-        cpus => format!("on CPU {}", cpu_list(cpus)),
-    };
-    let server = match setup.url {
-        Some(_) => String::new(),
-        None => format!("; the server {}, new for every run", place(&setup.server_cpus)),
+    let server = match (&setup.url, setup.server_cpus.as_slice()) {
+        (Some(_), _) => String::new(),
+        (None, []) => "; the server not pinned, new for every run".into(),
+        (None, cpus) => format!("; the server on CPU {}, new for every run", cpu_list(cpus)),
     };
     let engine = match &setup.engine {
         Some(name) => {
-            format!("; ringshot over {}", headline::engine(name, setup.ring_tier.as_deref()))
+            format!("; ringshot over {}", describe::engine(name, setup.ring_tier.as_deref()))
         }
         None => String::new(),
     };
     format!(
-        "{} of {} of {each} each, {}, {}{server}{engine}",
+        "{} of {} of {each} each, {}{server}{engine}",
         counted(rounds.into(), "round"),
         counted(tools as u64, "run"),
-        counted(setup.threads.into(), "thread"),
-        place(&setup.cpus)
+        load.words(Place::Generator).join(", ")
     )
 }
 
@@ -212,6 +205,7 @@ pub(crate) const ABOUT: &str = "Medians over the rounds, and the sum of their er
 mod tests {
     use super::*;
     use crate::compare::document::tests::{document, rows};
+    use crate::plan::Description;
 
     fn page(document: &ComparisonDocument, width: usize) -> String {
         let mut out = Vec::new();
@@ -262,10 +256,11 @@ mod tests {
         let expected = "GET the bundled server: 64 connections, a new one for every request, \
                         the server closes";
         assert_eq!(what_runs(&setup), expected);
-        let expected = "3 rounds of 2 runs of 1 s each, 1 thread, on CPU 1; the server on CPU 0, \
+        let expected = "3 rounds of 2 runs of 1 s each, 1 thread on CPU 1; the server on CPU 0, \
                         new for every run; ringshot over io_uring (direct)";
         assert_eq!(how_often(&setup, 3, 2), expected);
-        let kept = ComparisonSetup { requests_per_connection: None, pipeline: 16, ..setup };
+        let load = Description { requests_per_connection: None, pipeline: 16, ..setup.load };
+        let kept = ComparisonSetup { load, ..setup };
         assert!(what_runs(&kept).ends_with("64 connections, keep-alive, 16 pipelined"));
     }
 }

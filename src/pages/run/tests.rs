@@ -2,6 +2,7 @@
 
 use super::markdown;
 use super::terminal::headline;
+use crate::plan::describe::Place;
 use crate::result::Report;
 use crate::result::merge::merge;
 use crate::result::sample::result;
@@ -23,7 +24,7 @@ fn the_setup_of_all_is_said_as_it_is_of_each() {
         (&[0, 1], &[], "4 threads, not pinned"),
     ] {
         let merged = merge(&[pinned("a", one), pinned("b", other)], &command()).unwrap();
-        assert_eq!(headline::threads(merged.plan.threads, &merged.plan.cpus), threads);
+        assert_eq!(merged.plan.words(Place::Generator), [threads]);
     }
 
     let ports = |host: &str, method: &'static str, low, usable| {

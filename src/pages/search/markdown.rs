@@ -6,11 +6,11 @@ use crate::pages::markdown::Align::{Left, Right};
 use crate::pages::markdown::{block, code, plain, sentence, shell, table};
 use crate::pages::plots::{self, LoadPoint};
 use crate::pages::run::markdown::{errors, setup};
-use crate::pages::run::terminal::headline;
+use crate::plan::describe::{self, Place};
 use crate::search::document::{CurvePoint, SearchDocument, points};
 use crate::search::{SearchStep, StepGenerator};
 use crate::statistics::enough_samples;
-use crate::words::quantities::{bytes, count, counted, latency_us, rate, seconds, time_us};
+use crate::words::quantities::{count, counted, latency_us, rate, seconds, time_us};
 
 /// The report; `image` gives the Markdown of a plot, empty where there is none.
 pub fn markdown(document: &SearchDocument, image: &dyn Fn(&str) -> String) -> String {
@@ -55,37 +55,31 @@ pub fn plots(document: &SearchDocument) -> Vec<Plot> {
 
 fn target(document: &SearchDocument) -> String {
     match &document.plan.url {
-        Some(url) => code(&format!("{} {url}", document.plan.method)),
+        Some(url) => code(&format!("{} {url}", document.plan.load.method)),
         None => "The bundled server".into(),
     }
 }
 
 fn setup_of(document: &SearchDocument) -> String {
     let (plan, bounds) = (&document.plan, &document.bounds);
-    let mut load = vec![counted(plan.connections.into(), "connection")];
-    load.extend(headline::mode(plan.requests_per_connection, plan.pipeline, &plan.close));
-    load.push(format!("open loop, {} arrivals", plan.arrivals));
-    load.push(format!("{} for each", seconds(plan.timeout_s)));
-    if plan.body_bytes > 0 {
-        load.push(format!("{} of body", bytes(plan.body_bytes)));
-    }
-    load.extend(plan.connect_rate.map(|most| format!("at most {}/s are opened", rate(most))));
+    let places = [Place::Connections, Place::Model, Place::Each, Place::Request];
+    let load = places.map(|place| plan.load.words(place)).concat();
     let row = |name: &str, text: &str| vec![name.to_owned(), plain(text)];
     let from = rate(bounds.first_per_s);
     let search = format!(
         "steps of {} after {} of warm-up, from {from}/s, to {}%, within {}",
         seconds(plan.step_s),
-        seconds(plan.warmup_s),
+        seconds(plan.load.warmup_s),
         (bounds.precision_ratio * 1e5).round() / 1e3,
         seconds(bounds.budget_s),
     );
     let mut rows = vec![row("load", &load.join(", ")), row("search", &search)];
     if let Some(generator) = &document.generator {
-        let threads = headline::threads(generator.threads, &generator.cpus);
+        let threads = describe::threads(generator.threads, &generator.cpus);
         let StepGenerator { engine, ring_tier, address, .. } = generator;
         rows.push(vec!["target".into(), code(address)]);
         let version = &document.version;
-        let engine = headline::engine(engine, ring_tier.as_deref());
+        let engine = describe::engine(engine, ring_tier.as_deref());
         let text = format!("ringshot {version}, {threads}, {engine}");
         rows.push(row("generator", &text));
     }

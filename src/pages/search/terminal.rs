@@ -1,5 +1,7 @@
 //! What a person sees of a search: a row for each step as it is made, and at the end the answer.
 
+use crate::plan::Description;
+use crate::plan::describe::Place;
 use crate::result::slo::Missing;
 use crate::search::document::{self, Limiter, SearchDocument};
 use crate::search::{Bounds, Purpose, SearchPlan, SearchStep};
@@ -24,12 +26,11 @@ pub(crate) fn head(
 ) -> io::Result<()> {
     let step = &plan.step;
     let limits: Vec<String> = step.slos.iter().map(ToString::to_string).collect();
-    let at = step.unix_socket().map_or(String::new(), |socket| format!(" at unix:{socket}"));
+    let load = Description::of(step, 0, &[]);
+    let request = load.request(&load.target(Some(url)));
     let what = format!(
-        "Searching the highest rate of {} {}{} that keeps {}",
-        escape(&step.method),
-        escape(url),
-        escape(&at),
+        "Searching the highest rate of {} that keeps {}",
+        escape(&request),
         limits.join(" and ")
     );
     for line in wrapped(&what, style.width) {
@@ -37,7 +38,7 @@ pub(crate) fn head(
     }
     let how = format!(
         "{}; steps of {} after {} of warm-up, to {:.3}%, within {}",
-        counted(step.connections.into(), "connection"),
+        load.words(Place::Connections).join(", "),
         seconds(step.duration.unwrap_or_default().as_secs_f64()),
         seconds(step.pacing.warmup.as_secs_f64()),
         plan.bounds.precision_ratio * 100.0,
@@ -205,8 +206,12 @@ fn limited_by(document: &SearchDocument, limiter: Limiter) -> String {
         Limiter::Connections => format!(
             "The {} were the limit: all were busy, and the server answered each as fast as at a \
              low load. Try more (-c){}.",
-            counted(document.plan.connections.into(), "connection"),
-            if document.plan.connect_rate.is_some() { ", or a higher --connect-rate" } else { "" }
+            counted(document.plan.load.connections.into(), "connection"),
+            if document.plan.load.connect_rate.is_some() {
+                ", or a higher --connect-rate"
+            } else {
+                ""
+            }
         ),
         Limiter::Generator => {
             let busiest = broken.iter().map(|step| step.busy_ratio).fold(0.0, f64::max);

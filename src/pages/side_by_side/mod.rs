@@ -22,7 +22,8 @@ mod setup;
 
 use crate::pages::beside::Plot;
 use crate::pages::plots;
-use crate::result::{Latency, PlanSummary, Report, hdr};
+use crate::plan::describe::difference;
+use crate::result::{Latency, Report, hdr};
 use hdrhistogram::Histogram;
 pub use page::markdown;
 use std::path::Path;
@@ -85,13 +86,12 @@ fn name_before_number(file: &str) -> Option<String> {
 /// Whether the second is a repetition of the first, by what was asked for, of whom, and where.
 fn is_same_thing(one: &Report, other: &Report) -> bool {
     let what = |report: &Report| {
-        // Drawn or started anew each time.
-        let plan = PlanSummary { seed: None, watch_pid: None, ..report.plan.clone() };
         let url = Some(report.target.url.clone()).filter(|_| !report.target.bundled);
-        let plan = serde_json::to_value(plan).unwrap_or_default();
-        (plan, url, report.version.clone(), report.host.name.clone())
+        (url, report.version.clone(), report.host.name.clone())
     };
-    what(one) == what(other)
+    let [one_plan, other_plan] =
+        [one, other].map(|report| serde_json::to_value(&report.plan).unwrap_or_default());
+    what(one) == what(other) && difference(&one_plan, &other_plan).is_none()
 }
 
 /// `total` of all runs of each variant together, by its name; without those that cannot be read.

@@ -2,15 +2,17 @@
 
 use super::Variant;
 use crate::pages::markdown::code;
+use crate::plan::describe;
 use crate::result::{Report, Severity};
 use crate::words::text::escape;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What each says of how and where it was run, by its key in the document.
+/// What each says of how and where it was run: options by their names, the rest by its key in the
+/// document.
 type SetupDifference = BTreeMap<String, String>;
 
-/// What is not the same in all runs: `plan.connections: 64, 128`, a value for each variant; where
+/// What is not the same in all runs: `connections: 64, 128`, a value for each variant; where
 /// its own runs differ, all of theirs: `engine: "epoll" or "io_uring", "io_uring"`.
 pub(super) fn differences(variants: &[Variant]) -> Vec<String> {
     let setups: Vec<Vec<SetupDifference>> =
@@ -31,7 +33,8 @@ pub(super) fn differences(variants: &[Variant]) -> Vec<String> {
 }
 
 fn setup(run: &Report) -> SetupDifference {
-    let mut setup = SetupDifference::new();
+    let plan = serde_json::to_value(&run.plan).unwrap_or_default();
+    let mut setup: SetupDifference = describe::values(&plan).collect();
     // The port of the bundled server is another one each time.
     let url = match run.target.bundled {
         true => "the bundled server".into(),
@@ -42,13 +45,10 @@ fn setup(run: &Report) -> SetupDifference {
         ("ring_tier", run.ring_tier.as_deref().into()),
         ("engine", run.engine.as_ref().into()),
         ("target.url", url),
-        ("plan", serde_json::to_value(&run.plan).unwrap_or_default()),
         ("host", serde_json::to_value(&run.host).unwrap_or_default()),
     ] {
         flatten(key.to_owned(), value, &mut setup);
     }
-    // Drawn or started anew each time.
-    setup.retain(|key, _| !["plan.seed", "plan.watch_pid"].contains(&key.as_str()));
     setup
 }
 

@@ -96,7 +96,7 @@ fn the_page_marks_changes_and_names_what_differs() {
     assert!(page.starts_with("# `runs/before` against `runs/after`\n"), "{page}");
     assert!(page.contains("| requests/s | 101 (100 to 102) | 150 | **+49%** |"), "{page}");
     assert!(page.contains("| total p90 | 1.68 ms | 1.68 ms | 0%, within the spread |"), "{page}");
-    assert!(page.contains("- plan.connections: 64, 128"), "{page}");
+    assert!(page.contains("- connections: 64, 128"), "{page}");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn cpu(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let limit = host.memory_limit.as_ref()?;
     // The other ends are in the group of the server.
-    let needed = need.memory_bytes(if need.bundled { 2 } else { 1 });
+    let needed = need.memory_bytes(if need.bundled() { 2 } else { 1 });
     let (left, allowed) = (limit.left_bytes(), bytes(limit.bytes));
     let fits = needed < left;
     Some(Check {
@@ -51,7 +51,7 @@ pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             false => format!(
                 "{} connections take {} of memory, kernel and buffers, the control group of \
                  ringshot has {} left of {allowed}, and the kernel kills what goes beyond it",
-                count(need.connections.into()),
+                count(need.load.connections.into()),
                 bytes(needed),
                 bytes(left)
             ),
@@ -70,10 +70,12 @@ pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{host, need, policy, ports};
+    use super::super::tests::{host, load, need, open_loop, ports};
     use super::*;
+    use crate::engine::pace::Model;
     use crate::engine::policy::CloseMode;
     use crate::engine::ports::Method;
+    use crate::engine::run::Load;
     use crate::kernel::cgroup::{Groups, MemoryLimit};
 
     /// A box whose root group has this quota, in microseconds of each 100,000.
@@ -92,44 +94,44 @@ mod tests {
 
     #[test]
     fn a_quota_has_to_be_enough_for_the_threads_or_for_the_rate() {
-        let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_000, 1));
-        let with = |threads, server_threads, rate_per_s| Need {
+        let with = |threads, rate_per_s: Option<f64>| Load {
             threads,
-            server_threads,
-            rate_per_s,
-            ..need(&policy, &ports)
+            model: Model { open_loop: rate_per_s.map(open_loop), ..Model::default() },
+            ..load(CloseMode::Server, ports(Method::Kernel, 28_000, 1))
         };
-        for (quota, need, expected) in [
-            ("200000", with(2, 0, None), CheckVerdict::Fits),
-            ("200000", with(2, 1, None), CheckVerdict::Limits),
-            ("8000", with(1, 0, None), CheckVerdict::Limits),
+        for (quota, load, server_threads, expected) in [
+            ("200000", with(2, None), 0, CheckVerdict::Fits),
+            ("200000", with(2, None), 1, CheckVerdict::Limits),
+            ("8000", with(1, None), 0, CheckVerdict::Limits),
             // A new connection for each: 0.04 CPUs.
-            ("8000", with(1, 0, Some(1000.0)), CheckVerdict::Fits),
-            ("8000", with(1, 1, Some(1500.0)), CheckVerdict::Limits),
+            ("8000", with(1, Some(1000.0)), 0, CheckVerdict::Fits),
+            ("8000", with(1, Some(1500.0)), 1, CheckVerdict::Limits),
         ] {
+            let need = Need { server_threads, ..need(&load) };
             let check = cpu(&need, &under_quota(quota)).unwrap();
             assert_eq!(check.verdict, expected, "{quota} {check:?}");
             assert_eq!(check.cure.contains("`echo max > "), expected == CheckVerdict::Limits);
         }
-        assert_eq!(cpu(&with(8, 0, None), &under_quota("max")), None);
+        assert_eq!(cpu(&need(&with(8, None)), &under_quota("max")), None);
     }
 
     #[test]
     fn memory_beyond_the_limit_of_the_group_is_refused() {
-        let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_000, 1));
+        let load = load(CloseMode::Server, ports(Method::Kernel, 28_000, 1));
+        let load = Load { connections: 10_000, ..load };
         let limited = |bytes, used_bytes| {
             let file = "/sys/fs/cgroup/memory.max".into();
             HostFacts { memory_limit: Some(MemoryLimit { bytes, used_bytes, file }), ..host() }
         };
         // 10,000 connections with one end here: about 30 MB.
-        let need = Need { connections: 10_000, local: true, ..need(&policy, &ports) };
+        let need = Need { local: true, ..need(&load) };
         let check = memory(&need, &limited(512 << 20, 100 << 20)).unwrap();
         assert_eq!(check.verdict, CheckVerdict::Fits);
         let check = memory(&need, &limited(512 << 20, 490 << 20)).unwrap();
         assert_eq!(check.verdict, CheckVerdict::Prevents);
         assert!(check.why.contains("23.1 MB left of 537 MB"), "{}", check.why);
         assert!(check.cure.contains("> /sys/fs/cgroup/memory.max`"), "{}", check.cure);
-        let both = Need { bundled: true, ..need.clone() };
+        let both = Need { server_threads: 1, ..need };
         assert_eq!(memory(&both, &limited(50 << 20, 0)).unwrap().verdict, CheckVerdict::Prevents);
         assert_eq!(memory(&need, &host()), None);
     }

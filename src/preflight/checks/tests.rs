@@ -1,17 +1,10 @@
 use super::*;
-use crate::kernel::Listener;
+use crate::engine::pace::curve::{RateCurve, RateStage};
+use crate::engine::pace::{Arrivals, Model, OpenLoop};
+use crate::engine::ports::Ports;
+use crate::kernel::{Address, Listener, UnixSocket};
 use std::net::IpAddr;
-
-pub(super) fn policy(close: CloseMode) -> Policy {
-    Policy {
-        requests_per_connection: Some(1),
-        pipeline: 1,
-        close,
-        timeout_ns: 1_000_000_000,
-        holds: false,
-        discard_from_bytes: 4096,
-    }
-}
+use std::time::Duration;
 
 pub(super) fn ports(method: Method, ports: u16, addresses: u8) -> Ports {
     let sources: Vec<IpAddr> = (1..=addresses).map(|n| IpAddr::from([10, 0, 0, n])).collect();
@@ -24,24 +17,21 @@ pub(super) fn ports(method: Method, ports: u16, addresses: u8) -> Ports {
     }
 }
 
-pub(super) fn need<'a>(policy: &'a Policy, ports: &'a Ports) -> Need<'a> {
-    Need {
-        connections: 64,
-        threads: 1,
-        server_threads: 0,
-        engine: Engine::best(),
-        bundled: false,
-        local: false,
-        target: Some("10.0.0.9:80".parse().unwrap()),
-        policy,
-        rate_per_s: None,
-        think: Duration::ZERO,
-        connect_rate_per_s: None,
-        duration: Some(Duration::from_secs(10)),
-        requests: None,
-        ports,
-        receive_buffer_bytes: 4096,
-    }
+/// 64 new connections over and over, towards a server elsewhere.
+pub(super) fn load(close: CloseMode, ports: Ports) -> Load {
+    let mut load = Load::new(vec![SocketAddr::from(([10, 0, 0, 9], 80))]);
+    (load.connections, load.duration) = (64, Some(Duration::from_secs(10)));
+    (load.policy.requests_per_connection, load.policy.close) = (Some(1), close);
+    Load { ports, ..load }
+}
+
+pub(super) fn need(load: &Load) -> Need<'_> {
+    Need { load, server_threads: 0, local: false }
+}
+
+pub(super) fn open_loop(rate_per_s: f64) -> OpenLoop {
+    let curve = RateCurve::new(&[RateStage::constant(f64::INFINITY, rate_per_s)]);
+    OpenLoop { curve: curve.into(), arrivals: Arrivals::Constant, backlog: 0 }
 }
 
 pub(super) fn host() -> HostFacts {
@@ -80,18 +70,18 @@ fn amiss(need: &Need<'_>, host: &HostFacts) -> Vec<(&'static str, CheckVerdict)>
 #[test]
 fn a_usual_plan_fits() {
     for close in [CloseMode::Server, CloseMode::Rst] {
-        let (policy, ports) = (policy(close), ports(Method::Kernel, 28_232, 1));
-        assert_eq!(amiss(&need(&policy, &ports), &host()), []);
-        assert_eq!(amiss(&Need { local: true, ..need(&policy, &ports) }, &host()), []);
+        let load = load(close, ports(Method::Kernel, 28_232, 1));
+        assert_eq!(amiss(&need(&load), &host()), []);
+        assert_eq!(amiss(&Need { local: true, ..need(&load) }, &host()), []);
     }
-    let (policy, ports) = (policy(CloseMode::Client), ports(Method::Rotation, 14_116, 1));
-    assert_eq!(amiss(&need(&policy, &ports), &host()), []);
+    let load = load(CloseMode::Client, ports(Method::Rotation, 14_116, 1));
+    assert_eq!(amiss(&need(&load), &host()), []);
 }
 
 #[test]
 fn the_wall_is_predicted_in_seconds_and_rates() {
-    let (policy, ports) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 1));
-    let checks = examine(&need(&policy, &ports), &host());
+    let load = load(CloseMode::Client, ports(Method::Kernel, 28_232, 1));
+    let checks = examine(&need(&load), &host());
     let wall = &checks[0];
     assert_eq!((wall.knob, wall.verdict), ("net.ipv4.ip_local_port_range", CheckVerdict::Limits));
     // 28,232 ports: at 25,000/s half of them last 0.56 s and all 1.13 s; over 60 s, 235/s and 471/s.
@@ -99,45 +89,52 @@ fn the_wall_is_predicted_in_seconds_and_rates() {
         assert!(wall.why.contains(part), "{part} in {}", wall.why);
     }
     assert!(wall.cure.contains("--source-ports auto"), "{}", wall.cure);
-    let few = Need { requests: Some(10_000), duration: None, ..need(&policy, &ports) };
-    assert_eq!(amiss(&few, &host()), [], "it ends before");
+    let few = Load { requests: Some(10_000), duration: None, ..load };
+    assert_eq!(amiss(&need(&few), &host()), [], "it ends before");
 }
 
 #[test]
 fn a_rate_that_the_plan_sets_is_the_one_that_counts() {
-    let (policy, kernel) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 1));
+    let kernel = load(CloseMode::Client, ports(Method::Kernel, 28_232, 1));
     let wall = [("net.ipv4.ip_local_port_range", CheckVerdict::Limits)];
-    let long = Need { duration: Some(Duration::from_secs(3600)), ..need(&policy, &kernel) };
-    assert_eq!(amiss(&Need { rate_per_s: Some(236.0), ..long.clone() }, &host()), wall);
-    assert_eq!(amiss(&Need { rate_per_s: Some(235.0), ..long.clone() }, &host()), []);
-    assert_eq!(amiss(&Need { connect_rate_per_s: Some(200.0), ..long.clone() }, &host()), []);
-    assert_eq!(amiss(&Need { think: Duration::from_secs(1), ..long }, &host()), []);
+    let amiss = |model| {
+        let load = Load { duration: Some(Duration::from_secs(3600)), model, ..kernel.clone() };
+        amiss(&need(&load), &host())
+    };
+    let at = |rate_per_s| Model { open_loop: Some(open_loop(rate_per_s)), ..Model::default() };
+    assert_eq!(amiss(at(236.0)), wall);
+    assert_eq!(amiss(at(235.0)), []);
+    assert_eq!(amiss(Model { connect_rate_per_s: Some(200.0), ..Model::default() }), []);
+    let second_ns = 1_000_000_000;
+    assert_eq!(amiss(Model { think_ns: Some(second_ns..=second_ns), ..Model::default() }), []);
 }
 
 #[test]
 fn the_wall_depends_on_who_may_take_over() {
     let wall = [("net.ipv4.ip_local_port_range", CheckVerdict::Limits)];
-    let (policy, kernel) = (policy(CloseMode::Client), ports(Method::Kernel, 28_232, 3));
+    let kernel = load(CloseMode::Client, ports(Method::Kernel, 28_232, 3));
     // Three addresses, reuse after a second on loopback: 42,000/s without a search.
-    let near = Need { target: Some("127.0.0.1:80".parse().unwrap()), ..need(&policy, &kernel) };
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 80));
+    let near = Load { addresses: vec![loopback.into()], ..kernel.clone() };
+    let near = need(&near);
     assert_eq!(amiss(&near, &host()), []);
-    assert_eq!(amiss(&need(&policy, &kernel), &host()), wall);
-    assert_eq!(amiss(&need(&policy, &kernel), &HostFacts { tw_reuse: 1, ..host() }), []);
+    assert_eq!(amiss(&need(&kernel), &host()), wall);
+    assert_eq!(amiss(&need(&kernel), &HostFacts { tw_reuse: 1, ..host() }), []);
     assert_eq!(amiss(&near, &HostFacts { tw_reuse: 0, ..host() }), wall);
     // Without timestamps nobody takes anything over.
-    let rotation = ports(Method::Rotation, 14_116, 1);
+    let rotation = load(CloseMode::Client, ports(Method::Rotation, 14_116, 1));
     let bare = HostFacts { timestamps: false, ..host() };
     let timestamps = [("net.ipv4.tcp_timestamps", CheckVerdict::Limits)];
-    assert_eq!(amiss(&need(&policy, &rotation), &bare), timestamps);
-    let checks = examine(&need(&policy, &rotation), &bare);
+    assert_eq!(amiss(&need(&rotation), &bare), timestamps);
+    let checks = examine(&need(&rotation), &bare);
     assert!(!checks[0].why.contains("search"), "in rotation nobody searches: {}", checks[0].why);
 }
 
 #[test]
 fn what_cannot_work_is_refused_with_the_cure() {
-    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Rotation, 1_000, 1));
-    let many = Need { connections: 1_500, ..need(&policy, &ports) };
-    let checks = examine(&many, &host());
+    let load = load(CloseMode::Server, ports(Method::Rotation, 1_000, 1));
+    let many = Load { connections: 1_500, ..load.clone() };
+    let checks = examine(&need(&many), &host());
     let refusal = refuse(&checks).unwrap_err().to_string();
     assert!(
         refusal.contains("1,500 connections") && refusal.contains("there are 1,000"),
@@ -145,38 +142,41 @@ fn what_cannot_work_is_refused_with_the_cure() {
     );
     assert!(refusal.contains("--source-ip"), "{refusal}");
     let poor = HostFacts { descriptors: 50, ..host() };
-    assert_eq!(amiss(&need(&policy, &ports), &poor), [("nofile", CheckVerdict::Prevents)]);
+    assert_eq!(amiss(&need(&load), &poor), [("nofile", CheckVerdict::Prevents)]);
     let full = HostFacts { files: Some((1_000, 1_050)), ..host() };
-    assert_eq!(amiss(&need(&policy, &ports), &full), [("fs.file-max", CheckVerdict::Prevents)]);
+    assert_eq!(amiss(&need(&load), &full), [("fs.file-max", CheckVerdict::Prevents)]);
     let small = HostFacts { memory_available_bytes: Some(100_000), ..host() };
-    assert_eq!(amiss(&need(&policy, &ports), &small), [("memory", CheckVerdict::Prevents)]);
+    assert_eq!(amiss(&need(&load), &small), [("memory", CheckVerdict::Prevents)]);
 }
 
 #[test]
 fn every_worker_needs_a_pair_for_each_of_its_slots() {
-    let (policy, ports) = (policy(CloseMode::Client), ports(Method::Rotation, 10, 1));
-    let plan = Need { connections: 10, threads: 4, ..need(&policy, &ports) };
-    assert_eq!(amiss(&plan, &host()), [("net.ipv4.ip_local_port_range", CheckVerdict::Prevents)]);
-    let plan = Need { connections: 8, threads: 4, ..need(&policy, &ports) };
-    assert_eq!(amiss(&plan, &host()), []);
+    let load = load(CloseMode::Client, ports(Method::Rotation, 10, 1));
+    let load = Load { connections: 10, threads: 4, ..load };
+    assert_eq!(
+        amiss(&need(&load), &host()),
+        [("net.ipv4.ip_local_port_range", CheckVerdict::Prevents)]
+    );
+    assert_eq!(amiss(&need(&Load { connections: 8, ..load }), &host()), []);
 }
 
 #[test]
 fn the_accept_queue_is_judged_where_it_is_known() {
-    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 1));
+    let load = load(CloseMode::Server, ports(Method::Kernel, 28_232, 1));
     let short = Listener { backlog: 16, queued: 0, count: 1 };
     let host = HostFacts { listener: Some(short), ..host() };
-    let local = Need { local: true, ..need(&policy, &ports) };
+    let local = Need { local: true, ..need(&load) };
     assert_eq!(amiss(&local, &host), [("listen backlog", CheckVerdict::Limits)]);
-    assert_eq!(amiss(&need(&policy, &ports), &host), [], "elsewhere it is another kernel's");
+    assert_eq!(amiss(&need(&load), &host), [], "elsewhere it is another kernel's");
     let four = Listener { count: 4, ..short };
     assert_eq!(amiss(&local, &HostFacts { listener: Some(four), ..host.clone() }), []);
 }
 
 #[test]
 fn half_open_connections_only_matter_without_cookies() {
-    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 1));
-    let local = Need { local: true, connections: 2_000, ..need(&policy, &ports) };
+    let load = load(CloseMode::Server, ports(Method::Kernel, 28_232, 1));
+    let load = Load { connections: 2_000, ..load };
+    let local = Need { local: true, ..need(&load) };
     assert_eq!(amiss(&local, &host()), []);
     let off = HostFacts { syncookies: 0, ..host() };
     assert_eq!(amiss(&local, &off), [("net.ipv4.tcp_max_syn_backlog", CheckVerdict::Limits)]);
@@ -185,43 +185,47 @@ fn half_open_connections_only_matter_without_cookies() {
 #[test]
 fn tracking_matters_when_it_is_on() {
     // Ten addresses, so that there are more 4-tuples than the table has room for.
-    let (policy, many) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 10));
-    let long = Need { duration: Some(Duration::from_secs(60)), ..need(&policy, &many) };
-    assert_eq!(amiss(&long, &host()), [], "not on here");
+    let many = load(CloseMode::Server, ports(Method::Kernel, 28_232, 10));
+    let long = Load { duration: Some(Duration::from_secs(60)), ..many };
+    assert_eq!(amiss(&need(&long), &host()), [], "not on here");
     let on = HostFacts { conntrack: Some((1, 262_144)), ..host() };
-    assert_eq!(amiss(&long, &on), [("net.netfilter.nf_conntrack_max", CheckVerdict::Limits)]);
-    let one = ports(Method::Kernel, 28_232, 1);
-    assert_eq!(amiss(&Need { ports: &one, ..long }, &on), [], "a 4-tuple is tracked once");
+    assert_eq!(
+        amiss(&need(&long), &on),
+        [("net.netfilter.nf_conntrack_max", CheckVerdict::Limits)]
+    );
+    let one = Load { ports: ports(Method::Kernel, 28_232, 1), ..long };
+    assert_eq!(amiss(&need(&one), &on), [], "a 4-tuple is tracked once");
 }
 
 #[test]
 fn a_range_that_others_hold_is_said_beforehand() {
-    let (policy, ports) = (policy(CloseMode::Client), ports(Method::Rotation, 14_116, 1));
+    let load = load(CloseMode::Client, ports(Method::Rotation, 14_116, 1));
     let held = HostFacts { ports_held: (60, 64), ..host() };
-    assert_eq!(amiss(&need(&policy, &ports), &held), [("source ports", CheckVerdict::Limits)]);
+    assert_eq!(amiss(&need(&load), &held), [("source ports", CheckVerdict::Limits)]);
 }
 
 #[test]
 fn a_cure_is_one_that_helps() {
     let checks = |connections, named| {
-        let policy = policy(CloseMode::Client);
         let ports = Ports { named, ..ports(Method::Rotation, 10, 1) };
-        examine(&Need { connections, ..need(&policy, &ports) }, &host())
+        examine(&need(&Load { connections, ..load(CloseMode::Client, ports) }), &host())
     };
     let own = &checks(64, true)[0];
     assert_eq!((own.knob, own.cure.contains("sysctl")), ("--source-ports", false), "{}", own.cure);
     assert!(checks(64, false)[0].cure.contains("`sysctl -w net.ipv4.ip_local_port_range="));
     // A listener's own backlog is not what the sysctl says.
-    let (policy, ports) = (policy(CloseMode::Server), ports(Method::Kernel, 28_232, 1));
+    let load = load(CloseMode::Server, ports(Method::Kernel, 28_232, 1));
     let short = Listener { backlog: 16, queued: 0, count: 1 };
-    let local = Need { local: true, ..need(&policy, &ports) };
+    let local = Need { local: true, ..need(&load) };
     let checks = examine(&local, &HostFacts { listener: Some(short), ..host() });
     assert_eq!(checks[0].cure, "listen(fd, 64) in the server");
 }
 
 #[test]
 fn a_unix_socket_has_a_queue_and_neither_ports_nor_packets() {
-    let (policy, ports) = (policy(CloseMode::Client), Ports::none());
+    let load = load(CloseMode::Client, Ports::none());
+    let socket = UnixSocket::File("/run/app.sock".into());
+    let load = Load { addresses: vec![Address::Unix(socket)], ..load };
     let listener = |backlog| Some(Listener { backlog, queued: 0, count: 1 });
     // What would limit the same plan over TCP.
     let host = HostFacts {
@@ -232,10 +236,10 @@ fn a_unix_socket_has_a_queue_and_neither_ports_nor_packets() {
         conntrack: Some((10, 11)),
         ..host()
     };
-    let need = Need { target: None, local: true, ..need(&policy, &ports) };
     let checks = |backlog, connections| {
         let host = HostFacts { listener: listener(backlog), ..host.clone() };
-        examine(&Need { connections, ..need.clone() }, &host)
+        let load = Load { connections, ..load.clone() };
+        examine(&Need { local: true, ..need(&load) }, &host)
     };
     let fits = checks(63, 64);
     let knobs: Vec<&str> = fits.iter().map(|check| check.knob).collect();
@@ -247,6 +251,7 @@ fn a_unix_socket_has_a_queue_and_neither_ports_nor_packets() {
     assert!(limited[0].cure.contains("listen(fd, 64)"), "{}", limited[0].cure);
     assert!(checks(62, 5_000)[0].cure.contains("net.core.somaxconn"), "beyond what it may be");
     // A server that is not seen from here may have any queue.
-    let unseen = examine(&need, &HostFacts { listener: None, ..host.clone() });
+    let local = Need { local: true, ..need(&load) };
+    let unseen = examine(&local, &HostFacts { listener: None, ..host.clone() });
     assert_eq!(unseen.iter().map(|check| check.knob).collect::<Vec<_>>(), ["nofile"]);
 }

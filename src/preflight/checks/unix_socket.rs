@@ -8,8 +8,8 @@ use crate::words::quantities::count;
 /// Nothing waits in front of a full queue, as a SYN does that is sent again: connect(2) fails.
 pub(super) fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     // One that is not seen from here may have any.
-    let listener = host.listener.filter(|_| need.target.is_none())?;
-    let (connections, backlog) = (u64::from(need.connections), u64::from(listener.backlog));
+    let listener = host.listener.filter(|_| need.target().is_none())?;
+    let (connections, backlog) = (u64::from(need.load.connections), u64::from(listener.backlog));
     let fits = backlog + 1 >= connections;
     let raise = cure::raise("net.core.somaxconn", Some(host.somaxconn), connections)
         .map_or(String::new(), |raise| format!(" and {raise}"));

@@ -5,6 +5,7 @@ use super::each;
 use super::histograms::{Histograms, Unusable};
 use super::ports::ports;
 use super::series::series;
+use crate::plan::Description;
 use crate::plan::limit::Limit;
 use crate::result::slo::{self, LimitOutcome, Numbers, Recorded};
 use crate::result::*;
@@ -118,10 +119,10 @@ fn add_requests(all: impl Iterator<Item = Requests>) -> Requests {
     })
 }
 
-fn plan(reports: &[&Report]) -> PlanSummary {
+fn plan(reports: &[&Report]) -> Description {
     let plans = || reports.iter().map(|report| &report.plan);
-    let sum = |part: fn(&PlanSummary) -> Option<f64>| plans().map(part).sum::<Option<f64>>();
-    let counts = |part: fn(&PlanSummary) -> Option<u64>| {
+    let sum = |part: fn(&Description) -> Option<f64>| plans().map(part).sum::<Option<f64>>();
+    let counts = |part: fn(&Description) -> Option<u64>| {
         plans().map(part).collect::<Option<Vec<u64>>>().map(|all| add(all.into_iter()))
     };
     let first = &reports[0].plan;
@@ -135,7 +136,7 @@ fn plan(reports: &[&Report]) -> PlanSummary {
     }
     // Of threads of which some are pinned and some are not, a list would be read as that of all.
     let pinned = plans().all(|plan| !plan.cpus.is_empty());
-    PlanSummary {
+    Description {
         connections: add_small(plans().map(|plan| plan.connections)),
         threads: add_small(plans().map(|plan| plan.threads)),
         duration_s: plans().map(|plan| plan.duration_s).fold(None, |a, b| a.max_of(b)),

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::kernel::{Owner, TimeWait, TimeWaitGroup};
+use crate::plan::StageSummary;
 use crate::result::sample::{self, histogram, result};
-use crate::result::{Latency, Second, StageSummary, hdr};
+use crate::result::{Latency, Second, hdr};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -210,10 +211,10 @@ fn what_the_load_was_must_be_the_same() {
     };
     let edits: [(Edit, &str); 9] = [
         (|report| report.target.url += "?a=1", "path: / and /?a=1"),
-        (|report| report.plan.think_s = Some([0.1, 0.2]), "think time: none and 100 ms to 200 ms"),
+        (|report| report.plan.think_s = Some([0.1, 0.2]), "think time: none and [0.1 s, 0.2 s]"),
         (|report| report.plan.timeout_s = 1.0, "timeout: 10 s and 1 s"),
-        (|report| report.plan.ramp_connections_s = 2.0, "ramp of connections: 0 µs and 2 s"),
-        (|report| report.plan.warmup_s = 2.0, "warm-up: 0 µs and 2 s"),
+        (|report| report.plan.ramp_connections_s = 2.0, "ramp of connections: 0 s and 2 s"),
+        (|report| report.plan.warmup_s = 2.0, "warm-up: 0 s and 2 s"),
         (|report| report.plan.connect_rate = Some(9.0), "connections: not limited and limited"),
         (|report| report.plan.arrivals = Some("poisson".into()), "arrivals: constant and poisson"),
         (|report| report.plan.stages[0].duration_s = Some(5.0), "stages: 10 s and 5 s"),

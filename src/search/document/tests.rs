@@ -165,7 +165,7 @@ fn a_search_goes_on_from_its_document() {
     let other = resume(&file, "-c 5 http://a/").unwrap_err();
     assert!(other.contains("another plan (connections: 64 there, 5 here)"), "{other}");
     let other = resume(&file, "--unix-socket /run/app.sock http://a/").unwrap_err();
-    assert!(other.contains("(unix_socket: null there, \"/run/app.sock\" here)"), "{other}");
+    assert!(other.contains("(unix socket: none there, /run/app.sock here)"), "{other}");
 }
 
 #[test]
@@ -200,4 +200,19 @@ fn a_file_that_is_no_search_is_named_with_the_reason() {
         let error = resume(&file, "http://a/").unwrap_err();
         assert!(error.contains(name) && error.contains(reason), "{error}");
     }
+}
+
+#[test]
+fn its_plan_has_the_keys_that_others_rely_on() {
+    let document = serde_json::to_value(document_of(&edge())).unwrap();
+    let keys = "arrivals backlog body_bytes close connect_rate connections method pipeline slo step_s \
+                requests_per_connection threads timeout_s unix_socket url warmup_s";
+    for key in keys.split(' ') {
+        assert!(document["plan"].get(key).is_some(), "{key}");
+    }
+    for key in ["duration_s", "rate", "stages", "cpus", "seed"] {
+        assert_eq!(document["plan"].get(key), None, "a search sets it: {key}");
+    }
+    let read: SearchDocument = serde_json::from_value(document).unwrap();
+    assert_eq!(read.plan, document_of(&edge()).plan);
 }

@@ -4,6 +4,7 @@
 use crate::pages::markdown::Align::Left;
 use crate::pages::markdown::{self, code, plain};
 use crate::pages::run::terminal::headline;
+use crate::plan::describe::{self, Place};
 use crate::result::{Host, Report, Target};
 use crate::words::quantities::{bytes, count, counted, cpus_used};
 use crate::words::text::shortened;
@@ -13,21 +14,18 @@ const REQUEST_CHARACTERS_MAX: usize = 200;
 
 pub(super) fn table(report: &Report) -> String {
     let plan = &report.plan;
-    let mut request = format!("{} {}", plan.method, report.target.url);
-    if plan.body_bytes > 0 {
-        request += &format!(" with {} of body", bytes(plan.body_bytes));
-    }
-    let connections = [headline::connections(plan), vec![headline::limits(report)]];
-    let engine = headline::engine(&report.engine, report.ring_tier.as_deref());
+    let request = plan.request(&report.target.url);
+    let load = [plan.words(Place::Connections), vec![plan.limits(report.duration_s)]].concat();
+    let engine = describe::engine(&report.engine, report.ring_tier.as_deref());
     let mut rows = vec![
         row("request", code(&shortened(&request, REQUEST_CHARACTERS_MAX))),
         row("target", target(&report.target)),
-        row("load", plain(&connections.concat().join(", "))),
+        row("load", plain(&load.join(", "))),
     ];
     if let Some(used) = &report.target.addresses_used {
         rows.insert(2, row("addresses", plain(used)));
     }
-    let model = headline::load_model(plan);
+    let model = plan.words(Place::Model);
     if !model.is_empty() {
         rows.push(row("load model", plain(&model.join(", "))));
     }
@@ -35,8 +33,8 @@ pub(super) fn table(report: &Report) -> String {
         rows.push(row("warm-up", plain(&headline::warmed_up(warmup))));
     }
     let version = format!("ringshot {}", report.version);
-    let generator = [version, headline::threads(plan.threads, &plan.cpus), engine].join(", ");
-    rows.push(row("generator", plain(&generator)));
+    let generator = [vec![version], plan.words(Place::Generator), vec![engine]].concat();
+    rows.push(row("generator", plain(&generator.join(", "))));
     let ports = headline::source_ports(&report.ports, &plan.source_ip);
     rows.push(row("source ports", plain(ports.strip_prefix("source ports: ").unwrap_or(&ports))));
     if let Some(when) = when(&report.begun_at) {

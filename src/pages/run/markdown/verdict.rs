@@ -2,7 +2,8 @@
 
 use super::of_findings;
 use crate::pages::markdown::{code, plain, sentence};
-use crate::pages::run::terminal::{headline, trust, watched};
+use crate::pages::run::terminal::{trust, watched};
+use crate::plan::describe::Place;
 use crate::result::Report;
 use crate::statistics::enough_samples;
 use crate::words::quantities::{NOTHING, count, counted, latency_us, rate, seconds};
@@ -38,7 +39,7 @@ pub(super) fn sentences(report: &Report) -> [String; 2] {
 
 fn how_much(report: &Report) -> String {
     let plan = &report.plan;
-    let connections = plain(&headline::connections(plan).join(", "));
+    let connections = plain(&plan.words(Place::Connections).join(", "));
     let time = seconds(report.duration_s);
     let stopped = if report.interrupted { ", when it was interrupted" } else { "" };
     if report.requests.ok == 0 {

@@ -2,13 +2,10 @@
 
 use super::{INDENT, TEXT, row};
 use crate::findings;
-use crate::result::{
-    PlanSummary, PortsSummary, Report, Requests, ScheduleSummary, StageSummary, Warmup,
-};
+use crate::plan::describe::{self, Place};
+use crate::result::{PortsSummary, Report, Requests, ScheduleSummary, Warmup};
 use crate::statistics::enough_samples;
-use crate::words::quantities::{
-    NOTHING, bytes, count, counted, cpu_list, latency_us, rate, seconds, time_us,
-};
+use crate::words::quantities::{NOTHING, count, latency_us, rate, seconds, time_us};
 use crate::words::style::{Role, Style};
 use crate::words::text::{escape, shortened, wrapped};
 use std::io::{self, Write};
@@ -19,10 +16,7 @@ const WAIT_SHOWN_RATIO: f64 = 0.05;
 /// The first lines: the request, and how it was repeated.
 pub(crate) fn what_was_run(report: &Report, out: &mut impl Write, style: Style) -> io::Result<()> {
     let plan = &report.plan;
-    let mut request = format!("{} {}", escape(&plan.method), escape(&report.target.url));
-    if plan.body_bytes > 0 {
-        request += &format!(" with {} of body", bytes(plan.body_bytes));
-    }
+    let request = escape(&plan.request(&report.target.url));
     // The document has it whole: here a very long URL would push the numbers off the screen.
     let request = shortened(&request, style.width);
     let server = if report.target.bundled { "the bundled server at " } else { "at " };
@@ -38,12 +32,12 @@ pub(crate) fn what_was_run(report: &Report, out: &mut impl Write, style: Style) 
     for line in report.target.addresses_used.iter().flat_map(|used| wrapped(&escape(used), room)) {
         writeln!(out, "{:INDENT$}{line}", "")?;
     }
-    let connections = connections(plan);
-    let engine = escape(&engine(&report.engine, report.ring_tier.as_deref()));
+    let engine = escape(&describe::engine(&report.engine, report.ring_tier.as_deref()));
+    let limits = plan.limits(report.duration_s);
     for pieces in [
-        connections,
-        vec![threads(plan.threads, &plan.cpus), engine, limits(report)],
-        load_model(plan),
+        plan.words(Place::Connections),
+        [plan.words(Place::Generator), vec![engine, limits]].concat(),
+        plan.words(Place::Model),
     ] {
         let pieces: Vec<_> = pieces.into_iter().map(|piece| (Role::Text, piece)).collect();
         for line in style.flow(&pieces, ", ", style.width.saturating_sub(INDENT)) {
@@ -112,66 +106,6 @@ pub(crate) fn numbers(report: &Report, out: &mut impl Write, style: Style) -> io
 /// Requests that went out more than once, if there were any.
 pub(crate) fn resent(requests: u64) -> Option<(Role, String)> {
     (requests > 0).then(|| (Role::Text, format!("{} resent", count(requests))))
-}
-
-/// How many connections there are, and how they are used.
-pub(crate) fn connections(plan: &PlanSummary) -> Vec<String> {
-    let mode = mode(plan.requests_per_connection, plan.pipeline, &plan.close);
-    [vec![counted(plan.connections.into(), "connection")], mode].concat()
-}
-
-/// How connections are used and who ends them, in words.
-pub(crate) fn mode(
-    requests_per_connection: Option<u64>,
-    pipeline: u32,
-    close: &str,
-) -> Vec<String> {
-    let reuse = match requests_per_connection {
-        None => "keep-alive".to_owned(),
-        Some(1) => "a new one for every request".to_owned(),
-        Some(n) => format!("{} requests per connection", count(n)),
-    };
-    let pipelined = (pipeline > 1).then(|| format!("{pipeline} pipelined"));
-    let closes = match close {
-        "client" => "the client closes",
-        "rst" => "closed with a reset",
-        _ => "the server closes",
-    };
-    // With plain keep-alive nobody closes before the end of the run.
-    let closes = requests_per_connection.map(|_| closes.to_owned());
-    [Some(reuse), pipelined, closes].into_iter().flatten().collect()
-}
-
-/// How the load comes, where it is not a closed loop as fast as the server answers.
-pub(crate) fn load_model(plan: &PlanSummary) -> Vec<String> {
-    let per_s = |per_s: f64| format!("{}/s", rate(per_s));
-    let open = plan.arrivals.as_deref().map(|arrivals| match (plan.rate, arrivals) {
-        (Some(one), "constant") => format!("open loop at {}", per_s(one)),
-        (Some(one), _) => format!("open loop at {}, Poisson arrivals", per_s(one)),
-        (None, arrivals) => {
-            let stages: Vec<String> = plan.stages.iter().map(stage).collect();
-            let poisson = if arrivals == "poisson" { ", Poisson arrivals" } else { "" };
-            format!("open loop: {}{poisson}", stages.join(", then "))
-        }
-    });
-    let ramp = (plan.ramp_connections_s > 0.0)
-        .then(|| format!("connections begin over {}", seconds(plan.ramp_connections_s)));
-    let connects = plan.connect_rate.map(|most| format!("at most {} are opened", per_s(most)));
-    let think = plan.think_s.map(|[from, to]| match from == to {
-        true => format!("{} between requests", seconds(from)),
-        false => format!("{} to {} between requests", seconds(from), seconds(to)),
-    });
-    let seed = plan.seed.map(|seed| format!("seed {seed}"));
-    [open, ramp, connects, think, seed].into_iter().flatten().collect()
-}
-
-fn stage(stage: &StageSummary) -> String {
-    let StageSummary { duration_s, from_per_s, to_per_s } = *stage;
-    let time = duration_s.map_or_else(String::new, |s| format!("{} ", seconds(s)));
-    match from_per_s == to_per_s {
-        true => format!("{time}at {}/s", rate(to_per_s)),
-        false => format!("{time}from {}/s to {}/s", rate(from_per_s), rate(to_per_s)),
-    }
 }
 
 /// What was left out of the numbers.
@@ -248,37 +182,6 @@ pub(crate) fn source_ports(ports: &PortsSummary, asked: &[String]) -> String {
         }
         "none" => format!("source ports: none, {why}"),
         _ => format!("source ports: the kernel's choice{from}, {why}"),
-    }
-}
-
-pub(crate) fn threads(threads: u32, pinned: &[usize]) -> String {
-    let threads = counted(threads.into(), "thread");
-    let cpus = cpu_list(pinned);
-    match pinned.iter().all(|cpu| *cpu == pinned[0]) {
-        true if cpus.is_empty() => format!("{threads}, not pinned"),
-        true => format!("{threads} on CPU {cpus}"),
-        false => format!("{threads} on CPUs {cpus}"),
-    }
-}
-
-/// `io_uring (direct)`, `epoll`.
-pub(crate) fn engine(name: &str, ring_tier: Option<&str>) -> String {
-    match ring_tier {
-        Some(tier) => format!("{name} ({tier})"),
-        None => name.to_owned(),
-    }
-}
-
-/// The limits that were set; the time that it took, where they do not say it.
-pub(crate) fn limits(report: &Report) -> String {
-    let took = seconds(report.duration_s);
-    match (report.plan.requests, report.plan.duration_s) {
-        (None, Some(limit_s)) => format!("for {}", seconds(limit_s)),
-        (Some(n), None) => format!("for {} ({took})", counted(n, "request")),
-        (Some(n), Some(limit_s)) => {
-            format!("for {} or {} ({took})", counted(n, "request"), seconds(limit_s))
-        }
-        (None, None) => format!("for {took}"),
     }
 }
 
@@ -382,58 +285,6 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_is_said_in_words() {
-        for (said, words) in [
-            (mode(Some(1), 1, "server"), "a new one for every request, the server closes"),
-            (mode(Some(1), 1, "client"), "a new one for every request, the client closes"),
-            (mode(Some(1), 1, "rst"), "a new one for every request, closed with a reset"),
-            (mode(None, 1, "server"), "keep-alive"),
-            (mode(None, 16, "server"), "keep-alive, 16 pipelined"),
-            (mode(Some(100), 1, "client"), "100 requests per connection, the client closes"),
-            (
-                mode(Some(100), 4, "rst"),
-                "100 requests per connection, 4 pipelined, closed with a reset",
-            ),
-        ] {
-            assert_eq!(said.join(", "), words);
-        }
-    }
-
-    #[test]
-    fn the_load_model_is_said_in_words() {
-        let plan = sample::clean().plan;
-        assert_eq!(load_model(&plan), [""; 0]);
-        let stage = |s: f64, from_per_s, to_per_s| StageSummary {
-            duration_s: Some(s),
-            from_per_s,
-            to_per_s,
-        };
-        let constant = PlanSummary {
-            rate: Some(1000.0),
-            arrivals: Some("constant".into()),
-            connect_rate: Some(50.0),
-            ..plan.clone()
-        };
-        assert_eq!(load_model(&constant), ["open loop at 1,000/s", "at most 50.0/s are opened"]);
-        let stages = PlanSummary {
-            stages: vec![stage(10.0, 1000.0, 1000.0), stage(30.0, 1000.0, 20_000.0)],
-            arrivals: Some("poisson".into()),
-            seed: Some(7),
-            ..plan.clone()
-        };
-        assert_eq!(
-            load_model(&stages).join(", "),
-            "open loop: 10 s at 1,000/s, then 30 s from 1,000/s to 20,000/s, Poisson arrivals, \
-             seed 7"
-        );
-        let thinking = PlanSummary { think_s: Some([0.1, 1.0]), ramp_connections_s: 10.0, ..plan };
-        assert_eq!(
-            load_model(&thinking),
-            ["connections begin over 10 s", "100 ms to 1 s between requests"]
-        );
-    }
-
-    #[test]
     fn a_schedule_says_what_it_did_not_keep() {
         let schedule = sample::paced().schedule.unwrap();
         let text = |schedule: &ScheduleSummary| {
@@ -451,25 +302,6 @@ mod tests {
             "{}",
             text(&late)
         );
-    }
-
-    #[test]
-    fn threads_are_named_with_their_cpus() {
-        assert_eq!(threads(1, &[1]), "1 thread on CPU 1");
-        assert_eq!(threads(2, &[1, 1]), "2 threads on CPU 1");
-        assert_eq!(threads(3, &[0, 2, 3]), "3 threads on CPUs 0,2,3");
-        assert_eq!(threads(2, &[]), "2 threads, not pinned");
-    }
-
-    #[test]
-    fn limits_and_the_time_it_took() {
-        let mut report = sample::clean();
-        assert_eq!(limits(&report), "for 10 s");
-        report.plan.requests = Some(1_000_000);
-        report.duration_s = 8.321;
-        assert_eq!(limits(&report), "for 1,000,000 requests or 10 s (8.32 s)");
-        report.plan.duration_s = None;
-        assert_eq!(limits(&report), "for 1,000,000 requests (8.32 s)");
     }
 
     #[test]
