@@ -85,8 +85,11 @@ fn text(key: &str, value: &Value) -> String {
             format!("[{}]", all.join(", "))
         }
         Value::Object(all) => {
-            let all: Vec<String> = all.iter().map(|(key, one)| text(key, one)).collect();
-            all.join(" ")
+            let member = |(key, one): (&String, &Value)| {
+                let name = key.split('_').next().unwrap_or_default();
+                format!("{name} {}", text(key, one))
+            };
+            all.iter().map(member).collect::<Vec<_>>().join(" ")
         }
         Value::Bool(is_so) => is_so.to_string(),
     }

@@ -61,6 +61,10 @@ fn machines_of_one_test_share_the_rate_and_not_the_pause() {
         difference(&one, &other).map(|(name, one, other)| format!("{name}: {one}, {other}"))
     };
     assert_eq!(differs(&rate(1.0), &rate(2.0)).unwrap(), "rate of new connections: 1, 2");
+    let stages = |per_s| Description { stages: rate(per_s).stages, ..load() };
+    let [one, other] =
+        [1.0, 2.0].map(|per_s| format!("[duration 10 s from {per_s}/s to {per_s}/s]"));
+    assert_eq!(differs(&stages(1.0), &stages(2.0)).unwrap(), format!("stages: {one}, {other}"));
     let seeded = Description { seed: Some(7), ..load() };
     assert_eq!(differs(&seeded, &load()), None);
     // A difference is none of rounding.
