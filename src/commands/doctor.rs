@@ -92,16 +92,12 @@ fn engine(choice: EngineChoice, ground: &Ground, over_unix: bool) -> Check {
         },
         (None, Engine::IoUring(features)) => {
             let why = match features.tier {
-                Tier::Direct => {
-                    "the best that there is: direct descriptors, all operations in the ring"
-                }
-                _ if over_unix => {
-                    "unix sockets are connected by system calls, the rest is in the ring"
-                }
-                _ => "works; a kernel from 6.13 on opens connections at less CPU",
+                Tier::Direct => "the best tier: direct descriptors, all operations in the ring",
+                _ if over_unix => "system calls connect unix sockets, the ring does the rest",
+                _ => "works; Linux 6.13 or later opens connections with less CPU",
             };
             check("any tier", why)
         }
-        (None, Engine::Epoll) => check("as asked", "works everywhere, at more CPU than io_uring"),
+        (None, Engine::Epoll) => check("as asked", "works everywhere, with more CPU than io_uring"),
     }
 }

@@ -51,7 +51,7 @@ pub fn manual(command: &[String]) -> Result<String, UsageError> {
             let names: Vec<&str> = page.get_subcommands().map(|known| known.get_name()).collect();
             let names = if names.is_empty() { "none".into() } else { names.join(", ") };
             let name = name.escape_debug();
-            UsageError(format!("man {name}: there is no such command; there are {names}"))
+            UsageError(format!("man {name}: there is no such command; the commands are {names}"))
         })?;
     }
     let mut roff = Vec::new();

@@ -30,8 +30,8 @@ impl Selection {
         match self.knobs.iter().find(|name| catalogue().knob(name).is_none()) {
             None => Ok(()),
             Some(name) => Err(Refusal {
-                what: format!("--knob: {name:?} is no setting of the catalogue"),
-                cure: "`ringshot tune show --role all` names them".into(),
+                what: format!("--knob: {name:?} is not a setting of the catalogue"),
+                cure: "`ringshot tune show --role all` lists them".into(),
             }),
         }
     }
@@ -52,7 +52,7 @@ impl Selection {
                 (KnobKind::Sysctl, Some(_)) => continue,
                 (KnobKind::Sysctl, None) => ("has no recommended value", knob.rule.clone()),
                 (KnobKind::Limit, _) => (
-                    "is a limit, which tune does not set",
+                    "is a limit, and tune does not set limits",
                     "kernel-tuning/limits.d/60-ringshot.conf in /etc/security/limits.d/".into(),
                 ),
                 (KnobKind::Tool, _) => ("is not a kernel setting", knob.rule.clone()),
@@ -195,7 +195,7 @@ fn apply(
         say(out, &format!("{name}: skipped: {why}"));
     }
     if !kept.is_empty() {
-        say(out, &format!("fine as they are: {}", kept.join(", ")));
+        say(out, &format!("already set well: {}", kept.join(", ")));
     }
     match changes.len() {
         0 => say(out, "nothing to change"),
@@ -217,10 +217,10 @@ fn revert(system: &System, store: &Store, out: &mut dyn Write) -> Result<(), App
         let line = match restored {
             Restored::Back(change) => change.to_string(),
             Restored::FromOthers(change) => {
-                format!("{change} (somebody else had changed it since it was applied)")
+                format!("{change} (it had been changed since it was applied)")
             }
-            Restored::Unchanged(name) => format!("{name}: has its old value already"),
-            Restored::Gone(name) => format!("{name}: no longer there, nothing to put back"),
+            Restored::Unchanged(name) => format!("{name}: already has its old value"),
+            Restored::Gone(name) => format!("{name}: no longer there, nothing to restore"),
         };
         say(out, &line);
     }

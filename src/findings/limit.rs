@@ -150,7 +150,7 @@ fn late(report: &Report) -> Verdict {
     let (late_us, total_us) = (slip.p99_us? as f64, report.latency.total.p99_us? as f64);
     (is_late(slip) && late_us >= total_us * LATE_PART).then(|| {
         let text = format!(
-            "1% of the requests began {} or more after they were due, although a connection was \
+            "1% of the requests started {} or more after they were due, although a connection was \
              free, and 1% took {} or more in total; {}.",
             time_us(late_us),
             time_us(total_us),
@@ -175,7 +175,7 @@ fn schedule(report: &Report) -> Verdict {
     let opened = report.rate.connections_per_s?;
     let kept = opened >= most * KEPT_RATIO;
     let text = format!(
-        "{}/s connections were opened of the {}/s that the plan allows; {busy}.",
+        "{}/s connections were opened, of the {}/s that the plan allows; {busy}.",
         rate(opened),
         rate(most)
     );
@@ -228,7 +228,7 @@ fn crowded(report: &Report) -> Verdict {
     if !hungry || !(crowded || busy >= ALL_BUSY_RATIO) {
         return None;
     }
-    let with = if crowded { ", a good part of it with something else" } else { "" };
+    let with = if crowded { ", a good part of it with other work" } else { "" };
     let busy = share(busy);
     Some(("box", format!("its CPUs together were {busy} busy{with}; {}.", who_was_busy(report))))
 }
@@ -290,8 +290,8 @@ fn connections(report: &Report) -> Verdict {
         None => "",
     };
     let text = format!(
-        "nobody's CPU was the limit: all {} connections waited for answers{thinking}, {} each on \
-         average, which makes {}/s: more connections (-c) may bring more, unless the server itself \
+        "no CPU was the limit: all {} connections waited for answers{thinking}, {} each on \
+         average, which makes {}/s. More connections (-c) may bring more, unless the server itself \
          waits for something; {}.",
         count(plan.connections.into()),
         time_us(mean_us),
@@ -305,13 +305,15 @@ fn connections(report: &Report) -> Verdict {
 fn unseen(report: &Report) -> Verdict {
     let why = match (report.target.local, server(report), &report.watch) {
         (false, None, _) => {
-            "the server is not in this network namespace: another box, or a container (--watch-pid)"
+            "the server is not in this network namespace: it is on another machine, or in a \
+             container (--watch-pid)"
         }
         (true, None, Some(watch)) if !watch.server_search_complete => {
-            "the search for the server's process did not come to its end (--watch-pid names it)"
+            "the search for the server's process did not finish (--watch-pid names it)"
         }
         (true, None, Some(_)) => {
-            "the server's process was not found (another user's, or in a container: --watch-pid)"
+            "the server's process was not found (it is another user's, or in a container: \
+             --watch-pid)"
         }
         _ => return None,
     };

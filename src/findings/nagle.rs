@@ -50,10 +50,10 @@ pub(super) fn delayed(facts: &Facts<'_>) -> Option<Finding> {
         id: "nagle_delay".into(),
         severity: Severity::Warning,
         text: format!(
-            "the server writes the answer in two pieces with Nagle's algorithm on: it holds the \
-             second back until the first is acknowledged, which the kernel of this machine delays \
-             by 40 ms. The first byte came after {}, the last one after {} (p50), and {} \
-             acknowledgements were delayed for {} answers (DelayedACKs).",
+            "the server writes the answer in two pieces with Nagle's algorithm on. It holds the \
+             second piece back until the first is acknowledged, and the kernel of this machine \
+             delays that by 40 ms. The first byte came after {}, the last one after {} (p50), and \
+             {} acknowledgements were delayed for {} answers (DelayedACKs).",
             latency_us(Some(first_us)),
             latency_us(Some(last_us)),
             count(delayed),

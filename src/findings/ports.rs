@@ -30,11 +30,11 @@ pub(super) fn no_source(facts: &Facts<'_>) -> Option<Finding> {
         id: "no_source_address".into(),
         severity: Severity::Error,
         text: format!(
-            "this box has no source address to reach the target from: {} requests failed for it.",
+            "this machine has no source address to reach the target from: {} requests failed.",
             count(requests)
         ),
-        cure: "`ip -brief address` shows what is there; if IPv6 is switched off, \
-               `sysctl -w net.ipv6.conf.all.disable_ipv6=0`, or an IPv4 address in the URL"
+        cure: "`ip -brief address` shows the addresses; if IPv6 is disabled, `sysctl -w \
+               net.ipv6.conf.all.disable_ipv6=0`, or an IPv4 address in the URL"
             .into(),
     })
 }
@@ -53,28 +53,28 @@ pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
     let ports = facts.ports;
     let from = match ports.sources.iter().map(Vec::len).max() {
         Some(n @ 2..) => format!("{n} source addresses"),
-        _ => facts.source.map_or("this box".into(), |source| source.to_string()),
+        _ => facts.source.map_or("this machine".into(), |source| source.to_string()),
     };
     let held = facts.time_wait_held.unwrap_or(0);
     let why = match (ports.method, in_use) {
         (Method::Rotation, Some(_)) => {
-            "sockets that do not share their port (SO_REUSEADDR) hold them: a run that left the \
-             choice to the kernel does so for 60 s after its end"
+            "sockets that do not share their port (SO_REUSEADDR) hold them: a run with \
+             --source-ports kernel does so until 60 s after its end"
         }
         (Method::Rotation, None) if !facts.host.timestamps => {
-            "without TCP timestamps TIME_WAIT cannot be taken over"
+            "without TCP timestamps a port in TIME_WAIT cannot be reused"
         }
         (Method::Rotation, None) => "their last connections were still closing",
         (Method::Kernel | Method::None, _) if held * 2 > facts.pairs => {
-            "the kernel does not give a port in TIME_WAIT away"
+            "the kernel does not reuse a port in TIME_WAIT"
         }
         (Method::Kernel | Method::None, _) => {
-            "other connections, or ports that are bound, hold them"
+            "other connections, or sockets bound to them, hold the rest"
         }
     };
     let text = format!(
         "no source port was left from {from} to {}, from {first_s:.1} s on: of {} ports {} were in \
-         TIME_WAIT on this side, and {why}. {} requests failed for it.",
+         TIME_WAIT on this side, and {why}. {} requests failed.",
         target,
         count(facts.pairs),
         count(held),
@@ -95,12 +95,11 @@ pub(super) fn source_gone(facts: &Facts<'_>) -> Option<Finding> {
         id: "source_address_gone".into(),
         severity: Severity::Error,
         text: format!(
-            "a source address is not on this box any more, from {first_s:.1} s on: {} requests \
-             failed for it.",
+            "a source address has left this machine, from {first_s:.1} s on: {} requests failed.",
             count(requests)
         ),
-        cure: "`ip -brief address` shows what is there; a virtual address may have moved to \
-               another box"
+        cure: "`ip -brief address` shows the addresses; a virtual address may have moved to \
+               another machine"
             .into(),
     })
 }
@@ -145,11 +144,11 @@ fn way_past(facts: &Facts<'_>, target: SocketAddr) -> String {
     let mut cures: Vec<String> = Vec::new();
     match (facts.ports.method, facts.policy.close) {
         (Method::Kernel, CloseMode::Client) => {
-            cures.push("--source-ports auto: rotation takes ports in TIME_WAIT over".into());
+            cures.push("--source-ports auto: rotation reuses ports in TIME_WAIT".into());
             cures.push("--close server".into());
         }
         (Method::Kernel, CloseMode::Server) if facts.counters.not_closed_by_peer > 0 => {
-            cures.push("--close client: rotation takes ports in TIME_WAIT over".into());
+            cures.push("--close client: rotation reuses ports in TIME_WAIT".into());
         }
         (Method::Kernel | Method::None, _) => {}
         (Method::Rotation, _) => {

@@ -32,7 +32,7 @@ fn from_file(path: &Path) -> io::Result<Vec<u8>> {
     if file.metadata().is_ok_and(|about| about.file_type().is_char_device()) {
         file.take(DEVICE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(named)?;
         if bytes.len() as u64 > DEVICE_BYTES_MAX {
-            return Err(io::Error::other("it is a device, and has more than 1 MiB; give a file"));
+            return Err(io::Error::other("it is a device with more than 1 MiB; give a file"));
         }
         return Ok(bytes);
     }
@@ -54,8 +54,8 @@ pub(super) fn length_note(headers: &[(String, Vec<u8>)], body_bytes: usize) -> O
         value.and_then(|value| value.parse().ok()) != Some(body_bytes)
     })?;
     Some(format!(
-        "the Content-Length header says {}, and the body has {body_bytes} bytes: a server that waits \
-         for the rest is not at fault; leave the header out, ringshot sends the right one",
+        "the Content-Length header says {}, but the body has {body_bytes} bytes, so the server \
+         will wait for a different body; leave the header out, ringshot sends the right one",
         value.trim_ascii().escape_ascii()
     ))
 }
@@ -70,8 +70,8 @@ mod tests {
             (&[("Content-Length", "5")][..], 5, None),
             (&[("content-length", " 5 ")], 5, None),
             (&[], 5, None),
-            (&[("Content-Length", "5")], 2, Some("says 5, and the body has 2 bytes")),
-            (&[("content-length", "a\x1bc")], 2, Some("says a\\x1bc, and")),
+            (&[("Content-Length", "5")], 2, Some("says 5, but the body has 2 bytes")),
+            (&[("content-length", "a\x1bc")], 2, Some("says a\\x1bc, but")),
             (&[("Content-Length", "5"), ("Transfer-Encoding", "chunked")], 2, None),
         ] {
             let headers: Vec<_> = headers

@@ -19,14 +19,14 @@ pub(super) fn resolve(
         _ if own.is_empty() => (wanted, None),
         (_, None | Some(2..)) if asks => {
             let note = "the Connection header asks the server to close after each request, so no \
-                        connection is kept; leave the header out to keep them";
+                        connection is kept; leave the header out to keep connections";
             (wanted, Some(note.into()))
         }
         // Without a last request on a connection there is none that would ask.
         (CloseMode::Server, Some(_)) if !asks => {
             let note = "the Connection header does not ask the server to close, so ringshot closes \
-                        each connection first (--close client); -k keeps connections, without the \
-                        header the server closes";
+                        each connection first (--close client); -k keeps connections, and without \
+                        the header the server closes them";
             (CloseMode::Client, Some(note.into()))
         }
         _ => (wanted, None),

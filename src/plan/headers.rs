@@ -75,7 +75,7 @@ fn in_file(name: &str) -> Result<Vec<(String, Vec<u8>)>, UsageError> {
     match read {
         Err(error) => refuse(FLAG, &shown, &format!("{error}; give the name of a readable file")),
         Ok(length) if length as u64 > FILE_BYTES_MAX => {
-            refuse(FLAG, &shown, "it is longer than 1 MiB; give one header on each line")
+            refuse(FLAG, &shown, "it is longer than 1 MiB; give one header per line")
         }
         Ok(_) => lines(&shown, &text),
     }
@@ -97,7 +97,7 @@ fn lines(shown: &str, text: &[u8]) -> Result<Vec<(String, Vec<u8>)>, UsageError>
         headers.push(header);
     }
     match headers.is_empty() {
-        true => refuse(FLAG, shown, "there is no header in it; give `Name: value` on each line"),
+        true => refuse(FLAG, shown, "there is no header in it; give one `Name: value` per line"),
         false => Ok(headers),
     }
 }
@@ -107,7 +107,7 @@ fn expanded(
     text: &str,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(String, Vec<u8>), UsageError> {
-    let accepted = "give `Name: value` with a variable of the environment in the value, as in \
+    let accepted = "give `Name: value` with an environment variable in the value, as in \
                     'Authorization: Bearer {{TOKEN}}'";
     let name = text.split(':').next().filter(|_| text.contains(':')).unwrap_or("");
     let refuse = |why: &str| refuse(EXPAND, name, why);
@@ -198,8 +198,8 @@ mod tests {
         for (text, expected) in [
             ("A: {{NONE}}", "--expand-header A: the variable NONE is not set; export it"),
             ("A: {{EMPTY}}", "--expand-header A: the variable EMPTY is empty; export it"),
-            ("A: {{TOKEN}} {{", "--expand-header A: give `Name: value` with a variable"),
-            ("A: {{TOK EN}}", "--expand-header A: give `Name: value` with a variable"),
+            ("A: {{TOKEN}} {{", "--expand-header A: give `Name: value` with an environment"),
+            ("A: {{TOK EN}}", "--expand-header A: give `Name: value` with an environment"),
             ("A: {{}}", "--expand-header A: give"),
             ("A: $TOKEN", "--expand-header A: give"),
             ("{{TOKEN}}", "--expand-header : give"),

@@ -232,7 +232,7 @@ impl Plan {
     pub fn watches_nothing(&self, command: &str) -> Result<(), UsageError> {
         match self.watch_pid {
             Some(pid) => Err(UsageError(format!(
-                "--watch-pid {pid}: `ringshot {command}` watches no process; leave it out"
+                "--watch-pid {pid}: `ringshot {command}` does not watch a process; leave it out"
             ))),
             None => Ok(()),
         }
@@ -242,8 +242,8 @@ impl Plan {
         let uncorrected = self.slos.iter().find(|limit| limit.is_of_uncorrected());
         match uncorrected.filter(|_| !self.pacing.is_open_loop()) {
             Some(limit) => Err(UsageError(format!(
-                "--slo {limit}: only an open loop (--rate, --stages) has it; in a closed loop it \
-                 is total"
+                "--slo {limit}: only an open loop (--rate, --stages) has `uncorrected`; in a \
+                 closed loop, use total"
             ))),
             None => Ok(self),
         }
@@ -253,7 +253,7 @@ impl Plan {
         let batch_bytes = u64::from(self.policy.pipeline) * (self.body.len() as u64 + 1024);
         if self.policy.pipeline > 1 && batch_bytes > BATCH_BYTES_MAX {
             return Err(UsageError(format!(
-                "--pipeline {}: with this body a batch has {} MiB; at most {} MiB are accepted",
+                "--pipeline {}: a batch with this body has {} MiB; at most {} MiB are accepted",
                 self.policy.pipeline,
                 batch_bytes >> 20,
                 BATCH_BYTES_MAX >> 20

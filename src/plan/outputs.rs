@@ -40,7 +40,7 @@ impl Outputs {
     pub fn new(args: &OutputArgs) -> Result<Outputs, UsageError> {
         let file = |flag: &str, path: &Option<PathBuf>| match path {
             Some(path) if path == Path::new("-") => {
-                Err(UsageError(format!("{flag} -: give a file name; only --json takes -")))
+                Err(UsageError(format!("{flag} -: give a file name; only --json accepts -")))
             }
             path => Ok(path.clone()),
         };
@@ -58,7 +58,7 @@ impl Outputs {
             let same = |(_, earlier): &&(&str, PathBuf)| file::is_same(earlier, path);
             if let Some((other, _)) = files[..at].iter().find(same) {
                 let path = escape(&path.to_string_lossy());
-                return Err(UsageError(format!("{flag} {path}: {other} already goes there")));
+                return Err(UsageError(format!("{flag} {path}: {other} already writes there")));
             }
         }
         Ok(outputs)
@@ -73,7 +73,7 @@ impl Outputs {
         match self.all_files().iter().find(over) {
             Some((flag, path)) => {
                 let path = escape(&path.to_string_lossy());
-                Err(UsageError(format!("{flag} {path}: that is one of the files to be read")))
+                Err(UsageError(format!("{flag} {path}: that is one of the input files")))
             }
             None => Ok(()),
         }
@@ -167,7 +167,7 @@ mod tests {
     fn no_file_takes_two_outputs() {
         for (json, report) in [("a", "a"), ("./a", "a"), ("a.cpu.svg", "a.md")] {
             let error = outputs(json, report).unwrap_err().0;
-            assert!(error.contains("--json already goes there"), "{json} {report}: {error}");
+            assert!(error.contains("--json already writes there"), "{json} {report}: {error}");
         }
         outputs("a.v1.svg", "a.v2").unwrap();
     }

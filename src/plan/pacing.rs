@@ -47,7 +47,7 @@ impl Pacing {
                 vec![Stage::constant(seconds, parse::rate("--rate", text)?)]
             }
             (None, Some(_)) if duration.is_some() => {
-                return refuse("--duration: the stages say how long the run is; leave it out");
+                return refuse("--duration: the stages set the length of the run; leave it out");
             }
             (None, Some(text)) => parse::stages(text)?,
             (None, None) => Vec::new(),
@@ -146,7 +146,7 @@ impl Pacing {
         }
         if let Some((flag, _)) = only_closed.iter().find(|(_, given)| given.is_some() && open) {
             return refuse(&format!(
-                "{flag}: it is for a closed loop; with --rate or --stages the schedule says when \
+                "{flag}: it needs a closed loop; with --rate or --stages the schedule decides when \
                  requests are due (--connect-rate limits new connections there)"
             ));
         }
@@ -160,14 +160,14 @@ impl Pacing {
         }
         if open && !self.warmup.is_zero() && self.stages[0].from_per_s == 0.0 {
             return refuse(
-                "--warmup: it has the rate with which the stages begin, and that is 0; begin with \
+                "--warmup: it uses the rate with which the stages start, and that is 0; start with \
                  a stage such as 2s:1000",
             );
         }
         let all = duration.map(|duration| duration + self.warmup);
         if all.is_some_and(|all| self.ramp_connections > all) {
             return refuse(
-                "--ramp-connections: the run ends before all connections have begun; give a \
+                "--ramp-connections: the run ends before all connections have started; give a \
                  longer --duration or a shorter ramp",
             );
         }

@@ -106,7 +106,7 @@ pub(super) fn method(text: Option<&str>, has_body: bool) -> Result<String, Usage
     match http::Method::from_bytes(text.as_bytes()) {
         // CONNECT opens a tunnel; what follows its answer is not HTTP any more.
         Ok(http::Method::CONNECT) => {
-            refuse("--method", text, "a tunnel cannot be measured; give another method")
+            refuse("--method", text, "ringshot cannot measure a tunnel; give another method")
         }
         Ok(method) => Ok(method.as_str().to_owned()),
         Err(_) => refuse("--method", text, "give an HTTP method such as GET or POST"),

@@ -96,7 +96,7 @@ fn values_that_cannot_be_used_name_the_flag_and_the_form() {
         (&["--timeout", "0"], "--timeout 0: give"),
         (&["--close", "never"], "--close never: give server, client or rst"),
         (&["-m", "GE T"], "--method GE T: give"),
-        (&["-m", "CONNECT"], "--method CONNECT: a tunnel"),
+        (&["-m", "CONNECT"], "--method CONNECT: ringshot cannot measure a tunnel"),
         (&["-H", "X: a\r\nY: b"], "--header X: give `Name: value`, without line breaks"),
         (&["-H", "no colon"], "--header : give `Name: value`"),
         (&["-H", "X Y: b"], "--header : give `Name: value`"),

@@ -165,7 +165,7 @@ impl<'t> Typed<'t> {
     fn place(&self) -> Result<Authority, String> {
         let is_scheme = |name: &str| self.host.eq_ignore_ascii_case(name);
         if self.scheme.is_none() && self.port.starts_with(':') && is_scheme("http") {
-            return Err("behind http: two slashes are missing".into());
+            return Err("two slashes are missing after http:".into());
         }
         let port = match self.port.strip_prefix(':') {
             None if self.port.is_empty() => HTTP_PORT,
@@ -174,7 +174,7 @@ impl<'t> Typed<'t> {
                 digits.parse().unwrap_or(0)
             }
             Some(_) if format!("{}{}", self.host, self.port).parse::<Ipv6Addr>().is_ok() => {
-                return Err("an IPv6 address stands in brackets".into());
+                return Err("an IPv6 address needs brackets".into());
             }
             _ => 0,
         };
@@ -231,16 +231,15 @@ fn name(typed: &str) -> Result<String, String> {
 fn literal_address(literal: &str) -> Result<(String, Option<String>), String> {
     let (address, zone) = either(literal, '%');
     let Ok(ip) = address.parse::<Ipv6Addr>() else {
-        return Err("what is in brackets is no IPv6 address".into());
+        return Err("the text in brackets is not an IPv6 address".into());
     };
     // `%25` alone is the interface with this number.
     let zone =
         zone.map(|zone| zone.strip_prefix("25").filter(|name| !name.is_empty()).unwrap_or(zone));
     match zone {
-        Some("") => Err(format!("behind {ip}% the interface is missing")),
+        Some("") => Err(format!("the interface is missing after {ip}%")),
         None if ip.is_unicast_link_local() => Err(format!(
-            "{ip} is an address of one link, so its interface must be named, as in \
-             http://[{ip}%25eth0]/"
+            "{ip} is a link-local address, so it needs an interface, as in http://[{ip}%25eth0]/"
         )),
         zone => Ok((format!("[{ip}]"), zone.map(String::from))),
     }
@@ -390,7 +389,7 @@ mod tests {
             ("http:/a/b", "two slashes"),
             ("http:a/b", "two slashes"),
             ("http://a<b/", "domain"),
-            ("http://[::g]/", "no IPv6 address"),
+            ("http://[::g]/", "not an IPv6 address"),
             ("http://[::1/", "bracket is not closed"),
             ("http://[a/", "bracket is not closed"),
             ("http://[fe80::1]/", "http://[fe80::1%25eth0]/"),

@@ -211,7 +211,7 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             needed: count(needed),
             verdict,
             why: format!(
-                "{} files are open on the box, and every end of a connection is one more",
+                "{} files are open on the machine, and every end of a connection is one more",
                 count(open)
             ),
             cure: match fits {
@@ -237,7 +237,7 @@ fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
         needed: format!("{} at a time", count(connections)),
         verdict: CheckVerdict::Prevents,
         why: format!(
-            "{} connections at a time need as many pairs of source address and port, and there \
+            "{} concurrent connections need as many pairs of source address and port, and there \
              are {}{}",
             count(connections),
             count(pairs),
@@ -263,8 +263,8 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let free = if rotates { pairs } else { pairs / 2.0 };
     let limits = !takes_over && need.opened() > free && wanted > free / held_s;
     let why = match (takes_over, limits) {
-        (true, _) => "this side closes first; ports in rotation take TIME_WAIT over".into(),
-        (false, false) => "this side closes first; there are ports enough for this run".into(),
+        (true, _) => "this side closes first; rotation reuses ports in TIME_WAIT".into(),
+        (false, false) => "this side closes first; there are enough ports for this run".into(),
         (false, true) => wall(need, held_s, free),
     };
     let timestamps = "`sysctl -w net.ipv4.tcp_timestamps=1` on both ends";
@@ -272,7 +272,7 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         (false, _) => String::new(),
         (true, false) => format!("{timestamps}; or {}", cure::more_ports(need.ports, target)),
         (true, true) => format!(
-            "--source-ports auto: rotation takes TIME_WAIT over; or --close server; or {}",
+            "--source-ports auto: rotation reuses ports in TIME_WAIT; or --close server; or {}",
             cure::more_ports(need.ports, target)
         ),
     };
@@ -301,7 +301,7 @@ fn wall(need: &Need<'_>, held_s: f64, free: f64) -> String {
         rate(wanted)
     );
     if free < pairs {
-        text += &format!(" the kernel begins to search after {}", seconds(free / wanted));
+        text += &format!(" the kernel starts to search after {}", seconds(free / wanted));
     }
     if need.opened() > pairs {
         let and = if free < pairs { " and" } else { "" };
@@ -325,11 +325,11 @@ fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let (held, tried) = host.ports_held;
     (need.ports.method == Method::Rotation && held * 2 > tried).then(|| Check {
         knob: "source ports",
-        current: format!("{held} of {tried} tried are taken"),
+        current: format!("{held} of {tried} tried ports are taken"),
         needed: "most of them free".into(),
         verdict: CheckVerdict::Limits,
         why: "sockets that do not share their port (SO_REUSEADDR) hold most of the range: a run \
-              that left the choice to the kernel does so for 60 s after its end"
+              with --source-ports kernel does so until 60 s after its end"
             .into(),
         cure: format!("wait up to 60 s; or {}", cure::more_ports(need.ports, target)),
     })
@@ -363,10 +363,10 @@ fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: count(connections),
         verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
-            true => "the accept queue has room for every connection at a time".into(),
+            true => "the accept queue has room for every connection at once".into(),
             false => format!(
-                "the accept queue holds {} of {} connections: when the server is late, SYNs are \
-                 dropped and sent again a second later",
+                "the accept queue holds {} of {} connections: when the server is late, the kernel \
+                 drops SYNs, and they are sent again a second later",
                 count(backlog),
                 count(connections)
             ),
@@ -388,8 +388,10 @@ fn syn_backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         current: count(max),
         needed: count(needed),
         verdict: CheckVerdict::Limits,
-        why: "SYN cookies are off: half-open connections beyond three quarters of this are dropped"
-            .into(),
+        why:
+            "SYN cookies are off: the kernel drops half-open connections beyond three quarters of \
+             this"
+                .into(),
         cure: "`sysctl -w net.ipv4.tcp_syncookies=1`".into(),
     })
 }
@@ -415,10 +417,10 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: count(needed),
         verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
-            true => format!("every connection is tracked, for {tracked_s:.0} s after its end"),
+            true => format!("every connection is tracked, until {tracked_s:.0} s after its end"),
             false => format!(
-                "every connection is tracked, for {tracked_s:.0} s after its end; when the table \
-                 is full, SYNs are dropped without a word"
+                "every connection is tracked, until {tracked_s:.0} s after its end; when the table \
+                 is full, the kernel drops SYNs silently"
             ),
         },
         cure: match fits {
@@ -450,8 +452,8 @@ fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: count(kept as u64),
         verdict: CheckVerdict::Fits,
         why:
-            "sockets beyond it are closed without TIME_WAIT: it costs a line in the kernel's log, \
-              and no request"
+            "the kernel closes sockets beyond it without TIME_WAIT: this costs a line in its log, \
+             and no request"
                 .into(),
         cure: String::new(),
     })
@@ -469,7 +471,7 @@ fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             needed: bytes(needed),
             verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Prevents },
             why: format!(
-                "{} connections take {} of memory, kernel and buffers, and {} are available",
+                "{} connections take {} of memory, kernel and buffers, and {} is available",
                 count(need.connections.into()),
                 bytes(needed),
                 bytes(available)

@@ -157,7 +157,7 @@ impl Cpus {
         match list.iter().find(|cpu| !self.allowed.contains(cpu)) {
             None => Ok(()),
             Some(cpu) => Err(Refusal {
-                what: format!("--cpus: CPU {cpu} is not one that this process may use"),
+                what: format!("--cpus: this process may not use CPU {cpu}"),
                 cure: format!("choose from {}", self.describe()),
             }),
         }

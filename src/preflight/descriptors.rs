@@ -68,7 +68,7 @@ impl Needed {
             );
         }
         let ends = match of_each > connections.into() {
-            true => "both ends of every connection, as the server is the bundled one",
+            true => "both ends of every connection, because the server is the bundled one",
             false if table > 0 => "the bundled server's end of every connection",
             false => "every connection",
         };

@@ -93,7 +93,7 @@ fn judge(system: &System, line: &str) -> Option<(String, String)> {
     (!lenient && !system.has(key)).then(|| {
         let text = "Not in this kernel, not in this network namespace, or its module is not \
                     loaded: it does nothing here. Remove the line, or put a minus before the name \
-                    if other boxes need it.";
+                    if other machines need it.";
         (name, text.into())
     })
 }

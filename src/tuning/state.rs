@@ -83,7 +83,7 @@ impl Record {
         };
         for Change { name, old, new } in &self.changes {
             if !set(name) {
-                return Err(format!("names {name:?}, which is no setting that tune changes"));
+                return Err(format!("names {name:?}, which is not a setting that tune changes"));
             }
             if let Some(value) = [old, new].into_iter().find(|value| numbers(value).is_none()) {
                 return Err(format!("has {value:?} as a value of {name}"));
@@ -153,7 +153,7 @@ impl Store {
         let path = self.path();
         let unread = |why: String| Refusal {
             what: format!("cannot read {}: {why}", path.display()),
-            cure: "if it was damaged: put back by hand what can be read in it, then remove it"
+            cure: "if it was damaged: restore by hand what can be read in it, then remove it"
                 .into(),
         };
         // Neither through a link nor into a pipe, where it would wait.
@@ -162,7 +162,9 @@ impl Store {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-                return Err(unread("it is a symbolic link, which is not followed as root".into()));
+                return Err(unread(
+                    "it is a symbolic link, which ringshot does not follow as root".into(),
+                ));
             }
             Err(error) => return Err(unread(error.to_string())),
         };
@@ -174,7 +176,7 @@ impl Store {
             Ok(()) => Ok(Some(state)),
             Err(why) => Err(Refusal {
                 what: format!("cannot trust {}: it {why}; nothing was changed", path.display()),
-                cure: "put back by hand what is right in it (sysctl -w NAME=OLD), then remove it"
+                cure: "restore by hand what is right in it (sysctl -w NAME=OLD), then remove it"
                     .into(),
             }),
         }
@@ -323,7 +325,7 @@ mod tests {
             mode(path, open);
             let told = refused(&|| mode(path, usual));
             let shown = path.display();
-            assert!(told.contains(&format!("{shown} can be written by others (mode {open:04o})")));
+            assert!(told.contains(&format!("other users can write to {shown} (mode {open:04o})")));
             assert!(told.contains(&format!("chmod go-w {shown}")), "{told}");
         }
         mode(fake.root(), 0o1777);

@@ -82,13 +82,13 @@ pub(crate) fn file(file: &File, at: &Path) -> Result<(), Refusal> {
 }
 
 /// What helps where nothing can be mended in place.
-const ELSEWHERE: &str = "a directory of root's, in which nobody else may write: --state-dir DIR";
+const ELSEWHERE: &str = "a directory of root's, in which no other user may write: --state-dir DIR";
 
 fn judge(at: &Path, found: &Metadata, owners: &[u32], sticky: bool) -> Result<(), Refusal> {
     if !owners.contains(&found.uid()) {
         return Err(Refusal {
             what: format!(
-                "{} belongs to user {} and not to root, so what is in it cannot be trusted",
+                "{} belongs to user {} and not to root, so its contents cannot be trusted",
                 shown(at),
                 found.uid()
             ),
@@ -98,12 +98,12 @@ fn judge(at: &Path, found: &Metadata, owners: &[u32], sticky: bool) -> Result<()
     if found.mode() & WRITABLE_BY_OTHERS != 0 && !sticky {
         return Err(Refusal {
             what: format!(
-                "{} can be written by others (mode {:04o}), so what is in it cannot be trusted",
+                "other users can write to {} (mode {:04o}), so its contents cannot be trusted",
                 shown(at),
                 found.mode() & 0o7777
             ),
             cure: format!(
-                "if nobody has tampered with it: chmod go-w {}; else {ELSEWHERE}",
+                "if no one has tampered with it: chmod go-w {}; else {ELSEWHERE}",
                 quoted(at)
             ),
         });
@@ -118,9 +118,9 @@ fn link(at: &Path, whole: &Path) -> Refusal {
         _ => behind,
     });
     Refusal {
-        what: format!("{} is a symbolic link, which is not followed as root", shown(at)),
+        what: format!("{} is a symbolic link, which ringshot does not follow as root", shown(at)),
         cure: match behind {
-            Ok(behind) => format!("name what it leads to: --state-dir {}", quoted(&behind)),
+            Ok(behind) => format!("name its target: --state-dir {}", quoted(&behind)),
             Err(_) => ELSEWHERE.into(),
         },
     }

@@ -130,7 +130,9 @@ impl Destination {
             let found = fs::metadata(path).map_err(|error| told(path, &error))?;
             return match found.is_file() || is_device(&found) {
                 true => Ok(Destination::Descriptor),
-                false => Err(reworded(path, ErrorKind::InvalidInput, "it is no file or pipe")),
+                false => {
+                    Err(reworded(path, ErrorKind::InvalidInput, "it is neither a file nor a pipe"))
+                }
             };
         }
         let inside = fs::metadata(&whole).map_err(|error| told(path, &error))?;
@@ -160,7 +162,7 @@ impl Destination {
             true => Err(reworded(
                 path,
                 ErrorKind::PermissionDenied,
-                "it is another user's, and in that directory nobody else may replace it",
+                "it belongs to another user, and in that directory no other user may replace it",
             )),
             false => Ok(Destination::Replace(directory.into())),
         }
@@ -191,7 +193,7 @@ fn refuse_planted(path: &Path, found: &Metadata, directory: &Metadata) -> io::Re
         false => Err(reworded(
             path,
             ErrorKind::PermissionDenied,
-            "it is a pipe or device of another user, in a directory that everybody may write to",
+            "it is a pipe or device of another user, in a directory that every user may write to",
         )),
     }
 }
@@ -227,7 +229,10 @@ fn device(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     let file = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
     let found = file.metadata()?;
     if !is_device(&found) {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it has just been replaced"));
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "another program has just replaced it",
+        ));
     }
     if let Some(directory) = directory_of(path) {
         refuse_planted(path, &found, &fs::metadata(directory)?)?;

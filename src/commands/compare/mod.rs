@@ -76,8 +76,8 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let Found { engine, no_ring } = plan.run.engine.find(tier, placement.threads, connections)?;
     let fallback = no_ring.map(|no_ring| {
         format!(
-            "ringshot went over epoll, at more CPU per request than over io_uring, which cannot be \
-             used here: {}. Cure: {}.",
+            "ringshot used epoll, which takes more CPU per request; io_uring cannot be used here: \
+             {}. Cure: {}.",
             no_ring.what(),
             no_ring.cure()
         )
@@ -92,7 +92,8 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     });
     let mut contestants = contestants(&plan, &signals, &leash)?;
     let mut target = ComparisonTarget::of(&plan.run, &placement)?;
-    let scratch = scratch(&signals).map_err(|error| format!("no temporary files: {error}"))?;
+    let scratch =
+        scratch(&signals).map_err(|error| format!("cannot create temporary files: {error}"))?;
     let arena = Arena::new(&plan, &placement, &allowed, (&signals, &leash), scratch.path());
     // The children inherit the limit of descriptors.
     let facts = HostFacts { descriptors: descriptors::raise_limit(), ..HostFacts::default() };
@@ -160,7 +161,8 @@ fn contestants(
     leash: &Leash,
 ) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let path = std::env::var_os("PATH");
-    let own = std::env::current_exe().map_err(|error| format!("where is ringshot? {error}"))?;
+    let own = std::env::current_exe()
+        .map_err(|error| format!("cannot find ringshot's own program file: {error}"))?;
     let mut all = vec![Contestant { tool: None, program: own, row: our_row() }];
     let mut missing = Vec::new();
     for &tool in &plan.tools {
@@ -261,8 +263,8 @@ impl<'a> Arena<'a> {
         }
         if !telling.is_empty() {
             say::line(format_args!(
-                "{} can be given headers only as arguments: while they run, every user of this box \
-                 can read the credentials in `ps`",
+                "{} can be given headers only as arguments: while they run, every user of this \
+                 machine can read the credentials in `ps`",
                 telling.join(", ")
             ));
         }
@@ -284,8 +286,9 @@ impl<'a> Arena<'a> {
             (0..contestants.len()).filter(|&at| able(&contestants[at])).collect();
         let mut notes: Vec<String> = Vec::new();
         if cfg!(debug_assertions) {
-            notes
-                .push("This ringshot is a debug build, several times as slow as a release.".into());
+            notes.push(
+                "This ringshot is a debug build, several times slower than a release build.".into(),
+            );
         }
         for round in 1..=self.plan.rounds {
             for place in order(round - 1, able.len()) {
@@ -407,7 +410,7 @@ impl Contestant {
             }
             ChildEnd::TimedOut => {
                 return Err(format!(
-                    "killed after {:.0} s, as it did not end",
+                    "killed after {:.0} s, because it did not end",
                     limit.as_secs_f64()
                 ));
             }

@@ -184,13 +184,13 @@ fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
         );
         if begin.elapsed() >= DRAIN_MAX {
             return Some(format!(
-                "began although {what}, after {} s of waiting",
+                "started although {what}, after waiting for {} s",
                 DRAIN_MAX.as_secs()
             ));
         }
         if !std::mem::replace(&mut told, true) {
             say::line(format_args!(
-                "{what}; waiting until a quarter of them is left, for at most {} s",
+                "{what}; waiting until only a quarter is, for at most {} s",
                 DRAIN_MAX.as_secs()
             ));
         }

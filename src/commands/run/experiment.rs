@@ -52,7 +52,7 @@ impl Experiment {
         let asked = plan.watch_pid.map(WatchedServer::asked).transpose()?;
         if let Some(no_ring) = &ground.no_ring {
             let what = no_ring.what();
-            let what = format!("io_uring cannot be used: {what}; this run goes over epoll");
+            let what = format!("io_uring cannot be used: {what}; this run uses epoll");
             advise(&what, no_ring.cure());
         }
         for note in plan.notes.iter().chain(&ground.placement.notes) {
@@ -67,7 +67,7 @@ impl Experiment {
         warn(&ground.examine(plan, &load, &host))?;
         candidates::find(&mut load, plan.addresses);
         if let Some(why) = candidates::none_accepts(&load) {
-            advise(&why, "a server that listens there; the run counts what fails");
+            advise(&why, "start a server there; the run counts what fails");
         }
         let watched = match (asked, &server) {
             (Some(asked), _) => Some(asked).into(),

@@ -106,7 +106,7 @@ fn a_quota_of_its_own_is_named_before_any_server() {
     let limit = limited_by(&throttled(8.5)).expect("somebody");
     assert_eq!(limit.who, "generator");
     let text =
-        "ringshot's own CPU quota of 0.08 CPUs was used up for 85% of the time (8.5 s in all);";
+        "ringshot had used up its own CPU quota of 0.08 CPUs for 85% of the time (8.5 s in all);";
     assert!(limit.evidence.starts_with(text), "{limit:?}");
     assert_eq!(who(&throttled(0.2)).as_deref(), Some("server"), "2% of the time");
 }
@@ -293,10 +293,9 @@ fn connections_that_all_wait_are_the_limit_when_nobody_is_busy() {
     assert_eq!(limit.who, "connections");
     assert_eq!(
         limit.evidence,
-        "nobody's CPU was the limit: all 64 connections waited for answers, 2.73 ms each on \
-         average, which makes 23,449/s: more connections (-c) may bring more, unless the server \
-         itself waits for something; ringshot's busiest thread was 30% busy, the server's thread \
-         30%."
+        "no CPU was the limit: all 64 connections waited for answers, 2.73 ms each on average, \
+         which makes 23,449/s. More connections (-c) may bring more, unless the server itself \
+         waits for something; ringshot's busiest thread was 30% busy, the server's thread 30%."
     );
     assert_eq!(who(&waiting(run(0.3, 0.95))).as_deref(), Some("server"));
     // A pause of 2.7 ms between two requests, on average.
@@ -329,14 +328,12 @@ fn what_is_not_seen_is_not_judged() {
     });
     let limit = limited_by(&cut_short).expect("somebody");
     assert_eq!(limit.who, "unseen");
-    assert!(
-        limit.evidence.contains("search for the server's process did not come to its end"),
-        "{limit:?}"
-    );
+    assert!(limit.evidence.contains("search for the server's process did not finish"), "{limit:?}");
     let remote = changed(report, |report| report.target.local = false);
     let limit = limited_by(&remote).expect("somebody");
     assert_eq!(limit.who, "unseen");
-    let text = "is not in this network namespace: another box, or a container (--watch-pid).";
+    let text = "is not in this network namespace: it is on another machine, or in a container \
+                (--watch-pid).";
     assert!(limit.evidence.ends_with(text), "{limit:?}");
     assert_eq!(who(&unwatched(run(0.85, 0.0))).as_deref(), Some("unseen"));
     assert_eq!(who(&unwatched(run(0.97, 0.0))).as_deref(), Some("generator"));

@@ -9,7 +9,7 @@ use std::fmt;
 const FORMS: &str = "give a latency such as p99<5ms or service.p99.9<=20ms (total, service, \
                      connect, first_byte or uncorrected, and min, mean, max or pN), errors<0.1%, \
                      rate>20000 or connections>10k";
-const STATISTICS: &str = "a latency has min, mean, max and pN with N above 0 and below 100, such \
+const STATISTICS: &str = "a latency has min, mean, max, or pN with N above 0 and below 100, such \
                           as total.p50<2ms or service.p99.9<20ms";
 const UNIT: &str = "a latency needs a unit: ns, us, ms, s or m, such as p99<5ms";
 const DURATION: &str = "give a length of time of up to an hour in ns, us, ms, s or m, such as \

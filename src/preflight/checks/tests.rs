@@ -140,7 +140,7 @@ fn what_cannot_work_is_refused_with_the_cure() {
     let checks = examine(&many, &host());
     let refusal = refuse(&checks).unwrap_err().to_string();
     assert!(
-        refusal.contains("1,500 connections") && refusal.contains("there are 1,000"),
+        refusal.contains("1,500 concurrent connections") && refusal.contains("there are 1,000"),
         "{refusal}"
     );
     assert!(refusal.contains("--source-ip"), "{refusal}");

@@ -108,7 +108,10 @@ fn what_took_the_place_of_a_pipe_is_not_written_to() {
     symlink(&victim, &pipe).unwrap();
     let new = |out: &mut dyn Write| out.write_all(NEW.as_bytes());
     device(&pipe, new).unwrap_err();
-    assert_eq!(device(&victim, new).unwrap_err().to_string(), "it has just been replaced");
+    assert_eq!(
+        device(&victim, new).unwrap_err().to_string(),
+        "another program has just replaced it"
+    );
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
 }
 
@@ -120,9 +123,9 @@ fn what_somebody_else_has_planted_does_not_help_them() {
     if !geteuid().is_root() {
         assert!(
             std::env::var_os("RINGSHOT_TESTS_MUST_RUN").is_none(),
-            "only root can plant what is somebody else's"
+            "only root can plant a file of another user"
         );
-        eprintln!("skipped: only root can plant what is somebody else's");
+        eprintln!("skipped: only root can plant a file of another user");
         return;
     }
     let directory = Directory::new("planted");
