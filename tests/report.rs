@@ -331,7 +331,7 @@ fn outputs_that_make_no_sense_are_refused() {
     let json = directory.path("run.json");
     for (arguments, code, says) in [
         ("-d 1s --report -".to_owned(), 2, "--report -: give a file name"),
-        ("-d 1s --json /tmp/x --csv /tmp/x".to_owned(), 2, "--json already goes there"),
+        ("-d 1s --json /tmp/x --csv /tmp/x".to_owned(), 2, "--json already writes there"),
         ("doctor --report x.md".to_owned(), 2, "--report: `ringshot doctor` writes only --json"),
         ("-d 1s --report /nowhere/x.md".to_owned(), 1, "there is no directory /nowhere"),
         ("report".to_owned(), 2, "FILE.json"),

@@ -258,7 +258,7 @@ fn what_cannot_be_used_is_one_clear_line_before_the_run() {
         (format!("{socket} {url}"), 1, "is a file, not a unix socket"),
         (format!("doctor {socket} {url}"), 1, "is a file, not a unix socket"),
         (format!("search --slo p99<1s {socket} {url}"), 1, "is a file, not a unix socket"),
-        (format!("--unix-socket {long} {url}"), 2, "it has 108 bytes, and an address of a unix"),
+        (format!("--unix-socket {long} {url}"), 2, "it has 108 bytes, but the address of a unix"),
         (format!("--abstract-unix-socket {long} {url}"), 2, "it has 108 bytes"),
         (format!("{socket} --abstract-unix-socket a {url}"), 2, "leave one out"),
         (socket.clone(), 2, "the URL is missing"),

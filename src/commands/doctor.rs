@@ -1,5 +1,5 @@
-//! `ringshot doctor`: what on this box would limit a plan, without running it. The same rules as
-//! before a run, but all that matters is shown, also what fits.
+//! `ringshot doctor`: what on this machine would limit a plan, without running it. The rules are
+//! those before a run, but all that matters is shown, also what fits.
 
 use crate::commands::emit::{Page, Results};
 use crate::engine::driver::uring::Tier;

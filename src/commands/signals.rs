@@ -23,7 +23,7 @@ use std::{io, thread};
 const SIGNALLED: u8 = 128;
 
 /// Signals closer together than this are one wish: timeout(1) sends each twice, to its child and to
-/// the child's group, and wrappers pass on a Ctrl-C that the terminal has sent to everybody.
+/// the child's group, and wrappers pass on a Ctrl-C that the terminal has sent to every process.
 const ONE_WISH: Duration = Duration::from_millis(200);
 
 /// The signals that end a run, from the moment when they are caught.

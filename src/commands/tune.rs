@@ -79,7 +79,8 @@ impl Selection {
     }
 }
 
-/// Does what was asked for on this box and returns the exit code: 0 done, 1 not possible, 2 usage.
+/// Does what was asked for on this machine and returns the exit code: 0 done, 1 not possible, 2
+/// usage.
 pub fn run(args: &TuneArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     run_on(&System::this_box(), args, Style::stdout(), out, err)
 }

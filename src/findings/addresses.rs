@@ -12,7 +12,7 @@ pub(super) fn unanswered(facts: &Facts<'_>) -> Option<Finding> {
     if !answers().any(|(_, answer)| *answer == Answer::Accepts) {
         return None;
     }
-    // Who has no way to an address of this family loses nothing by it.
+    // A machine without a route to this address family loses nothing by it.
     let is_named = |answer: Answer| match answer {
         Answer::Fails(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => {
             facts.spreads

@@ -7,8 +7,8 @@ use crate::statistics::enough_samples;
 use crate::tuning::cure;
 use crate::words::quantities::{count, latency_us, share};
 
-/// From this share of a thread's time on, the generator is the limit: what is missing to one is
-/// what a virtual machine's neighbours and the start of the run take.
+/// From this share of a thread's time on, the generator is the limit: a virtual machine's
+/// neighbours and the start of the run take the rest.
 pub(crate) const SATURATED_RATIO: f64 = 0.92;
 
 /// How much a thread had to do in its worst second, waiting for a CPU included: a mean hides an
@@ -40,8 +40,8 @@ pub(super) fn saturated(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// From this lateness of one in a hundred requests on, the schedule was not kept: ten times what a
-/// worker with a CPU of its own has.
+/// From this lateness of one in a hundred requests on, the schedule was not kept: it is ten times
+/// that of a worker with a CPU of its own.
 const SLIP_US_MAX: u64 = 1_000;
 
 /// Whether requests began late although a connection was free.

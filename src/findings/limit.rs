@@ -1,4 +1,5 @@
-//! Who was the limit: the generator, the server, the box, or nobody, as all waited.
+//! What the limit was: the generator, the server, the machine (`box`), or none of them because all
+//! waited.
 //!
 //! ```text
 //!   a finding says that the box ran out of something         ──► box
@@ -29,7 +30,7 @@ use crate::words::quantities::{count, cpus_used, per_s, rate, seconds, share, ti
 /// From this part of the time on a quota decides how fast anything is.
 const THROTTLED_RATIO: f64 = 0.05;
 
-/// Findings that say that the box ran out of something.
+/// Findings that say that the machine ran out of something.
 const OF_THE_BOX: [&str; 5] = [
     "ports_exhausted",
     "port_search_slow",
@@ -38,7 +39,7 @@ const OF_THE_BOX: [&str; 5] = [
     "descriptors_exhausted",
 ];
 
-/// In shorter runs the kernel's ticks of 10 ms are too coarse to tell how busy CPUs were.
+/// In shorter runs the kernel's ticks of 10 ms are too coarse to show how busy CPUs were.
 const TICKS_S_MIN: f64 = 0.9;
 
 /// From this on the hypervisor decides how fast anything is.
@@ -50,30 +51,33 @@ const ALL_BUSY_RATIO: f64 = 0.95;
 /// A CPU that does more of this than anything else has no time for more packets.
 const SOFTIRQ_RATIO_MIN: f64 = 0.50;
 
-/// From this on a CPU is often not free for who wants it, if something else takes so much of all.
+/// From here on a CPU is often not free when a thread wants it, if something else takes this much
+/// of all CPUs.
 const OFTEN_BUSY_RATIO: f64 = 0.80;
 const OTHERS_RATIO: f64 = 0.10;
 
-/// Who has less than this to do gets it done beside whatever else runs.
+/// A thread that needs less than this gets it, whatever else runs.
 const HUNGRY_RATIO: f64 = 0.25;
 
-/// Whoever is busier than this has not much left; below it somebody else is the limit.
+/// A thread that is busier than this has little left; below it, something else is the limit.
 const NEARLY_RATIO: f64 = 0.80;
 
-/// A server that waits for a CPU for longer than it runs is not let to work.
+/// A server that waits for a CPU longer than it runs is being starved.
 const WAITED_RATIO_MIN: f64 = 0.05;
 const WAITED_TO_RAN_RATIO: f64 = 1.0;
 
 /// A latency of which this part is ringshot's own lateness says more about ringshot.
 const LATE_PART: f64 = 0.5;
 
-/// What connections come to by Little's law is the rate, but for closing, retries and the ends.
+/// By Little's law the connections give the rate, except for closing, retries and the ends of the
+/// run.
 const EXPLAINED_RATIO: f64 = 0.70;
 
 /// Of a rate that the plan sets this much is all.
 const KEPT_RATIO: f64 = 0.95;
 
-/// What kept the numbers from being higher; `None` when nothing was measured, or explains them.
+/// What kept the numbers from being higher; `None` if nothing was measured, or if nothing explains
+/// them.
 pub(crate) fn limited_by(report: &Report) -> Option<LimitedBy> {
     if report.requests.ok == 0 {
         return None;
@@ -98,7 +102,7 @@ pub(crate) fn limited_by(report: &Report) -> Option<LimitedBy> {
     Some(LimitedBy { who: who.into(), evidence })
 }
 
-/// Who, and what says so.
+/// What the limit was, and the evidence.
 type Verdict = Option<(&'static str, String)>;
 
 /// Ports, tracked connections, descriptors.
@@ -144,7 +148,7 @@ fn generator_starved(report: &Report) -> Verdict {
     }
 }
 
-/// ringshot began requests late, and that is a good part of what they took.
+/// ringshot started requests late, and that is a good part of what they took.
 fn late(report: &Report) -> Verdict {
     let slip = &report.schedule.as_ref()?.slip;
     let (late_us, total_us) = (slip.p99_us? as f64, report.latency.total.p99_us? as f64);
@@ -182,7 +186,7 @@ fn schedule(report: &Report) -> Verdict {
     kept.then_some(("schedule", text))
 }
 
-/// The hypervisor ran somebody else.
+/// The hypervisor ran other machines.
 fn steal(report: &Report) -> Verdict {
     let steal = watch_by_ticks(report)?.cpu_steal_ratio.filter(|&steal| steal >= STEAL_RATIO)?;
     let busy = who_was_busy(report);
@@ -211,7 +215,7 @@ fn packets(report: &Report) -> Verdict {
     Some(("box", text))
 }
 
-/// The CPUs had no time left, and that was somebody else's doing.
+/// The CPUs had no time left, and other programs took it.
 fn crowded(report: &Report) -> Verdict {
     let watch = watch_by_ticks(report)?;
     let busy = watch.cpu_busy_ratio?;
@@ -220,10 +224,11 @@ fn crowded(report: &Report) -> Verdict {
     let generator_cpus = (generator.cpu_user_s + generator.cpu_sys_s) / report.duration_s.max(1e-9);
     let own_cpus = generator_cpus + server.map_or(0.0, |server| server.cpu_ratio);
     let cpus = watch.cpus.len().max(1) as f64;
-    // Packets are delivered for whoever wants them, most likely the two.
+    // Packets are delivered for any program, most likely for these two.
     let softirq = watch.cpus.iter().map(|cpu| cpu.softirq_ratio).sum::<f64>() / cpus;
     let others = busy - softirq - own_cpus / cpus;
-    // A server that is not seen may be on this box, in a container, and then is among the others.
+    // A server that is not seen may be on this machine, in a container, and then it is among the
+    // others.
     let crowded = server.is_some() && busy >= OFTEN_BUSY_RATIO && others >= OTHERS_RATIO;
     if !hungry || !(crowded || busy >= ALL_BUSY_RATIO) {
         return None;
@@ -241,12 +246,12 @@ fn nearly_busy(report: &Report) -> Verdict {
     Some((who, format!("{}.", who_was_busy(report))))
 }
 
-/// Answers were late because nobody could work on them.
+/// Answers were late because no thread could work on them.
 fn starved(report: &Report) -> Verdict {
     let server = server(report)?;
     let busy = watch_by_ticks(report)?.cpu_busy_ratio.filter(|&busy| busy >= OFTEN_BUSY_RATIO)?;
     let waited = server.cpu_wait_ratio?;
-    // A little waiting is nobody's fault: a wake-up is never at once.
+    // A little waiting is no fault: a wake-up is never immediate.
     let starved = waited >= WAITED_RATIO_MIN && waited >= server.cpu_ratio * WAITED_TO_RAN_RATIO;
     let text = format!(
         "the server's threads waited for a CPU for {} of the time and ran for {}, while the CPUs \
@@ -259,7 +264,7 @@ fn starved(report: &Report) -> Verdict {
     starved.then_some(("box", text))
 }
 
-/// Who of the two was that busy.
+/// Which of the two was that busy.
 fn at_least(report: &Report, ratio: f64) -> Option<&'static str> {
     let server = server(report).map_or(0.0, saturation);
     match (demand_ratio(&report.generator) >= ratio, server >= ratio) {
@@ -270,8 +275,8 @@ fn at_least(report: &Report, ratio: f64) -> Option<&'static str> {
     }
 }
 
-/// Everybody waited: so many connections, each for so long, make this rate (Little's law). In a
-/// closed loop that is so whatever the reason, so it only tells what may help.
+/// All of them waited: this many connections, each for this long, make this rate (Little's law). In
+/// a closed loop that holds whatever the reason, so it only shows what may help.
 fn connections(report: &Report) -> Verdict {
     let plan = &report.plan;
     let seen = server(report).is_some();
@@ -320,7 +325,7 @@ fn unseen(report: &Report) -> Verdict {
     Some(("unseen", format!("{}; {why}.", who_was_busy(report))))
 }
 
-/// What is measured in ticks, when there were enough of them.
+/// A value measured in ticks, if there were enough of them.
 fn watch_by_ticks(report: &Report) -> Option<&Watch> {
     report.watch.as_ref().filter(|_| report.duration_s >= TICKS_S_MIN)
 }

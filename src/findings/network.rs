@@ -15,7 +15,7 @@ use crate::words::quantities::count;
 const SYN_RETRY_S: [u64; 6] = [1, 2, 3, 4, 5, 7];
 const SYN_RETRY_WIDTH_S: f64 = 0.25;
 
-/// A connection that needed a second SYN took at least so long.
+/// A connection that needed a second SYN took at least this long.
 const SYN_RETRY_FIRST_US: f64 = 980_000.0;
 
 /// From this share of its limit on, the table of connection tracking is full.
@@ -51,8 +51,8 @@ pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// SYNs were lost on the way, or dropped by a server elsewhere. The counter is everybody's, so our
-/// own connections must show it: one took a second, or was given up.
+/// SYNs were lost on the way, or dropped by a server elsewhere. The counter includes other
+/// programs, so our own connections must show it: one took a second, or was given up.
 pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
     let target = facts.target?;
     let retries = facts.kernel.get("TcpExtTCPSynRetrans");

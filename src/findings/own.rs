@@ -1,5 +1,5 @@
-//! Whether ringshot got the CPU time that it needed. What it waited for is in every latency, and no
-//! server can do anything about it: so this is asked before anybody else is called the limit.
+//! Whether ringshot got the CPU time that it needed. Every latency includes its waiting, and no
+//! server can do anything about that: so this is checked before anything else is called the limit.
 //!
 //! ```text
 //!   run delay of the workers (schedstat)   ──► starved      something else ran on their CPUs

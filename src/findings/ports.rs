@@ -12,18 +12,18 @@ use std::net::SocketAddr;
 /// How much longer connecting takes, against the fastest, before that is worth a sentence.
 const SLOWER: f64 = 3.0;
 
-/// And at least so long: on a quiet box the fastest may be very fast.
+/// And at least this long: on a quiet machine the fastest may be very fast.
 const SLOW_US: f64 = 500.0;
 
-/// Whether no connection could be opened, and the route to an address of the target has no source
-/// address: what the kernel says then is what it says where no port is left.
+/// Whether no connection could be opened because the route to an address of the target has no
+/// source address: the kernel's error is then the same as if no port were left.
 fn lacks_source(facts: &Facts<'_>) -> bool {
     let ports = facts.ports;
     let opened = facts.whole.connections_opened;
     opened == 0 && ports.method == Method::Kernel && ports.sources.iter().any(Vec::is_empty)
 }
 
-/// The target has an address of a family that this box has no address of.
+/// The target has an address of a family in which this machine has none.
 pub(super) fn no_source(facts: &Facts<'_>) -> Option<Finding> {
     let (requests, _) = facts.failed(Phase::Connect, Kind::Errno(libc::EADDRNOTAVAIL))?;
     lacks_source(facts).then(|| Finding {
@@ -113,7 +113,7 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
     if facts.ports.method == Method::Rotation || held < full {
         return None;
     }
-    // The fastest connections show what connecting takes without a search, if any was without.
+    // The fastest connections show how long connecting takes without a search, if any did without.
     let best_us = facts.connect.value_at_percentile(1.0) as f64;
     let means = || facts.series.iter().filter_map(|row| Some((row.t_s, row.connect_mean_us?)));
     let slow = |us: f64| us > SLOW_US && (before >= full || us > best_us * SLOWER);
@@ -139,7 +139,7 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// What gets past it, leaving out what is in force already.
+/// The ways past it, except those that are already in force.
 fn way_past(facts: &Facts<'_>, target: SocketAddr) -> String {
     let mut cures: Vec<String> = Vec::new();
     match (facts.ports.method, facts.policy.close) {

@@ -1,4 +1,4 @@
-//! What the server did that it was not asked for.
+//! What the server did without being asked.
 
 use super::Facts;
 use crate::engine::failure::{Kind, Phase};
@@ -78,7 +78,7 @@ pub(super) fn lost(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// Answers whose length is told in two ways.
+/// Answers that state their length in two ways.
 pub(super) fn both_framings(facts: &Facts<'_>) -> Option<Finding> {
     let answers = facts.overruled_lengths;
     (answers > 0).then(|| Finding {
@@ -130,7 +130,7 @@ pub(super) fn cut_short(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// Failures of ours that a RST caused, and what the kernel says of who sent it.
+/// Failures of ours that a RST caused, and what the kernel knows about its sender.
 pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
     let phases = [Phase::Connect, Phase::Send, Phase::Receive];
     let errnos = [libc::ECONNRESET, libc::EPIPE];

@@ -339,7 +339,7 @@ fn a_syn_that_is_sent_again_shows_in_the_latencies() {
     run.count("TcpExtListenOverflows", 20);
     assert_eq!(run.ids(), ["accept_queue_overflow"]);
     assert!(text(&run.facts(), "accept_queue_overflow").contains("14 connections took about 1 s"));
-    // A listener on this box says nothing about a server elsewhere.
+    // A listener on this machine says nothing about a server elsewhere.
     let elsewhere = Facts { local: false, ..run.facts() };
     assert_eq!(ids(&elsewhere), ["syn_retries"]);
 }
@@ -478,8 +478,8 @@ fn a_schedule_that_was_not_kept_is_said() {
     assert!(text(&run.facts(), "rate_not_kept").contains("401 of 1,000 were unanswered"));
 }
 
-/// A kept connection on which a server writes head and body apart: so many answers wait for the
-/// delayed acknowledgement of their head, and so many do not.
+/// A kept connection on which a server writes head and body apart: some answers wait for the
+/// delayed acknowledgement of their head, and some do not.
 fn in_two_pieces(slow: u64, fast: u64, connections: u64) -> Run {
     let mut run = Run::clean();
     run.policy.requests_per_connection = None;

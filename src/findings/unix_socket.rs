@@ -1,4 +1,4 @@
-//! What a unix socket does otherwise than TCP.
+//! What a unix socket does differently from TCP.
 
 use super::Facts;
 use crate::engine::failure::{Kind, Phase};

@@ -33,7 +33,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 /// The type of a message with a row: that of the request.
 const ROW: u16 = 18;
 
-/// How often a dump begins that the kernel breaks off for lack of memory.
+/// How often a dump is started that the kernel breaks off for lack of memory.
 const ATTEMPTS: u32 = 4;
 
 /// The kernel answers at once; this is for the case that it never does.

@@ -1,4 +1,4 @@
-//! Which processes hold a socket: who listens on the target's port.
+//! Which processes hold a socket: those that listen on the target's port.
 //!
 //! ```text
 //!   sock_diag    0.0.0.0:80 LISTEN, inode 4711
@@ -6,14 +6,13 @@
 //!   /proc/813/fd/6 -> socket:[4711]     nginx: worker
 //! ```
 //!
-//! The kernel does not tell a socket's owner, so all descriptors of all processes are looked at,
-//! once. Those of other users are not shown to anybody but root. Measured: 4 ms of CPU time with 80
-//! processes.
+//! The kernel does not report a socket's owner, so all descriptors of all processes are searched,
+//! once. Only root sees those of other users. Measured: 4 ms of CPU time with 80 processes.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-/// Who holds a socket.
+/// The processes that hold a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holders {
     /// The processes, as far as they can be seen and were looked at.

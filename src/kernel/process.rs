@@ -81,8 +81,8 @@ impl Usage {
 /// Processes that are one program.
 #[derive(Debug)]
 pub(crate) struct ProcessGroup {
-    /// Those that have not ended. A number may be given to another process later, what is open here
-    /// stays the one that it was.
+    /// Those that have not ended. PIDs are reused; a handle that is open here keeps referring to
+    /// the original process.
     processes: Mutex<Vec<Process>>,
     pid: u32,
     name: String,
@@ -209,8 +209,8 @@ fn alive(pid: i32) -> Option<Process> {
     runs.then_some(process)
 }
 
-/// Whether it has not ended: one that nobody has waited for is still there, and so is the first
-/// thread of a process whose other threads go on.
+/// Whether it has not ended: one that its parent has not waited for is still there, and so is the
+/// first thread of a process whose other threads go on.
 fn runs(stat: &procfs::process::Stat) -> bool {
     !matches!(stat.state, 'Z' | 'X') || stat.num_threads > 1
 }

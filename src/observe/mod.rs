@@ -1,5 +1,5 @@
-//! What the box and the server do while ringshot measures: one look at the begin, one with every
-//! row of the series, one at the end.
+//! What the machine and the server do while ringshot measures: one reading at the start, one with
+//! every row of the series, one at the end.
 //!
 //! ```text
 //!   kernel::{machine, process,  ──► Reading Reading Reading ... ──► Sums ──► Second::{host, server}
@@ -7,9 +7,9 @@
 //!                                                                       └──► Pressure: ringshot itself
 //! ```
 //!
-//! Looking takes time on the thread that collects the rows, which may share a CPU with what is
-//! measured, so it is done once a second. Measured, without optimisation and on two CPUs with other
-//! work: 0.4 ms with a server of two threads, half of it for the box.
+//! A reading takes time on the thread that collects the rows, which may share a CPU with what is
+//! measured, so there is one per second. Measured, without optimisation and on two CPUs with other
+//! work: 0.4 ms with a server of two threads, half of it for the machine.
 //!
 //! A server of many processes takes longer. So each look is measured: after one of more than 2 ms of
 //! CPU time the next nine leave out descriptors, threads, and all new children but the first
@@ -52,7 +52,7 @@ pub(crate) struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    /// Watches the box, and a server once one is found.
+    /// Watches the machine, and a server once one is found.
     pub(crate) fn new(searched: &'a ServerSearch) -> Watcher<'a> {
         Watcher {
             epoch: Instant::now(),
@@ -65,7 +65,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// The measurement begins: the workers run by then.
+    /// The measurement starts: the workers run by then.
     pub(crate) fn begin(&mut self) {
         self.workers = Threads::named(WORKER_THREAD);
         self.look_at_workers();
@@ -74,7 +74,7 @@ impl<'a> Watcher<'a> {
         self.sums = Some(Sums::new(self.look(Depth::Thorough)));
     }
 
-    /// A worker says for how long it has looked in vain for something to do since it began.
+    /// A worker reports for how long it has looked for work and found none since it started.
     pub(crate) fn looked(&mut self, worker: usize, looked_ns: u64) {
         if self.seen.len() <= worker {
             self.seen.resize(worker + 1, WorkerTime::default());
@@ -84,7 +84,7 @@ impl<'a> Watcher<'a> {
 
     /// A second of the measurement is complete: fills it in.
     pub(crate) fn row(&mut self, second: &mut Second) {
-        // Time that the thread did not run costs nobody anything.
+        // Time in which the thread did not run costs nothing.
         self.search();
         let before = threads::own_cpu_time();
         self.look_at_workers();
@@ -111,8 +111,8 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Tells of the whole run, in which so many requests were answered; no `Watch` when nothing was
-    /// measured, or too little for the clocks of the kernel.
+    /// Reports on the whole run, with this many answered requests; no `Watch` if nothing was
+    /// measured, or too little for the kernel's clocks.
     pub(crate) fn finish(self, answered: u64) -> (Option<Watch>, Pressure) {
         let server = self.searched.server().map(WatchedServer::description);
         let Some(sums) = self.sums else { return (None, Pressure::default()) };

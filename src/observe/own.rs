@@ -8,17 +8,16 @@ use crate::engine::run::ThreadTime;
 use crate::kernel::cgroup::{Throttled, Throttling};
 use std::time::Duration;
 
-/// A row that is shorter is no second that could be the worst: a single time slice of somebody else
-/// would fill it.
+/// A shorter row cannot be the worst second: a single time slice of another program would fill it.
 const SECOND_NS_MIN: u64 = 500_000_000;
 
 /// What one worker has used since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkerTime {
     pub ran_ns: u64,
-    /// How long it could have run and had no CPU; `None` where the kernel does not tell.
+    /// How long it could have run and had no CPU; `None` where the kernel does not report it.
     pub waited_ns: Option<u64>,
-    /// CPU time that was spent on looking for something to do, in vain.
+    /// CPU time spent looking for work that was not there.
     pub looked_ns: u64,
 }
 
@@ -27,7 +26,7 @@ pub(crate) struct WorkerTime {
 pub(crate) struct OwnReading {
     /// Each worker; none where the kernel does not show threads.
     pub workers: Vec<WorkerTime>,
-    /// What quotas did; `None` where the kernel does not tell.
+    /// What quotas did; `None` where the kernel does not report it.
     pub throttling: Option<Throttling>,
 }
 
@@ -49,7 +48,7 @@ pub(crate) struct Pressure {
     pub wait_peak_ratio: Option<f64>,
     /// In the second in which a worker had the most to do, the part for which it ran or waited.
     pub demand_peak_ratio: Option<f64>,
-    /// What quotas did; `None` where the kernel does not tell.
+    /// What quotas did; `None` where the kernel does not report it.
     pub throttled: Option<Throttled>,
 }
 

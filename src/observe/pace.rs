@@ -8,7 +8,7 @@
 use crate::kernel::process::Depth;
 use std::time::Duration;
 
-/// A look that takes more CPU time than this is dear.
+/// A reading that takes more CPU time than this is expensive.
 const DEAR: Duration = Duration::from_millis(2);
 
 /// So many brief ones make up for it.

@@ -103,7 +103,7 @@ impl ServerSearch {
         }
     }
 
-    /// Takes note of what was found meanwhile: the first look at the server, told once.
+    /// Takes note of what was found meanwhile: the first reading of the server, reported once.
     pub(super) fn look(&self) -> Option<FirstLook> {
         let (outcome, look) = self.helper.as_ref()?.outcome.lock().ok()?.try_recv().ok()?;
         let _ = self.outcome.set(outcome);

@@ -1,4 +1,5 @@
-//! From readings, which count since boot or the begin of a process, to what happened between them.
+//! Turns pairs of readings, which count from boot or process start, into what happened between
+//! them.
 //!
 //! A counter that goes backwards (an interface that was replaced, a CPU that came back) has counted
 //! nothing. What is in one of two readings only is in neither's difference, but for processes and
@@ -55,7 +56,7 @@ struct ServerSums {
 /// What is known of the threads.
 #[derive(Clone, Debug, Default)]
 struct ThreadsSeen {
-    /// Where those of the begin were then, and any that came later at its birth.
+    /// The values at the start; those of a thread that came later, at its birth.
     first: ThreadTimes,
     /// Where all that there ever were came to.
     latest: ThreadTimes,
@@ -138,7 +139,7 @@ impl Sums {
         SecondRow { own, host: self.host_second(&before.machine), server }
     }
 
-    /// What the box did since `before`.
+    /// What the machine did since `before`.
     fn host_second(&self, before: &Machine) -> Option<HostSecond> {
         let now = &self.latest.machine;
         let all = all_cpus(before, now).filter(|all| all.total > 0)?;

@@ -1,9 +1,9 @@
-//! A `Connection` header of the user's own takes the place of the one by which ringshot asks the
-//! server to close. Pasted from a browser it is `keep-alive`, and then nobody has asked.
+//! A `Connection` header of the user's own replaces the one with which ringshot asks the server to
+//! close. Pasted from a browser it is `keep-alive`, and then the server was not asked.
 
 use crate::engine::policy::CloseMode;
 
-/// Who closes under these headers, and what has to be said about it before the run.
+/// Which side closes under these headers, and what to report about it before the run.
 pub(super) fn resolve(
     wanted: CloseMode,
     requests_per_connection: Option<u64>,

@@ -1,10 +1,10 @@
 //! The headers of the request, from three places: typed (`-H 'Name: value'`), in a file
 //! (`-H @FILE`), with variables of the environment (`--expand-header 'Name: {{VARIABLE}}'`).
 //!
-//! The last two are for secrets: what is typed, everybody on the box can read in `ps`, and it stays
-//! in the shell's history. Both are spelled as curl spells them. A variable has a flag of its own so
-//! that no value of `-H` ever means something else than what it says; and no shell expands `{{`, so
-//! that it cannot come to the same command line by a wrong pair of quotes.
+//! The last two are for secrets: command-line arguments are visible to every user in `ps`, and stay
+//! in the shell history. Both use curl's syntax. A variable has a flag of its own so that a value
+//! of `-H` never means something other than what it says. No shell expands `{{`, so wrong quotes
+//! cannot turn a variable into the secret on the command line.
 //!
 //! ```text
 //!   -H 'Name: value'            ─┐

@@ -89,7 +89,7 @@ pub struct Plan {
     pub body: Arc<[u8]>,
     /// The source addresses that were asked for.
     pub source_ips: SourceList,
-    /// Who chooses source ports.
+    /// What chooses source ports.
     pub source_ports: PortChoice,
     /// Where to pin.
     pub cpus: CpuChoice,
@@ -339,12 +339,12 @@ fn useful_connections(connections: u32, requests: Option<u64>, pacing: &Pacing) 
     limit.map_or(connections, |limit| u64::from(connections).min(limit) as u32)
 }
 
-/// Who keeps TIME_WAIT under a policy.
+/// Which side keeps TIME_WAIT under a policy.
 pub fn time_wait_owner(policy: &Policy) -> &'static str {
     match policy.close {
         CloseMode::Rst => "nobody",
         CloseMode::Client => "client",
-        // Without a last request on a connection, nobody can be asked to close it.
+        // Without a last request on a connection, the server cannot be asked to close it.
         CloseMode::Server if policy.requests_per_connection.is_none() => "client",
         CloseMode::Server => "server",
     }

@@ -27,7 +27,7 @@ pub struct Pacing {
     pub seed: u64,
     /// Due requests that may wait for a free connection.
     pub backlog: u64,
-    /// Over what time the connections of a closed loop begin.
+    /// The time over which the connections of a closed loop start.
     pub ramp_connections: Duration,
     /// The limit of new connections per second.
     pub connect_rate_per_s: Option<f64>,
@@ -111,7 +111,7 @@ impl Pacing {
         rates.reduce(f64::max)
     }
 
-    /// As the workers take it. The warm-up of an open loop has the rate with which it begins.
+    /// As the workers take it. The warm-up of an open loop uses its first rate.
     pub fn model(&self) -> Model {
         let nanoseconds = |duration: &Duration| duration.as_nanos() as u64;
         let open_loop = self.stages.first().map(|first| {

@@ -167,7 +167,7 @@ pub(super) fn source_ports(text: &str) -> Result<PortChoice, UsageError> {
     }
     let ends = text.split_once('-').map(|(low, high)| (low.parse::<u16>(), high.parse::<u16>()));
     match ends {
-        Some((Ok(0), Ok(_))) => refuse(FLAG, text, "ports begin at 1"),
+        Some((Ok(0), Ok(_))) => refuse(FLAG, text, "ports start at 1"),
         Some((Ok(low), Ok(high))) if low <= high => Ok(PortChoice::Within(low..=high)),
         Some((Ok(low), Ok(high))) => {
             refuse(FLAG, text, &format!("the range is reversed; did you mean {high}-{low}?"))
@@ -202,7 +202,7 @@ fn some_rate(text: &str) -> Option<f64> {
     (rate == 0.0 || (1e-6..=RATE_MAX).contains(&rate)).then_some(rate)
 }
 
-/// Beyond what any box does; and a schedule that is much faster would never be worked off.
+/// Beyond what any machine does; and a much faster schedule would never be worked off.
 const RATE_MAX: f64 = 1e7;
 
 /// `10s:1000,30s:1000..20000,10s:0`.

@@ -72,7 +72,7 @@ fn values_that_cannot_be_used_name_the_flag_and_the_form() {
             &["--source-ports", "5000-4000"],
             "--source-ports 5000-4000: the range is reversed; did you",
         ),
-        (&["--source-ports", "0-10"], "--source-ports 0-10: ports begin at 1"),
+        (&["--source-ports", "0-10"], "--source-ports 0-10: ports start at 1"),
         (&["--source-ports", "5000-"], "--source-ports 5000-: give auto, kernel or a range"),
         (&["--source-ports", "-"], "--source-ports -: give auto"),
         (&["--source-ports", "1-65536"], "--source-ports 1-65536: give auto"),

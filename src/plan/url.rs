@@ -195,8 +195,8 @@ impl<'t> Typed<'t> {
         Ok(Authority { name, zone, port })
     }
 
-    /// The reason for which there is no place, or a better one: the rest of a password with a
-    /// delimiter in it looks like a path, and its beginning like a port.
+    /// The reason why there is no target, or a better one: the rest of a password with a delimiter
+    /// in it looks like a path, and its start like a port.
     fn unless_password(&self, why: String) -> String {
         let behind = [Some(self.path), self.query, self.fragment];
         let has_at = |part: &str| part.contains('@');

@@ -1,5 +1,5 @@
-//! The rules: what of this box would limit or prevent a plan. Pure; the box is asked in
-//! [`super::host`].
+//! The rules: what on this machine would limit or prevent a plan. Pure; [`super::host`] queries the
+//! machine.
 
 mod group;
 mod unix_socket;
@@ -57,7 +57,7 @@ pub(crate) struct Check {
     pub needed: String,
     /// Whether that fits.
     pub verdict: CheckVerdict,
-    /// Why it is needed; when it does not fit, what would happen.
+    /// Why it is needed; if it does not fit, what would happen.
     pub why: String,
     /// What to do; empty when it fits.
     pub cure: String,
@@ -119,7 +119,7 @@ impl Need<'_> {
         self.policy.requests_per_connection.is_some() && self.policy.close == CloseMode::Client
     }
 
-    /// Memory of the connections, kernel and buffers, with so many ends of each.
+    /// Memory of the connections, kernel and buffers, with this many ends of each.
     fn memory_bytes(&self, ends: u64) -> u64 {
         let exchanges = u64::from(self.policy.pipeline) * EXCHANGE_BYTES;
         let buffer =
@@ -196,7 +196,7 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let (open, max) = host.files?;
     let ends = if need.local { 2 } else { 1 };
     let needed = open + u64::from(need.connections) * ends;
-    // Only where it comes near: nobody wants to read about nine million files.
+    // Only where it comes near: nine million free files are no news.
     (needed * 2 > max).then(|| {
         let fits = needed < max;
         let verdict = match (fits, host.root) {
@@ -291,7 +291,7 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     Some(Check { knob, current, needed, verdict, why, cure })
 }
 
-/// What happens at the port wall, and when: P ports that are held for T seconds carry P / T
+/// What happens at the port wall, and when. P ports that are held for T seconds carry P / T
 /// connections per second, and half of that before the kernel has to search.
 fn wall(need: &Need<'_>, held_s: f64, free: f64) -> String {
     let (pairs, wanted) = (need.pairs() as f64, need.rate());
@@ -434,8 +434,8 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     })
 }
 
-/// Never a limit: what is beyond the table is closed without TIME_WAIT. Said because the kernel
-/// logs it.
+/// Never a limit: the kernel closes sockets beyond the table without TIME_WAIT. Reported because
+/// the kernel logs it.
 fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     need.target?;
     let here = match plan::time_wait_owner(need.policy) {

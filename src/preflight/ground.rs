@@ -19,7 +19,7 @@ use std::time::Duration;
 /// The box, as a plan finds it.
 #[derive(Debug)]
 pub(crate) struct Ground {
-    /// What the run goes over.
+    /// The I/O engine of the run.
     pub engine: Engine,
     /// Why that is not the ring, although it was preferred.
     pub no_ring: Option<Unavailable>,
@@ -44,7 +44,7 @@ impl Ground {
         Ok(Ground { engine, no_ring, cpus, placement, descriptors })
     }
 
-    /// What the plan comes to against an endpoint.
+    /// What the plan amounts to against an endpoint.
     ///
     /// # Errors
     /// A name without an address; a unix socket, source addresses or ports that cannot be used.

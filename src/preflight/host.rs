@@ -39,13 +39,13 @@ pub(crate) struct HostFacts {
     pub cpu_quota: Option<CpuQuota>,
     /// How much memory it may have.
     pub memory_limit: Option<MemoryLimit>,
-    /// Of so many ports of the rotation that were tried (the second number), so many cannot be
-    /// bound even with SO_REUSEADDR.
+    /// How many ports of the rotation cannot be bound even with SO_REUSEADDR, and how many were
+    /// tried.
     pub ports_held: (u32, u32),
 }
 
 impl HostFacts {
-    /// Asks the box. Takes a few milliseconds.
+    /// Queries the machine. Takes a few milliseconds.
     pub(crate) fn detect(descriptors: u64, targets: &[Address], ports: &Ports) -> HostFacts {
         let (snapshot, groups) = (Snapshot::take(), Groups::own());
         let pair = |count, max| snapshot.gauge(count).zip(snapshot.gauge(max));

@@ -8,8 +8,8 @@ use nix::unistd::{AccessFlags, eaccess};
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::os::unix::fs::FileTypeExt;
 
-/// Refuses what is no socket of a server, or none that this process may use. Whether somebody listens
-/// is left to the run: a server in another network namespace is not seen from here.
+/// Refuses a path that is not a server's socket, or that this process may not use. Whether a server
+/// listens is left to the run: one in another network namespace is not seen from here.
 ///
 /// # Errors
 /// What is in the way, and the cure.

@@ -12,7 +12,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// Cut to so many decimals: digits beyond those that were measured only look precise.
+/// Cut to this many decimals: digits beyond those that were measured only look precise.
 pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
     let factor = 10f64.powi(decimals);
     (value * factor).round() / factor

@@ -8,7 +8,7 @@
 //!    +<--- remove state <------- put back all <---------+  revert; also after a crash in between
 //! ```
 //!
-//! There is a state file whenever a value may differ from what it was, so a crash at any point
+//! There is a state file whenever a value may differ from its old one, so a crash at any point
 //! leaves what `revert` needs.
 
 use super::catalogue::{Knob, KnobKind, numbers};
@@ -33,7 +33,7 @@ pub(crate) struct Planned {
 pub(crate) struct ApplyFailure {
     /// What is in the way, and what helps.
     pub refusal: Refusal,
-    /// What was written nevertheless on the way: the putting back, in that order.
+    /// What was written on the way nevertheless: the restored values, in that order.
     pub written: Vec<Change>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct ApplyFailure {
 pub(crate) enum Restored {
     /// It had the applied value and has its old one again.
     Back(Change),
-    /// It had a value that is neither: somebody changed it. It has its old one again.
+    /// It had a value that is neither: another program had changed it. It has its old one again.
     FromOthers(Change),
     /// It had its old value already.
     Unchanged(String),
@@ -90,8 +90,8 @@ pub(crate) const MISSING: &str =
     "not in this kernel, not in this network namespace, or its module is not loaded";
 /// Why a knob is skipped whose file cannot be written.
 pub(crate) const READ_ONLY: &str = "read-only here: it belongs to the initial network namespace";
-/// Why a knob of the whole box is skipped in a network namespace other than the first: the state
-/// is tied to the namespace, and the value would outlive it with nobody to put it back.
+/// Why a knob of the whole machine is skipped in a network namespace other than the first: the
+/// state is tied to the namespace, and the value would outlive it with nothing left to restore it.
 pub(crate) const BOX_WIDE: &str =
     "belongs to the whole machine: apply it outside of this network namespace";
 
@@ -120,7 +120,7 @@ pub(crate) fn apply(
     writable(system, &planned.changes)?;
     store.create().map_err(|error| storage(store, "create", &error))?;
     let _lock = lock(store)?;
-    // Somebody else may have been faster than the lock.
+    // Another process may have been faster than the lock.
     unapplied(system, store)?;
     let planned = plan(system, knobs.iter().copied());
     let state = Record::new(
@@ -139,7 +139,7 @@ pub(crate) fn apply(
     Ok(planned)
 }
 
-/// Puts back what was written, the knob that failed included: it may hold something else by now.
+/// Restores what was written, the knob that failed included: it may hold something else by now.
 fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> ApplyFailure {
     let failed = &touched[touched.len() - 1];
     let what = format!("cannot set {} to {}: {why}", failed.name, failed.new);
@@ -311,7 +311,7 @@ fn writable(system: &System, changes: &[Change]) -> Result<(), Refusal> {
     })
 }
 
-/// Refuses to apply over what is applied.
+/// Refuses to apply on top of applied settings.
 fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
     let Some(state) = store.load()? else { return Ok(()) };
     let flag = store.as_flag();

@@ -1,5 +1,5 @@
-//! Settings in the box's files that do not help, or that harm: those that older guides recommend,
-//! and those that this kernel does not have.
+//! Settings in the machine's files that do not help, or that harm: those that older guides
+//! recommend, and those that this kernel does not have.
 
 use super::catalogue::catalogue;
 use crate::kernel::sysctl;
@@ -15,7 +15,7 @@ const DIRECTORIES: [&str; 5] =
 /// The oldest place, which has a name of its own.
 const CLASSIC: &str = "etc/sysctl.conf";
 
-/// A setting that does nothing, not what it is there for, or harm.
+/// A setting that does nothing, does something else than intended, or harms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Obsolete {
     /// The file it is in.
@@ -28,7 +28,7 @@ pub(crate) struct Obsolete {
     pub text: String,
 }
 
-/// Looks through the files of the box whose root directory this is.
+/// Looks through the files of the machine with this root directory.
 pub(crate) fn scan(root: &Path) -> Vec<Obsolete> {
     let system = System::in_directory(root, false);
     let mut seen = HashSet::new();

@@ -1,8 +1,8 @@
-//! What a run leaves behind, written so that whoever reads a file finds a whole one: the new one, or
-//! the one that was there before.
+//! The files that a run leaves behind, written so that a reader always finds a complete one: the
+//! new one, or the one that was there before.
 //!
-//! And so that root can write into `/tmp`: whoever plants something there does not get to choose what
-//! is overwritten, or who can read and write the result. Every output goes through here; the rules:
+//! And so that root can write into `/tmp`: a user who plants something there cannot choose what is
+//! overwritten, or who can read and write the result. Every output goes through here; the rules:
 //!
 //! ```text
 //! what is there                what becomes of it
@@ -17,10 +17,10 @@
 //! a directory, a socket, a disk   refused, and what is missing in /dev and /proc
 //! ```
 //!
-//! The mode is that of the umask, or that of the file before if it was ours; of somebody else's only
-//! what both allow. Directories on the way are taken as they are: links among them are the user's
-//! choice (and what `fs.protected_symlinks` is for). [`check()`] tells before a run what [`write()`]
-//! would refuse after it.
+//! The mode is that of the umask, or that of the file before if it was ours; if it was another
+//! user's, only what both allow. Directories on the way are taken as they are: links among them are
+//! the user's choice (and what `fs.protected_symlinks` is for). [`check()`] reports before a run
+//! what [`write()`] would refuse after it.
 
 use super::text;
 use nix::unistd::{AccessFlags, Uid, eaccess, geteuid};
@@ -30,7 +30,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What a directory has in which everybody may create something.
+/// The mode of a directory in which every user may create files.
 const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// What a directory has in which only the owner may replace a file.
@@ -184,8 +184,8 @@ fn is_device(found: &Metadata) -> bool {
     found.file_type().is_fifo() || found.file_type().is_char_device()
 }
 
-/// A pipe that somebody else has put where everybody may put one: who reads from it, and whether
-/// anybody does, is up to them.
+/// A pipe that another user has put where every user may: that user decides who reads from it, and
+/// whether it is read at all.
 fn refuse_planted(path: &Path, found: &Metadata, directory: &Metadata) -> io::Result<()> {
     let is_ours = [geteuid().as_raw(), directory.uid()].contains(&found.uid());
     match directory.mode() & WRITABLE_BY_ALL == 0 || is_ours {
@@ -225,7 +225,7 @@ fn descriptor(
 }
 
 fn device(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    // Whoever owns it may have put a link in its place since it was looked at, or a file.
+    // Its owner may have replaced it by a link or a file since the check.
     let file = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
     let found = file.metadata()?;
     if !is_device(&found) {
@@ -240,9 +240,8 @@ fn device(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     buffered(file, content)
 }
 
-/// Whoever looks sees the old file or the new one; after a failure only the old. Nothing that is
-/// there is opened: neither by the temporary name, which is random and has to be new, nor by the
-/// other.
+/// A reader sees the old file or the new one; after a failure only the old. No existing file is
+/// opened: neither by the temporary name, which is random and has to be new, nor by the other.
 fn replace(
     path: &Path,
     directory: &Path,
@@ -255,15 +254,15 @@ fn replace(
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory)?;
     buffered(&mut file, content)?;
-    // Or a crash of the box could leave the new name on an empty file.
+    // Or a crash of the machine could leave the new name on an empty file.
     file.as_file().sync_all()?;
     keep_mode(path, file.as_file())?;
     file.persist(path)?;
     Ok(())
 }
 
-/// A file that was readable by few stays so; one that somebody else has planted, to be written to by
-/// everybody or to run as root, does not make this one so.
+/// A file that few could read stays so. A file that another user has planted, writable by every
+/// user or set to run as root, does not make this one so.
 fn keep_mode(path: &Path, file: &File) -> io::Result<()> {
     let before = match fs::symlink_metadata(path) {
         Ok(before) if before.is_file() => before,

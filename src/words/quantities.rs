@@ -108,7 +108,7 @@ pub fn cpu_list(cpus: &[usize]) -> String {
 
 /// Bytes per second as wrk prints them, without its final `B`: `1.59M`. Scripts parse this.
 ///
-/// A unit begins at 0.85 of itself and petabytes are never reached, both as in wrk.
+/// A unit starts at 0.85 of itself, and petabytes are never reached, both as in wrk.
 pub fn wrk_binary(amount: f64) -> String {
     let mut left = amount;
     let mut unit = 0;

@@ -1,4 +1,4 @@
-//! What is refused before anything begins.
+//! Refusals before anything starts.
 
 use std::fmt;
 

@@ -30,7 +30,7 @@ pub fn steers(c: char) -> bool {
     invisible || c.is_control()
 }
 
-/// The text, or its beginning and an ellipsis when it is wider than that.
+/// The text, or its start and an ellipsis if it is wider than that.
 pub fn shortened(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.into();

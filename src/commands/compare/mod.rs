@@ -32,13 +32,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
-/// How long a tool may take to tell its version.
+/// How long a tool may take to print its version.
 const VERSION_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How often temporary files are removed that another thread removes as well.
 const REMOVALS_MAX: u32 = 10;
 
-/// Somebody who takes part.
+/// A participant.
 struct Contestant {
     /// `None` for ringshot.
     tool: Option<&'static dyn Tool>,
@@ -46,7 +46,7 @@ struct Contestant {
     row: ToolRow,
 }
 
-/// Who runs where, and for how long.
+/// Which tool runs where, and for how long.
 struct Arena<'a> {
     plan: &'a ComparePlan,
     placement: &'a Placement,
@@ -106,7 +106,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let (begin, begun_at) = (Instant::now(), SystemTime::now());
     let mut notes = arena.rounds(&mut contestants, &mut target)?;
     notes.extend(fallback);
-    // Secrets are there for no longer than somebody needs them.
+    // Secrets are there only for as long as they are needed.
     drop(scratch);
     let around = Conditions {
         plan: &plan,
@@ -133,8 +133,8 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     }))
 }
 
-/// Headers and bodies are in there, and may be secrets: nobody else gets in, and they do not outlive
-/// us.
+/// Headers and bodies are in there, and may be secrets: no other user gets in, and they do not
+/// outlive us.
 fn scratch(signals: &Signals) -> io::Result<TempDir> {
     let only_ours = Permissions::from_mode(0o700);
     let scratch = tempfile::Builder::new().prefix("ringshot.").permissions(only_ours).tempdir()?;
@@ -226,7 +226,7 @@ impl<'a> Arena<'a> {
         let mut cpus = placement.workers.clone();
         cpus.sort_unstable();
         cpus.dedup();
-        // Where nobody is pinned, each thread has a processor, as far as there are any.
+        // Where no thread is pinned, each has a processor, as far as there are any.
         let processors = match cpus.len() {
             0 => placement.threads.min(allowed.parallelism as u32).max(1),
             pinned => pinned as u32,

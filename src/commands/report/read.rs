@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Earlier versions kept every second: a day on a box of 64 CPUs has half as much.
+/// Earlier versions kept every second: a day on a machine of 64 CPUs has half as much.
 const BYTES_MAX: u64 = 256 << 20;
 
 /// A document of ours.

@@ -33,11 +33,11 @@ pub(crate) struct Circumstances<'a> {
     pub before: &'a Moment,
     /// The kernel after the run.
     pub after: &'a Moment,
-    /// The box before the run.
+    /// The machine before the run.
     pub host: &'a HostFacts,
     /// Why the run did not go over a ring, although that was preferred.
     pub no_ring: Option<&'a Unavailable>,
-    /// The box and the server during the measurement.
+    /// The machine and the server during the measurement.
     pub watch: Option<Watch>,
     /// What ringshot itself had to put up with meanwhile.
     pub pressure: Pressure,
@@ -374,7 +374,7 @@ fn errors(measured: &Measured, target: &Address) -> Vec<Error> {
     errors
 }
 
-/// From this share of a CPU's time on, somebody else needs it.
+/// From this share of a CPU's time on, another program needs it.
 const TAKEN_RATIO: f64 = 0.5;
 
 /// CPUs that had time left and no worker, if they are enough for all workers.

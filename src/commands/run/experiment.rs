@@ -1,4 +1,4 @@
-//! A plan on this box against its target: prepared once, run once or, by a search, many times.
+//! A plan on this machine against its target: prepared once, run once or, by a search, many times.
 //!
 //! ```text
 //!   Plan ──► prepare: ground, target, load, what will limit it ──► run ──► Report
@@ -41,8 +41,8 @@ pub(crate) struct Experiment {
 }
 
 impl Experiment {
-    /// Finds out what the box can do, starts the bundled server where no URL was given, and says on
-    /// standard error what will limit the plan.
+    /// Finds out what the machine can do, starts the bundled server if no URL was given, and
+    /// reports on standard error what will limit the plan.
     ///
     /// # Errors
     /// What cannot be run, with the reason and the cure.

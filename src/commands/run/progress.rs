@@ -22,7 +22,7 @@ const BEGIN: (Part, f64) = (Part::Measured, 0.0);
 pub(crate) struct Progress {
     view: View,
     limits: Limits,
-    /// The end of the second before, to tell how long this one was (the last may be short), and its
+    /// The end of the second before, to know how long this one was (the last may be short), and its
     /// part of the run: the measurement counts its seconds anew.
     before: (Part, f64),
 }
@@ -111,7 +111,7 @@ impl Progress {
 impl Limits {
     /// ` 3 s / 10 s`, or the time alone where only requests are limited.
     fn elapsed(&self, t_s: f64) -> String {
-        // Ticks come a little late; nobody wants to see by how much.
+        // Ticks come a little late; by how much is of no interest.
         let elapsed = seconds((t_s * 10.0).round() / 10.0);
         match self.duration_s.map(seconds) {
             Some(limit) => format!("{elapsed:>0$} / {limit}", limit.chars().count()),
@@ -138,7 +138,7 @@ fn bar(limits: Limits) -> ProgressBar {
         .expect("the template is a constant and valid")
         .progress_chars("━╸─");
     let target = ProgressDrawTarget::stderr();
-    // On drop, too, the bar is cleared: that is what indicatif does unless told otherwise.
+    // On drop, too, the bar is cleared: indicatif does so by default.
     ProgressBar::with_draw_target(Some(BAR_STEPS), target).with_style(style)
 }
 

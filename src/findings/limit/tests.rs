@@ -47,7 +47,7 @@ fn the_busiest_was_the_limit() {
         (0.50, 0.85, Some("server")),
         (0.85, 0.50, Some("generator")),
         (0.85, 0.88, Some("both")),
-        // Nobody was busy, and connections do not explain it either.
+        // No thread was busy, and connections do not explain it either.
         (0.50, 0.50, None),
     ] {
         let found = who(&run(generator, server));
@@ -84,7 +84,7 @@ fn a_generator_that_waits_for_a_cpu_is_named_before_any_server() {
     assert_eq!(who(&waits(paced, 0.03, 0.73)).as_deref(), Some("generator"));
     // A little waiting says nothing.
     assert_eq!(who(&waits(waiting(run(0.3, 0.3)), 0.3, 0.02)).as_deref(), Some("connections"));
-    // There is no CPU left on this box.
+    // There is no CPU left on this machine.
     let full = changed(waits(run(0.4, 0.4), 0.4, 0.5), |report| {
         report.watch.as_mut().expect("watched").cpu_busy_ratio = Some(0.99);
     });
@@ -189,14 +189,14 @@ fn the_box_is_the_limit_when_its_cpus_are_somebody_elses() {
         })
     };
     for (cpus, generator, server, expected) in [
-        // Nobody has a CPU for itself.
+        // None has a CPU for itself.
         (0.98, 0.50, 0.48, "box"),
         (0.98, 0.85, 0.85, "box"),
         (0.85, 0.50, 0.48, "box"),
         // All that is busy is the two of them.
         (0.86, 0.86, 0.85, "both"),
         (0.98, 0.97, 0.85, "generator"),
-        // Others are busy, and nobody is in their way.
+        // Others are busy, and nothing is in their way.
         (0.98, 0.05, 0.06, "connections"),
         (0.75, 0.50, 0.48, "connections"),
     ] {
@@ -209,7 +209,7 @@ fn the_box_is_the_limit_when_its_cpus_are_somebody_elses() {
         server.expect("one").cpu_wait_ratio = Some(0.4);
     });
     assert_eq!(who(&starved).as_deref(), Some("box"));
-    // A server that is not seen is not taken for somebody else.
+    // A server that is not seen is not taken for another program.
     assert_eq!(who(&unwatched(busy(0.85, 0.5, 0.0))).as_deref(), Some("unseen"));
     assert_eq!(who(&unwatched(busy(0.98, 0.5, 0.0))).as_deref(), Some("box"));
     let remote = changed(unwatched(busy(0.85, 0.5, 0.0)), |report| report.target.local = false);

@@ -119,7 +119,7 @@ fn the_limit_of_memory_that_leaves_the_least_counts() {
     ];
     let limit = groups(&machine(&one)).memory_limit().unwrap();
     assert_eq!((limit.bytes, limit.used_bytes), (64 << 20, 4_000_000));
-    // No word for it, and not as much as the root.
+    // Not expressed, and less than the root has.
     assert_eq!(groups(&machine(&one[..3])).memory_limit(), None);
 }
 

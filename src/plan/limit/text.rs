@@ -29,7 +29,7 @@ const LATENCIES: [(&str, LatencyName); 5] = [
     ("uncorrected", LatencyName::Uncorrected),
 ];
 
-/// A relation comes before the one that it begins with.
+/// A relation comes before the one that it starts with.
 const RELATIONS: [(&str, Relation); 4] = [
     ("<=", Relation::AtMost),
     ("<", Relation::Below),
@@ -111,8 +111,8 @@ fn duration_us(text: &str) -> Result<f64, &'static str> {
     if us <= LATENCY_US_MAX { Ok(us) } else { Err(DURATION) }
 }
 
-/// A share as a ratio from 0 to 1. A bare 1 is refused: whoever writes `errors<1` means a count,
-/// and would get a limit that nearly everything keeps.
+/// A share as a ratio from 0 to 1. A bare 1 is refused: `errors<1` is meant as a count, and would
+/// be a limit that nearly every run keeps.
 fn share(text: &str) -> Result<f64, &'static str> {
     let (digits, unit) = split_number(text);
     match (number(digits), unit) {

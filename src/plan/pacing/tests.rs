@@ -71,7 +71,7 @@ fn stages_are_steps_ramps_and_pauses_and_say_how_long_the_run_is() {
     // A number of requests may end it earlier.
     let counted = crate::plan::tests::plan(&["--stages", "1s:5,2s:5..10", "-n", "3"]).unwrap();
     assert_eq!((counted.duration, counted.requests), (Some(Duration::from_secs(3)), Some(3)));
-    // It may begin with a pause.
+    // It may start with a pause.
     assert_eq!(due_ms(&["--stages", "2s:0,1s:10"], 1.0), Some(2100));
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Knocks<'a> {
     rotation: Rotation,
     epoch: Instant,
     under_way: Vec<(usize, Socket)>,
-    /// What ended when it began.
+    /// An attempt that ended as it started.
     ended: Vec<(usize, Result<(), i32>)>,
 }
 

@@ -1,4 +1,4 @@
-//! What the control group of ringshot leaves it: limits that the box as a whole does not have.
+//! What ringshot's control group leaves it: limits that the machine as a whole does not have.
 
 use super::{Check, CheckVerdict, Need};
 use crate::preflight::host::HostFacts;
@@ -34,7 +34,8 @@ pub(super) fn cpu(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     })
 }
 
-/// The limit of memory: the kernel kills what goes beyond it, however much the box has left.
+/// The limit of memory: the kernel kills a process that exceeds it, however much the machine has
+/// left.
 pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let limit = host.memory_limit.as_ref()?;
     // The other ends are in the group of the server.

@@ -124,7 +124,7 @@ fn the_wall_depends_on_who_may_take_over() {
     assert_eq!(amiss(&need(&policy, &kernel), &host()), wall);
     assert_eq!(amiss(&need(&policy, &kernel), &HostFacts { tw_reuse: 1, ..host() }), []);
     assert_eq!(amiss(&near, &HostFacts { tw_reuse: 0, ..host() }), wall);
-    // Without timestamps nobody takes anything over.
+    // Without timestamps no port is taken over.
     let rotation = ports(Method::Rotation, 14_116, 1);
     let bare = HostFacts { timestamps: false, ..host() };
     let timestamps = [("net.ipv4.tcp_timestamps", CheckVerdict::Limits)];

@@ -46,7 +46,7 @@ fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
 
     assert_eq!(fs::read_to_string(&path).unwrap(), NEW);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    // Who had the old file open still reads the old file: it was not written to.
+    // A program that had the old file open still reads it: it was not written to.
     assert_eq!(io::read_to_string(&mut old).unwrap(), "old and longer than nothing");
     assert_eq!(directory.names(), ["run.json"]);
 }
@@ -115,7 +115,7 @@ fn what_took_the_place_of_a_pipe_is_not_written_to() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
 }
 
-/// Somebody who is not root, and owns nothing.
+/// A user that is not root, and owns nothing.
 const NOBODY: u32 = 65_534;
 
 #[test]
