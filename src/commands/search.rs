@@ -86,7 +86,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         if steps.iter().all(|step| step.ok == 0) {
             break;
         }
-        // What one step left to the server is not to break the next one.
+        // The remains of one step must not break the next one.
         pause(aftermath, &signals);
     }
     if steps.is_empty()

@@ -1,4 +1,4 @@
-//! How a run is ended from outside.
+//! How signals end a run.
 //!
 //! ```text
 //!   SIGINT, SIGTERM   the first ends the run and leaves its results,
@@ -6,9 +6,9 @@
 //!   SIGHUP            ends the run and leaves its results, however often it comes
 //! ```
 //!
-//! A terminal that closes sends SIGHUP twice, from the kernel and from the shell, and a session that
-//! is ended sends SIGTERM beside it: with the terminal gone the results are all that is left, so
-//! SIGHUP never costs them.
+//! A terminal that closes sends SIGHUP twice, from the kernel and from the shell, and a session
+//! that ends sends SIGTERM as well. With the terminal gone, only the results are left, so SIGHUP
+//! never costs them.
 
 use crate::kernel::process;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -64,8 +64,8 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Does this too before a second signal ends the process, which nothing else outlives: not
-    /// children, and not files with secrets.
+    /// Does this too before a second signal ends the process, so that nothing outlives it: neither
+    /// children nor files with secrets.
     pub(crate) fn at_once(&self, act: impl FnOnce() + Send + 'static) {
         self.last_acts.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(act));
     }

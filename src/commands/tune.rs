@@ -43,7 +43,7 @@ impl Selection {
         }
     }
 
-    /// Named knobs that `apply` could not set would be left out in silence.
+    /// Named knobs that `apply` could not set would be skipped silently.
     fn check_applicable(&self) -> Result<(), Refusal> {
         let named = self.knobs.iter().filter_map(|name| catalogue().knob(name));
         for knob in named {
@@ -103,7 +103,7 @@ fn run_on(
     if let Err(refusal) = checked {
         return refuse(&refusal, exit::USAGE, err);
     }
-    // What was done is known before anything is printed, and stays done whether it is or not.
+    // The outcome is known before anything is printed, and holds whether printing works or not.
     let text = &mut Vec::new();
     let done = match action {
         Action::Show { selection, explain } => recorded(system, &store)
@@ -128,7 +128,7 @@ fn run_on(
         // A reader that has gone (`| head`) has read what it wanted.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             say(err, &format!("ringshot: cannot write to standard output: {error}"));
-            // What `show` prints is all that it is there for.
+            // `show` has no purpose but its output.
             let shows = matches!(action, Action::Show { .. });
             refused.unwrap_or(if shows { exit::COULD_NOT } else { exit::DONE })
         }
@@ -136,7 +136,7 @@ fn run_on(
     }
 }
 
-/// What is recorded as applied, and whether that is somewhere else.
+/// The recorded settings, and whether they belong to another namespace.
 fn recorded(
     system: &System,
     store: &Store,

@@ -49,7 +49,7 @@ fn complete() -> bool {
 pub struct CpuLoad {
     /// Its number.
     pub cpu: usize,
-    /// The part of the time for which it was busy, with whatever.
+    /// The part of the time for which it was busy, with anything.
     pub busy_ratio: f64,
     /// The part that went into delivering packets (softirq).
     pub softirq_ratio: f64,

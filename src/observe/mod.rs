@@ -11,10 +11,11 @@
 //! measured, so there is one per second. Measured, without optimisation and on two CPUs with other
 //! work: 0.4 ms with a server of two threads, half of it for the machine.
 //!
-//! A server of many processes takes longer. So each look is measured: after one of more than 2 ms of
-//! CPU time the next nine leave out descriptors, threads, and all new children but the first
-//! process', so they take a stat and a clock for each of at most 256 processes. Only the looks before
-//! the first row and after the last one are thorough, and read at most 1,024 threads.
+//! A server of many processes takes longer, so each reading is measured. After one of more than 2
+//! ms of CPU time, the next nine leave out descriptors, threads, and all new children except the
+//! first process'; they take a stat and a clock for each of at most 256 processes. Only the
+//! readings before the first row and after the last one are complete, and read at most 1,024
+//! threads.
 
 mod document;
 mod own;
@@ -38,14 +39,14 @@ pub(crate) use server::WatchedServer;
 use std::time::{Duration, Instant};
 pub(crate) use sums::{Reading, SecondRow, Sums};
 
-/// Looks, and keeps what it saw.
+/// Takes the readings, and keeps them.
 #[derive(Debug)]
 pub(crate) struct Watcher<'a> {
     epoch: Instant,
     searched: &'a ServerSearch,
     groups: Groups,
     workers: Option<Threads>,
-    /// What each worker was seen to have used the last time: one that has ended has used that much.
+    /// What each worker had used at the last reading: one that has ended has used that much.
     seen: Vec<WorkerTime>,
     sums: Option<Sums>,
     pace: LookPace,
@@ -69,7 +70,7 @@ impl<'a> Watcher<'a> {
     pub(crate) fn begin(&mut self) {
         self.workers = Threads::named(WORKER_THREAD);
         self.look_at_workers();
-        // A server that is found by now is looked at like everything else.
+        // A server that is found by now is read like everything else.
         self.searched.look();
         self.sums = Some(Sums::new(self.look(Depth::Thorough)));
     }
@@ -96,7 +97,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// The run is over, and the workers have used so much: fills in what is left of a second.
+    /// The run is over, and the workers have used this much: fills in the rest of the last second.
     pub(crate) fn end(&mut self, rest: Option<&mut Second>, threads: &[ThreadTime]) {
         self.search();
         let mut reading = self.look(Depth::Thorough);
@@ -131,7 +132,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// A server that was found since the latest look is watched from that moment on.
+    /// A server that was found since the latest reading is watched from that moment on.
     fn search(&mut self) {
         if let Some((sums, found)) = self.sums.as_mut().zip(self.searched.look()) {
             let at_ns = found.at.saturating_duration_since(self.epoch).as_nanos() as u64;
@@ -161,7 +162,7 @@ fn fill_in(second: &mut Second, row: SecondRow) {
     };
 }
 
-/// What a server is, beside what it uses.
+/// The identity of a server, beside what it uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Description {
     /// The number of its first process.

@@ -50,7 +50,7 @@ impl WatchedServer {
     pub(crate) fn asked(pid: u32) -> Result<WatchedServer, UsageError> {
         let refuse = |why: &str| Err(UsageError(format!("--watch-pid {pid}: {why}")));
         if pid == std::process::id() {
-            return refuse("that is ringshot itself; give the number of the server's process");
+            return refuse("that is ringshot itself; give the PID of the server's process");
         }
         match ProcessGroup::of_pid(pid) {
             Some(group) => Ok(WatchedServer::group(group, "--watch-pid")),

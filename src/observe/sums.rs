@@ -2,9 +2,9 @@
 //! them.
 //!
 //! A counter that goes backwards (an interface that was replaced, a CPU that came back) has counted
-//! nothing. What is in one of two readings only is in neither's difference, but for processes and
-//! threads: a new one began at 0. Readings need not have the threads: differences are taken between
-//! those that do.
+//! nothing. What is in only one of two readings is in no difference, except for processes and
+//! threads: a new one started at 0. Readings need not have the threads: differences are taken
+//! between those that do.
 
 use super::own::{OwnReading, OwnSecond, OwnSums, Pressure, ratio};
 use super::{CpuLoad, Description, NetworkLoad, ServerLoad, Usage, Watch};
@@ -58,11 +58,11 @@ struct ServerSums {
 struct ThreadsSeen {
     /// The values at the start; those of a thread that came later, at its birth.
     first: ThreadTimes,
-    /// Where all that there ever were came to.
+    /// The latest values, those of threads that have ended included.
     latest: ThreadTimes,
-    /// Whether all were seen when they were looked at last: what is new the next time is young.
+    /// Whether the latest reading covered all: one that is new at the next reading is young.
     all: bool,
-    /// Whether some were left out once.
+    /// Whether a reading ever left some out.
     left_out: bool,
 }
 

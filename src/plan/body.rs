@@ -1,4 +1,4 @@
-//! The body of a request: where it comes from, and whether the user's own headers say the same of it.
+//! The body of a request: where it comes from, and whether the user's own headers agree with it.
 
 use crate::plan::flags::RunArgs;
 use crate::words::UsageError;
@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is read of a device, which may have no end.
+/// How much is read from a device, which may have no end.
 const DEVICE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The bytes, and whether a body was asked for.
@@ -40,8 +40,8 @@ fn from_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What has to be said before the run of a `Content-Length` that is not that of the body: a server
-/// waits for what is missing, or takes what is too much for the next request.
+/// What to report before the run about a `Content-Length` that is not that of the body: a server
+/// waits for the missing bytes, or takes surplus bytes for the next request.
 pub(super) fn length_note(headers: &[(String, Vec<u8>)], body_bytes: usize) -> Option<String> {
     let of = |wanted: &'static str| {
         headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))

@@ -22,7 +22,7 @@ pub(super) fn resolve(
                         connection is kept; leave the header out to keep connections";
             (wanted, Some(note.into()))
         }
-        // Without a last request on a connection there is none that would ask.
+        // Without a last request on a connection, no request asks.
         (CloseMode::Server, Some(_)) if !asks => {
             let note = "the Connection header does not ask the server to close, so ringshot closes \
                         each connection first (--close client); -k keeps connections, and without \

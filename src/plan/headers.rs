@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
-/// More than any server takes. What has no end is not read to it.
+/// More than any server takes. An endless input is not read further.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 const FLAG: &str = "--header";
@@ -31,12 +31,12 @@ const EXPAND: &str = "--expand-header";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Headers {
     pub(super) all: Vec<(String, Vec<u8>)>,
-    /// Of those that came from a file or the environment.
+    /// The values that came from a file or the environment.
     pub(super) hidden: Vec<Vec<u8>>,
 }
 
 impl Headers {
-    /// Reads what the flags name.
+    /// Reads the headers that the flags name.
     ///
     /// # Errors
     /// The flag, the file and the line, or the variable; never a value.

@@ -1,5 +1,5 @@
-//! What was asked for. The flags arrive as text. What they mean is checked once, in units, and does
-//! not change. No other room judges a flag.
+//! What the user asked for. The flags arrive as text. This module checks them once, converts them
+//! into units, and nothing changes them later. No other module judges a flag.
 //!
 //! ```text
 //!   flags ──► parse, headers, body, url, pacing, limit, outputs ──► Plan
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 pub use url::Endpoint;
 
-/// How long a run takes when nothing is said.
+/// How long a run takes by default.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
 /// The receive buffer of a slot: a head and a small body; more for pipelined answers.
@@ -54,12 +54,12 @@ const CONNECTIONS_MAX: u32 = 16_777_216;
 /// The kernel gives no higher number to a process (`PID_MAX_LIMIT`).
 const PID_MAX: u32 = 4_194_304;
 
-/// What a run is to be.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The command line, without secrets.
     pub command: Vec<String>,
-    /// Where the plan is not what was typed, to be said before it is carried out.
+    /// Where the plan differs from what was typed; reported before the run.
     pub notes: Vec<String>,
     /// The target; `None` for the bundled server.
     pub endpoint: Option<Endpoint>,
@@ -67,7 +67,7 @@ pub struct Plan {
     pub addresses: AddressChoice,
     /// Concurrent connections over all threads: never more than there are requests for.
     pub connections: u32,
-    /// Worker threads, when they were given.
+    /// Worker threads, if given.
     pub threads: Option<u32>,
     /// The limit of time.
     pub duration: Option<Duration>,
@@ -79,11 +79,11 @@ pub struct Plan {
     pub slos: Vec<Limit>,
     /// How connections behave.
     pub policy: Policy,
-    /// The request, but for the host and the path, which [`Plan::request`] fills in.
+    /// The request, except for the host and the path, which [`Plan::request`] fills in.
     pub method: String,
     /// Headers beside the usual ones.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Those of their values that no output may show, as they came from a file or the environment.
+    /// Their values that no output may show, because they came from a file or the environment.
     pub hidden_values: Vec<Vec<u8>>,
     /// The body, empty for none.
     pub body: Arc<[u8]>,
@@ -97,7 +97,7 @@ pub struct Plan {
     pub watch_pid: Option<u32>,
     /// Where the results go.
     pub outputs: Outputs,
-    /// What to go over.
+    /// The I/O engine.
     pub engine: EngineChoice,
     /// The best ring tier that may be used.
     pub ring_tier: Tier,
@@ -295,7 +295,7 @@ impl Plan {
         request.headers.iter().filter(secret).map(|(_, value)| value.clone()).collect()
     }
 
-    /// Which requests are needed of it.
+    /// How the sessions reuse a connection.
     pub fn reuse(&self) -> http1::Reuse {
         let announces_close = self.policy.close == CloseMode::Server;
         http1::Reuse {
@@ -305,7 +305,7 @@ impl Plan {
         }
     }
 
-    /// How many bytes a receive brings at most.
+    /// The most bytes that one receive may return.
     pub fn receive_buffer_bytes(&self) -> usize {
         receive_buffer_bytes(self.policy.pipeline)
     }
@@ -322,7 +322,7 @@ impl Plan {
             // one packet and one wake-up of the server less.
             options.push(SocketOption::int(libc::IPPROTO_TCP, libc::TCP_QUICKACK, 0));
         } else {
-            // A batch that is larger than a segment must not wait for the ACK of the one before.
+            // A batch larger than a segment must not wait for the ACK of the segment before.
             options.push(SocketOption::int(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1));
         }
         if self.policy.close == CloseMode::Rst {

@@ -36,7 +36,7 @@ impl Outputs {
     /// Checks what was typed.
     ///
     /// # Errors
-    /// Standard output for anything but the document; one file for two outputs.
+    /// Standard output for anything except the document; one file for two outputs.
     pub fn new(args: &OutputArgs) -> Result<Outputs, UsageError> {
         let file = |flag: &str, path: &Option<PathBuf>| match path {
             Some(path) if path == Path::new("-") => {
@@ -64,7 +64,7 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// Refuses to write over what is read.
+    /// Refuses to overwrite an input file.
     ///
     /// # Errors
     /// The first output, plots included, that is one of these files.
@@ -79,7 +79,7 @@ impl Outputs {
         }
     }
 
-    /// Refuses what a command beside the run does not write.
+    /// Refuses outputs that a command other than a run does not write.
     ///
     /// # Errors
     /// The first output that was asked for and is not among `written`.
@@ -95,7 +95,7 @@ impl Outputs {
         }
     }
 
-    /// Whether the outputs stand a chance: better asked before a run of minutes than after it.
+    /// Whether the outputs can be written: better checked before a run of minutes than after it.
     ///
     /// # Errors
     /// The first that cannot be written, and why.
@@ -127,7 +127,7 @@ impl Outputs {
     }
 }
 
-/// The plots that there may be beside a report.
+/// The plots that may be beside a report.
 fn plot_files(path: &Path) -> Vec<PathBuf> {
     match file::is_stream(path) {
         true => Vec::new(),

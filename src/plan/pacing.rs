@@ -1,4 +1,4 @@
-//! How the load is to come: rates, stages, ramps, pauses, and what of it does not go together.
+//! The load: rates, stages, ramps, pauses, and which of them contradict each other.
 
 use super::parse;
 use crate::engine::pace::curve::{RateCurve, Stage};
@@ -15,7 +15,7 @@ const BACKLOG_DEFAULT: u64 = 1_000_000;
 /// 800 MB, should all of it be needed.
 const BACKLOG_MAX: u32 = 100_000_000;
 
-/// How the load is to come.
+/// The load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pacing {
     /// The rates of an open loop, as they were given: one constant stage for `--rate`. Empty for a
@@ -23,7 +23,7 @@ pub struct Pacing {
     pub stages: Vec<Stage>,
     /// How requests are spread around them.
     pub arrivals: Arrivals,
-    /// What random times are drawn from.
+    /// The seed of random times.
     pub seed: u64,
     /// Due requests that may wait for a free connection.
     pub backlog: u64,
@@ -33,7 +33,7 @@ pub struct Pacing {
     pub connect_rate_per_s: Option<f64>,
     /// How long a slot of a closed loop waits between an answer and its next request.
     pub think: Option<RangeInclusive<Duration>>,
-    /// What comes first, and is not measured.
+    /// The warm-up, which is not measured.
     pub warmup: Duration,
 }
 
@@ -66,7 +66,7 @@ impl Pacing {
                 None => fastrand::u64(0..1 << 32),
             },
             backlog: match args.backlog.as_deref() {
-                // With 0 nothing waits: a request for which no connection is free is dropped.
+                // With 0 nothing waits: a request is dropped if no connection is free.
                 Some(text) => {
                     let count = parse::count_from(0, "--backlog", text)?;
                     parse::within_u32("--backlog", count, BACKLOG_MAX)?.into()
@@ -93,7 +93,7 @@ impl Pacing {
         !self.stages.is_empty()
     }
 
-    /// How long the stages are; `None` in a closed loop and where there is no end.
+    /// How long the stages are; `None` in a closed loop, and without an end.
     pub fn stages_duration(&self) -> Option<Duration> {
         let seconds: f64 = self.stages.iter().map(|stage| stage.duration_s).sum();
         Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
@@ -135,7 +135,7 @@ impl Pacing {
         }
     }
 
-    /// What does not go together.
+    /// Refuses flags that contradict each other.
     fn check(&self, args: &PacingArgs, duration: Option<Duration>) -> Result<(), UsageError> {
         let open = self.is_open_loop();
         let only_open = [("--arrivals", &args.arrivals), ("--backlog", &args.backlog)];

@@ -11,7 +11,7 @@ use crate::words::UsageError;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Longer than anybody waits, short enough for every sum of nanoseconds.
+/// Longer than any user waits, short enough for every sum of nanoseconds.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 fn refuse<T>(flag: &str, value: &str, accepted: &str) -> Result<T, UsageError> {
@@ -128,7 +128,7 @@ pub(super) fn header(flag: &str, text: &[u8]) -> Result<(String, Vec<u8>), Usage
     let from = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
     let to = value.iter().rposition(|byte| !blank(byte)).map_or(from, |at| at + 1);
     let value = &value[from..to];
-    // What is no name may be a part of the secret, too.
+    // A part that is not a name may belong to the secret, too.
     if http::HeaderName::from_bytes(&text[..colon]).is_err() {
         return refuse(flag, "", HEADER_ACCEPTED);
     }

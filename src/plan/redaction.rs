@@ -1,4 +1,4 @@
-//! The words of a command line as they may be shown: in documents, reports and errors. Without the
+//! The words of a command line as documents, reports and errors may show them: without the
 //! credentials of a URL, the values of headers that carry some, and the body.
 //!
 //! ```text
@@ -11,7 +11,7 @@
 
 use crate::plan::flags::RunArgs;
 
-/// What is in the names of headers whose values are secrets.
+/// Parts of the names of headers whose values are secrets.
 const SECRET_NAMES: [&str; 9] =
     ["auth", "cookie", "token", "secret", "key", "passw", "session", "credential", "signature"];
 
@@ -102,8 +102,8 @@ fn header(word: &str, is_known: bool) -> Option<String> {
     (is_name && is_secret_name(name)).then(shown)
 }
 
-/// What is given to `-H`, also as it looks in `-HName`, `-kHName`, `-H=Name` and `--header=Name`;
-/// of anything else the whole.
+/// The value given to `-H`, also in the forms `-HName`, `-kHName`, `-H=Name` and `--header=Name`;
+/// any other word as a whole.
 fn header_argument(word: &str) -> &str {
     let long = ["--header=", "--expand-header="];
     let long = long.iter().find_map(|flag| word.strip_prefix(flag));

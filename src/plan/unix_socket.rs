@@ -47,7 +47,7 @@ pub(super) fn asked(cli: &RunArgs) -> Result<Option<UnixSocket>, UsageError> {
     }
 }
 
-/// What cannot be had together with a unix socket.
+/// Refuses flags that a unix socket rules out.
 ///
 /// # Errors
 /// The flag that contradicts it.

@@ -6,11 +6,10 @@
 //! scheme   user      host     zone port  path  query fragment
 //! ```
 //!
-//! Path and query are sent as they are typed, `%2e`, `..` and `//` too: a signature, a cache key or a
-//! filter depends on the bytes. (curl differs in one thing: it takes dot segments out, unless
-//! `--path-as-is` is given.) What has to change is what HTTP cannot carry: characters beyond ASCII are
-//! percent-encoded in the path, as curl does, and a host becomes what DNS knows it by. Then
-//! [`Endpoint::sent_as`] says so.
+//! Path and query are sent as typed, `%2e`, `..` and `//` too: a signature, a cache key or a filter
+//! depends on the bytes. (curl differs in one thing: it removes dot segments, unless `--path-as-is`
+//! is given.) Only what HTTP cannot carry is changed: characters beyond ASCII are percent-encoded
+//! in the path, as curl does, and a host becomes its DNS name. Then [`Endpoint::sent_as`] says so.
 
 use super::{redaction, unix_socket};
 use crate::kernel::UnixSocket;
@@ -44,7 +43,7 @@ impl Endpoint {
     /// Takes a URL apart; without a scheme it is http.
     ///
     /// # Errors
-    /// What is wrong with it, and the accepted form.
+    /// The reason, and the accepted form.
     pub fn parse(text: &str) -> Result<Endpoint, UsageError> {
         if let Some(cure) = unix_socket::cure(text) {
             let text = redaction::broken_url(text);
@@ -95,7 +94,7 @@ impl Endpoint {
         })
     }
 
-    /// What is said when the server sees something else than what was typed.
+    /// The note for a URL that the server sees differently from how it was typed.
     pub fn sent_as(&self, typed: &str) -> Option<String> {
         let parts = Typed::split(typed);
         let path = if parts.path.is_empty() { "/" } else { parts.path };
@@ -123,7 +122,7 @@ struct Typed<'t> {
     user: Option<&'t str>,
     /// An address of IPv6 with its brackets.
     host: &'t str,
-    /// What is behind the host, as a rule a colon and digits.
+    /// The part after the host, as a rule a colon and digits.
     port: &'t str,
     path: &'t str,
     query: Option<&'t str>,
@@ -132,7 +131,7 @@ struct Typed<'t> {
 
 /// Where the server is.
 struct Authority {
-    /// As it stands in the Host header.
+    /// As in the Host header.
     name: String,
     zone: Option<String>,
     port: u16,
@@ -141,7 +140,7 @@ struct Authority {
 impl<'t> Typed<'t> {
     fn split(text: &'t str) -> Typed<'t> {
         let (scheme, rest) = match redaction::scheme(text) {
-            // Slashes too many are overlooked, as curl does.
+            // Surplus slashes are ignored, as curl does.
             Some(scheme) => (Some(scheme), text[scheme.len() + 3..].trim_start_matches('/')),
             None => (None, text),
         };
@@ -203,7 +202,7 @@ impl<'t> Typed<'t> {
         if behind.into_iter().flatten().any(has_at) { IN_PASSWORD.into() } else { why }
     }
 
-    /// Whether what looks like a fragment behind a port is rather the rest of a password.
+    /// Whether an apparent fragment after a port is rather the rest of a password.
     fn ends_in_password(&self) -> bool {
         let has_at = self.fragment.is_some_and(|fragment| fragment.contains('@'));
         let bare = self.user.is_none() && self.path.is_empty() && self.query.is_none();
@@ -211,7 +210,7 @@ impl<'t> Typed<'t> {
     }
 }
 
-/// What is before a delimiter, and what is behind it if it is there.
+/// The part before a delimiter, and the part after it if there is one.
 fn either(text: &str, delimiter: char) -> (&str, Option<&str>) {
     text.split_once(delimiter).map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
@@ -226,8 +225,8 @@ fn name(typed: &str) -> Result<String, String> {
     })
 }
 
-/// What is between brackets: an address of IPv6, and the interface of its link (RFC 6874, and as most
-/// programs print it: with a bare `%`).
+/// The text between brackets: an address of IPv6, and the interface of its link (RFC 6874, and as
+/// most programs print it: with a bare `%`).
 fn literal_address(literal: &str) -> Result<(String, Option<String>), String> {
     let (address, zone) = either(literal, '%');
     let Ok(ip) = address.parse::<Ipv6Addr>() else {

@@ -1,4 +1,4 @@
-//! `ringshot compare`: one run after the other, until all rounds are over.
+//! `ringshot compare`: runs one tool after the other, until all rounds are over.
 
 mod target;
 
@@ -35,7 +35,8 @@ use tempfile::TempDir;
 /// How long a tool may take to print its version.
 const VERSION_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How often temporary files are removed that another thread removes as well.
+/// How often to retry the removal of temporary files, because another thread may remove them as
+/// well.
 const REMOVALS_MAX: u32 = 10;
 
 /// A participant.
@@ -71,7 +72,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let placement =
         allowed.place(plan.run.threads, plan.run.connections, &plan.run.cpus, bundled)?;
     plan.run.notes.iter().chain(&placement.notes).for_each(say::line);
-    // Each run of ringshot finds the same, and its own words of it are not seen.
+    // Each run of ringshot finds the same, and its own message is not shown.
     let (tier, connections) = (plan.run.ring_tier, plan.run.connections);
     let Found { engine, no_ring } = plan.run.engine.find(tier, placement.threads, connections)?;
     let fallback = no_ring.map(|no_ring| {
@@ -271,8 +272,8 @@ impl<'a> Arena<'a> {
         Ok(())
     }
 
-    /// All runs of all rounds, or as many as there are before a signal, or before there is no server
-    /// any more. Returns what was to be said about them.
+    /// All runs of all rounds, or those before a signal or the loss of the server. Returns the
+    /// remarks about them.
     ///
     /// # Errors
     /// When there was not even a server for the first run.
@@ -336,7 +337,7 @@ impl<'a> Arena<'a> {
             }
         }
         if let Some(path) = &invocation.written {
-            // What an earlier run has left is not this one's.
+            // Leftovers of an earlier run do not count for this one.
             let _ = std::fs::remove_file(path);
         }
         let mut command = Command::new(&one.program);

@@ -1,4 +1,4 @@
-//! What is measured, fresh for every run, and what it saw of it.
+//! The target, fresh for every run, and what it counted of the run.
 //!
 //! A run leaves connections in TIME_WAIT behind for a minute. If these are the client's, the next
 //! run finds its ports taken, and the second tool loses. The bundled server is therefore restarted
@@ -55,7 +55,7 @@ pub(crate) enum ComparisonTarget {
 /// The target of one run.
 pub(crate) struct Site {
     pub(crate) endpoint: Endpoint,
-    /// What the wait did not bring.
+    /// What is still missing after the wait for ports, if anything.
     pub(crate) note: Option<String>,
     witness: Witness,
 }
@@ -149,7 +149,7 @@ impl Site {
             }
             Witness::Stats { endpoint, address, before } => {
                 let after = counts(&endpoint, &address).ok()?;
-                // A server that was started anew in between has lost its counts.
+                // A server that restarted in between has lost its counts.
                 let requests = after.requests.checked_sub(before.requests)?;
                 let connections = after.connections.checked_sub(before.connections)?;
                 Some(seen("stats".into(), requests, connections))
@@ -164,7 +164,7 @@ impl Site {
     }
 }
 
-/// Waits until most ports are free again; returns what to say when they are not.
+/// Waits until most ports are free again; returns a remark if they are not.
 fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
     let ports = sysctl::local_port_range().count();
     let most = (ports as f64 * PORTS_TAKEN_MAX) as u64;
@@ -218,7 +218,7 @@ fn counts(endpoint: &Endpoint, address: &Address) -> io::Result<ServerCounts> {
     parse_counts(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Reads to the end; a server that never comes to one is not waited for, however it drips.
+/// Reads to the end, but does not wait for a server that drips forever.
 fn read_until(mut stream: Socket, give_up: Instant) -> io::Result<Vec<u8>> {
     let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
     while answer.len() < STATS_BYTES_MAX {

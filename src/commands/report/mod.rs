@@ -19,7 +19,7 @@ pub use read::{Saved, parse, read};
 /// Writes what was asked for, and returns the exit code.
 ///
 /// # Errors
-/// A document that is not ours, or not of what was asked for; a file that cannot be written.
+/// A document that is not ours, or of the wrong kind; a file that cannot be written.
 pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let outputs = Outputs::new(&args.output)?;
     outputs.leave(&args.files)?;
@@ -88,7 +88,7 @@ fn usage(text: &str) -> Result<u8, Box<dyn Error>> {
 fn run_page(outputs: &Outputs, report: &Report) -> u8 {
     let delivery = deliver(outputs, report);
     match (&outputs.report, &outputs.json) {
-        // It is there already, or standard output has the document.
+        // It is written already, or standard output has the document.
         (Some(_), _) | (None, Some(JsonOutput::Stdout)) => delivery.code(0),
         _ => page(outputs, delivery, || run::plots(report), |image| run::markdown(report, image)),
     }

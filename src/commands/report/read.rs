@@ -1,5 +1,5 @@
-//! Saved documents, read back: what is no whole document of ours is refused with the file's name and
-//! the reason, before anything is written.
+//! Reads saved documents back. If a file is not a complete ringshot document, the error names it
+//! and says why, before anything is written.
 
 use crate::compare;
 use crate::result::{Report, SCHEMA, hdr};
@@ -137,7 +137,7 @@ fn parsed<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(text)
 }
 
-/// What the parser says, in which words of the file may stand.
+/// The parser's message, which may quote the file.
 fn told(error: serde_json::Error) -> String {
     escape(&error.to_string())
 }

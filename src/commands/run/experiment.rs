@@ -82,8 +82,7 @@ impl Experiment {
         &self.endpoint.url
     }
 
-    /// Runs the plan, which differs from the one that was prepared at most in how its load comes
-    /// and how long it lasts.
+    /// Runs the plan, which may differ from the prepared one only in its load and its duration.
     ///
     /// # Errors
     /// When a ring cannot be set up, or breaks.
@@ -185,7 +184,7 @@ fn warn(checks: &[Check]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is in the way, and what helps, on standard error.
+/// Reports the obstacles and their cures on standard error.
 fn advise(what: &str, cure: &str) {
     let width = Style::stderr().width.saturating_sub(2);
     let what = wrapped(&format!("ringshot: {what}"), width);

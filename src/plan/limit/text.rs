@@ -136,7 +136,7 @@ fn per_second(text: &str) -> Result<f64, &'static str> {
     if number.is_finite() { Ok(number) } else { Err(NUMBER) }
 }
 
-/// What is a number from the front on, and what follows it.
+/// The number at the front, and the rest.
 fn split_number(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
