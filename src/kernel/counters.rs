@@ -118,7 +118,7 @@ impl Snapshot {
 
     /// What the [`REPORTED`] counters grew by since an earlier snapshot.
     ///
-    /// One that went backwards was started anew in between, and what it lost is not known: 0.
+    /// One that went backwards was restarted in between, and what it lost is not known: 0.
     pub fn since(&self, earlier: &Snapshot) -> SystemCounters {
         let growth = |&name: &&str| {
             let before = earlier.counters.get(name).copied().unwrap_or(0);

@@ -15,13 +15,13 @@ use std::os::unix::ffi::OsStrExt;
 /// The processes that hold a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holders {
-    /// The processes, as far as they can be seen and were looked at.
+    /// The processes, as far as they can be seen and were searched.
     pub pids: Vec<i32>,
-    /// Whether all processes were looked at. Else those that are missing may be the busy ones.
+    /// Whether all processes were searched. If not, the missing ones may be the busy ones.
     pub complete: bool,
 }
 
-/// The processes that hold one of these sockets, looked for as long as `goes_on` says so.
+/// The processes that hold one of these sockets, searched for as long as `goes_on` says so.
 pub(crate) fn of_sockets(inodes: &[u32], goes_on: impl Fn() -> bool) -> Holders {
     let mut holders = Holders { pids: Vec::new(), complete: true };
     if inodes.is_empty() {

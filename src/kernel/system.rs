@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The box.
+/// The machine.
 #[derive(Clone, Debug)]
 pub(crate) struct System {
     /// `/`, or where a test has its own.

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// More threads than this are not asked where they may run.
 const THREADS_ASKED_MAX: usize = 64;
 
-/// What a thread has used since it began.
+/// What a thread has used since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ThreadClock {
     pub ran_ns: u64,
@@ -26,7 +26,7 @@ pub(crate) struct ThreadClock {
 }
 
 impl ThreadClock {
-    /// Of one that has just begun.
+    /// Of one that has just started.
     pub(crate) const BORN: ThreadClock = ThreadClock { ran_ns: 0, waited_ns: Some(0) };
 }
 

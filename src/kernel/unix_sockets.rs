@@ -1,7 +1,7 @@
 //! Unix sockets: what is bound to a path or a name, and how full its queue is.
 //!
-//! Only sockets of this network namespace are listed. A path leads to a server in another one all the
-//! same, so what is not listed may be there.
+//! Only sockets of this network namespace are listed. A path leads to a server in another one all
+//! the same, so a socket that is not listed may exist.
 
 use super::diag;
 use super::sockets::Listener;

@@ -14,7 +14,7 @@
 //! A server of many processes takes longer, so each reading is measured. After one of more than 2
 //! ms of CPU time, the next nine leave out descriptors, threads, and all new children except the
 //! first process'; they take a stat and a clock for each of at most 256 processes. Only the
-//! readings before the first row and after the last one are complete, and read at most 1,024
+//! readings before the first row and after the last one are thorough, and read at most 1,024
 //! threads.
 
 mod document;

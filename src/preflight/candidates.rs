@@ -38,7 +38,7 @@ trait Attempts {
     /// The time since the first attempt.
     fn now(&self) -> Duration;
 
-    /// Begins a connection to an address.
+    /// Starts a connection to an address.
     fn begin(&mut self, number: usize);
 
     /// Waits until some of them have ended, or until this time. Returns those that ended, with an

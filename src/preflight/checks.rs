@@ -28,7 +28,7 @@ const REQUESTS_PER_S_PER_THREAD: f64 = 150_000.0;
 const TIME_WAIT_S: f64 = 60.0;
 
 /// Kernel memory of one socket without data (measured: a million connections, both ends on the
-/// box, took 5.2 GB).
+/// machine, took 5.2 GB).
 const SOCKET_BYTES: u64 = 2_700;
 
 /// State of one slot without its exchanges, and of each of those that it may have at a time
@@ -63,7 +63,7 @@ pub(crate) struct Check {
     pub cure: String,
 }
 
-/// What a plan asks of the box.
+/// What a plan asks of the machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Need<'a> {
     pub connections: u32,
@@ -73,7 +73,7 @@ pub(crate) struct Need<'a> {
     pub engine: Engine,
     /// The server runs in this process.
     pub bundled: bool,
-    /// The server is on this box.
+    /// The server is on this machine.
     pub local: bool,
     /// Its first address; `None` for a unix socket, to which no rule about ports and packets applies.
     pub target: Option<SocketAddr>,
@@ -462,7 +462,7 @@ fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let available = host.memory_available_bytes?;
     let needed = need.memory_bytes(if need.local { 2 } else { 1 });
-    // Only where it is a noticeable part of the box.
+    // Only where it is a noticeable part of the machine.
     (needed * 4 > available).then(|| {
         let fits = needed < available;
         Check {

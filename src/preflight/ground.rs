@@ -1,4 +1,4 @@
-//! What a plan becomes on this box: CPUs, descriptors, addresses, ports.
+//! What a plan becomes on this machine: CPUs, descriptors, addresses, ports.
 
 use super::checks::{Check, Need, examine};
 use super::cpus::{Cpus, Placement};
@@ -16,7 +16,7 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The box, as a plan finds it.
+/// The machine, as a plan finds it.
 #[derive(Debug)]
 pub(crate) struct Ground {
     /// The I/O engine of the run.
@@ -72,7 +72,7 @@ impl Ground {
         })
     }
 
-    /// Whether the box has room for it.
+    /// Whether the machine has room for it.
     pub(crate) fn examine(&self, plan: &Plan, load: &Load, host: &HostFacts) -> Vec<Check> {
         let is_local = |address: &Address| address.inet().is_none_or(kernel::is_local);
         let local = load.addresses.iter().any(is_local);

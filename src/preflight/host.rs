@@ -1,4 +1,4 @@
-//! What the rules want to know of this box.
+//! What the rules want to know of this machine.
 
 use crate::engine::ports::{Method, Ports};
 use crate::kernel::cgroup::{CpuQuota, Groups, MemoryLimit};
@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 /// How many ports of the rotation are tried.
 const TRIED_MAX: usize = 64;
 
-/// The box, as far as it matters to a plan.
+/// The machine, as far as it matters to a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct HostFacts {
     /// Descriptors that this process may have.
@@ -24,7 +24,7 @@ pub(crate) struct HostFacts {
     pub timestamps: bool,
     /// `somaxconn`: the longest accept queue that a listener can have.
     pub somaxconn: u64,
-    /// The target's listener, when it is on this box.
+    /// The target's listener, when it is on this machine.
     pub listener: Option<Listener>,
     pub syncookies: u64,
     pub max_syn_backlog: Option<u64>,

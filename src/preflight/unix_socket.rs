@@ -12,7 +12,7 @@ use std::os::unix::fs::FileTypeExt;
 /// listens is left to the run: one in another network namespace is not seen from here.
 ///
 /// # Errors
-/// What is in the way, and the cure.
+/// The obstacle, and the cure.
 pub(crate) fn check(socket: &UnixSocket) -> Result<(), Refusal> {
     let shown = escape(&socket.to_string());
     let refuse =

@@ -109,7 +109,7 @@ impl Trend {
         Trend { change_ratio, p_value, drifts }
     }
 
-    /// The same of a rate that came to nothing.
+    /// The same for a rate that fell to zero.
     fn ended(self, silence: Silence) -> Trend {
         let p_value = self.p_value.min(silence.p_value);
         Trend { change_ratio: -1.0, p_value, drifts: true }

@@ -31,7 +31,7 @@ pub(crate) struct Planned {
 /// A change that did not come about as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApplyFailure {
-    /// What is in the way, and what helps.
+    /// The obstacle, and the cure.
     pub refusal: Refusal,
     /// What was written on the way nevertheless: the restored values, in that order.
     pub written: Vec<Change>,

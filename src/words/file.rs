@@ -101,7 +101,7 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     one == other || whole(one).is_some_and(|one| whole(other) == Some(one))
 }
 
-/// Whether [`write()`] stands a chance: better asked before a run of minutes than after it.
+/// Whether [`write()`] can work: better checked before a run of minutes than after it.
 ///
 /// # Errors
 /// As [`write()`].

@@ -10,7 +10,7 @@ const TIME_US: &Units = &[(1.0, "µs"), (1e3, "ms"), (1e6, "s")];
 const BYTES: &Units = &[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")];
 const WRK_BINARY: &[&str] = &["", "K", "M", "G", "T"];
 
-/// What is printed where there is no number.
+/// The text in place of a missing number.
 pub const NOTHING: &str = "-";
 
 /// Microseconds: `7 µs`, `1.23 ms`, `45.6 s`.

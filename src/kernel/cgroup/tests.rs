@@ -141,7 +141,7 @@ fn throttling_is_of_the_level_that_was_stopped_for_the_longest() {
     };
     let since = stat(15, 103).since(&stat(10, 100));
     assert_eq!(since, Throttled { periods: 5, throttled_periods: 5, throttled_ns: 35_000 });
-    // A group that was made anew.
+    // A group that was recreated.
     assert_eq!(stat(1, 1).since(&stat(9, 9)), Throttled::default());
     let one = machine(&[
         ("proc/self/mountinfo", ONE),

@@ -77,7 +77,7 @@ mod tests {
     use crate::engine::ports::Method;
     use crate::kernel::cgroup::{Groups, MemoryLimit};
 
-    /// A box whose root group has this quota, in microseconds of each 100,000.
+    /// A machine whose root group has this quota, in microseconds of each 100,000.
     fn under_quota(quota: &str) -> HostFacts {
         let root = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {

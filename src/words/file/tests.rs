@@ -1,4 +1,4 @@
-//! What becomes of a file.
+//! What happens to a file.
 
 use super::*;
 use nix::sys::stat::Mode;
