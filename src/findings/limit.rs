@@ -2,20 +2,20 @@
 //! waited.
 //!
 //! ```text
-//!   a finding says that the box ran out of something         ──► box
+//!   a finding says that the machine ran out of something     ──► box
 //!   the server ended, and requests failed after that         ──► server
 //!   a quota stopped ringshot                                 ──► generator
 //!   a thread of ringshot waited for a CPU                    ──► generator, box
-//!   ringshot began requests late, and this is in latencies   ──► generator
+//!   ringshot started requests late, and latencies include it ──► generator
 //!   the rate of the plan was kept                            ──► schedule
 //!   a thread of ringshot, of the server, or of each is busy  ──► generator, server, both
 //!   the hypervisor took a part of the CPUs                   ──► box
 //!   a CPU is busy, and most of that with delivering packets  ──► box
-//!   the CPUs are, with something else                        ──► box
+//!   CPUs are busy with other programs                        ──► box
 //!   a thread of one of them is nearly busy                   ──► generator, server, both
-//!   the server waits for a CPU for longer than it runs       ──► box
-//!   nobody was busy and connections x latency is the rate    ──► connections
-//!   nobody was busy that one can see                         ──► unseen
+//!   the server waits for a CPU longer than it runs           ──► box
+//!   none was busy, and connections x latency is the rate     ──► connections
+//!   no visible thread was busy                               ──► unseen
 //! ```
 //!
 //! The first that fits is the answer. It is read from the finished document, so that every number in

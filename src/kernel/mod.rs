@@ -5,7 +5,7 @@
 //!   sock_diag over netlink        ──►  sockets   ──►  who owns TIME_WAITs, how full a backlog is
 //!                                      unix_sockets   the same of unix sockets, but TIME_WAIT
 //!   /proc/sys                     ──►  sysctl    ──►  what is allowed; system: the same, to be changed
-//!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy the box is
+//!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy it is
 //!   /proc/PID                     ──►  process   ──►  what a server uses; holders: which process it is
 //!                                      threads   ──►  the same by thread
 //!   /sys/fs/cgroup                ──►  cgroup    ──►  how much it may use, and how often it was stopped

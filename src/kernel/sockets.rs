@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   client  10.0.0.1:40001  ──────►  10.0.0.2:80  server
-//!           whoever closes first keeps the connection for a minute:
+//!           the side that closes first keeps the connection for a minute:
 //!   local = 10.0.0.1:40001, remote = 10.0.0.2:80     the client's: a source port is not free
 //!   local = 10.0.0.2:80,    remote = 10.0.0.1:40001  the server's: memory, no more
 //! ```

@@ -184,7 +184,7 @@ mod tests {
         other.listen(3).unwrap();
         let first = bind(&path, Type::STREAM);
         first.listen(5).unwrap();
-        // Somebody has taken the path over: the first still listens, and nobody reaches it.
+        // Another socket has the path now: the first still listens, and no client reaches it.
         std::fs::remove_file(&path).unwrap();
         let socket = bind(&path, Type::STREAM);
         socket.listen(7).unwrap();

@@ -58,7 +58,7 @@ mod tests {
             (Server, each, &["keep-alive", "te,close"], Server, ""),
             (Server, Some(5), &["close"], Server, "no connection is kept"),
             (Client, None, &["close"], Client, "no connection is kept"),
-            // Nobody was to be asked.
+            // The server was not to be asked.
             (Server, None, &["keep-alive"], Server, ""),
             (Client, each, &["keep-alive"], Client, ""),
             (Rst, each, &["upgrade"], Rst, ""),

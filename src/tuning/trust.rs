@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   /                    a directory, no link; of root's (or of the owner of /);
-//!   /var, /var/lib       nobody else may write to it, or it is sticky, as /tmp is
+//!   /var, /var/lib       no other user may write to it, or it is sticky, as /tmp is
 //!   /var/lib/ringshot    the same, of root's or of the user's that asks, and never writable by others
 //!   tune.json            a file, and the same
 //! ```

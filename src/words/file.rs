@@ -12,7 +12,7 @@
 //! a file with hard links       replaced; the other names keep the old contents
 //! a pipe, a terminal, a device written to as it is: to rename over it would destroy it
 //!   of another user, where
-//!   everybody may create some  refused, as the kernel does with fs.protected_fifos
+//!   any user may create some   refused, as the kernel does with fs.protected_fifos
 //! in /dev, /proc               a descriptor of ours (/dev/stdout, /dev/fd/63), or a device
 //! a directory, a socket, a disk   refused, and what is missing in /dev and /proc
 //! ```
