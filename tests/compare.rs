@@ -106,7 +106,7 @@ fn a_tool_that_hangs_is_killed_and_the_next_one_runs() {
     let ran = fakes.compare("--with hey,wrk --rounds 1 -d 1s --timeout 1s -c 4 -t 1 --json -");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let document = ran.document();
-    assert_eq!(note(&document, "hey"), "killed after 12 s, as it did not end");
+    assert_eq!(note(&document, "hey"), "killed after 12 s, because it did not end");
     assert_eq!(row(&document, "wrk")["rounds"][0]["requests"], 5);
 }
 
@@ -241,7 +241,7 @@ fn flags_that_no_other_tool_knows_are_usage_errors() {
         ("--rounds 0", "--rounds 0: give a whole number"),
         ("--with nobody", "nobody is not known; give some of wrk,ab,hey,oha,h2load"),
         ("--with wrk,wrk", "wrk is there twice"),
-        ("--watch-pid 1", "`ringshot compare` watches no process"),
+        ("--watch-pid 1", "`ringshot compare` does not watch a process"),
     ] {
         let ran = run_command(command(&format!("compare {arguments}")));
         assert_eq!(ran.code, Some(2), "{arguments}: {}", ran.stderr);

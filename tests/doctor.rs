@@ -91,7 +91,7 @@ fn a_run_that_will_be_limited_is_told_so_beforehand() {
         let ran = ringshot(&format!("http://{}/ {plan}", server.addr()));
         let words: Vec<&str> = ran.stderr.split_whitespace().collect();
         let words = words.join(" ");
-        for part in ["net.ipv4.ip_local_port_range (", "begins to search after", "cure: --source"] {
+        for part in ["net.ipv4.ip_local_port_range (", "starts to search after", "cure: --source"] {
             assert!(words.contains(part), "{part} in {}", ran.stderr);
         }
     });

@@ -190,7 +190,7 @@ fn what_is_not_ours_is_named_and_writes_nothing() {
     let before = directory.names();
     for (name, reason) in [
         ("half.json", "ends in the middle"),
-        ("wrk.json", "is no JSON document"),
+        ("wrk.json", "is not a JSON document"),
         ("new.json", "has the schema \"ringshot.run/9\""),
         ("none.json", "cannot be read"),
     ] {
@@ -331,12 +331,12 @@ fn outputs_that_make_no_sense_are_refused() {
     let json = directory.path("run.json");
     for (arguments, code, says) in [
         ("-d 1s --report -".to_owned(), 2, "--report -: give a file name"),
-        ("-d 1s --json /tmp/x --csv /tmp/x".to_owned(), 2, "--json already goes there"),
+        ("-d 1s --json /tmp/x --csv /tmp/x".to_owned(), 2, "--json already writes there"),
         ("doctor --report x.md".to_owned(), 2, "--report: `ringshot doctor` writes only --json"),
         ("-d 1s --report /nowhere/x.md".to_owned(), 1, "there is no directory /nowhere"),
         ("report".to_owned(), 2, "FILE.json"),
-        (format!("report {json} -o {json}"), 2, "that is one of the files to be read"),
-        (format!("report {json} --json {json}"), 2, "that is one of the files to be read"),
+        (format!("report {json} -o {json}"), 2, "that is one of the input files"),
+        (format!("report {json} --json {json}"), 2, "that is one of the input files"),
         (format!("report --merge {json}"), 2, "--merge: give the results of at least two"),
         ("man nonsense".to_owned(), 2, "there is no such command"),
         ("completions tcsh".to_owned(), 2, "tcsh"),

@@ -109,7 +109,11 @@ fn a_quota_of_its_own_is_seen_in_the_run_and_before_it() {
     assert_eq!(number(&document, "/host/cpu_quota"), 0.03);
     // It would have used a good part of a CPU, and may use so much also of one that is full.
     assert!(number(&document, "/generator/throttled_s") > 0.2, "{told}");
-    assert_finding(&document, "generator_throttled", &["cpu quota of 0.03 cpus was used up for"]);
+    assert_finding(
+        &document,
+        "generator_throttled",
+        &["had used up its own cpu quota of 0.03 cpus for"],
+    );
     assert!(!all_findings(&document).contains(&"generator_saturated".into()), "{told}");
     assert_eq!(document["limited_by"]["who"], "generator", "{told}");
     let rows = document["series"].as_array().expect("rows");
@@ -151,7 +155,7 @@ fn a_limit_of_memory_of_its_own_is_seen_before_the_run() {
     }
     let ran = run_command(group.command(&format!("{} -c 16000 -d 1s", server.url)));
     assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-    assert!(ran.stderr.contains("kills what goes beyond it"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("kills a process that exceeds it"), "{}", ran.stderr);
 }
 
 /// What `doctor` says of a setting.

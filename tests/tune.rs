@@ -142,7 +142,7 @@ fn a_record_that_root_has_not_written_is_not_believed() {
         std::fs::write(&path, record).expect("written");
         let mode = |mode| std::fs::set_permissions(&state.0, Permissions::from_mode(mode));
         mode(0o777).expect("set");
-        refused("can be written by others (mode 0777)");
+        refused("(mode 0777), so its contents cannot be trusted");
         mode(0o755).expect("set");
         assert_eq!(tune(&state, &["revert"]).status.code(), Some(0));
         assert_eq!(values(namespace), BEFORE);
@@ -229,7 +229,7 @@ fn a_setting_of_the_whole_box_is_skipped_in_a_namespace() {
         let skipped = tune_behind(&(stand_in.clone() + "unshare --net \"$@\""), &state, &arguments);
         let told = text(&skipped.stdout);
         assert_eq!(skipped.status.code(), Some(0), "{}", text(&skipped.stderr));
-        assert!(told.contains("fs.file-max: skipped: belongs to the whole box"), "{told}");
+        assert!(told.contains("fs.file-max: skipped: belongs to the whole machine"), "{told}");
         assert_eq!(std::fs::read_to_string(&limit).expect("a value"), "1000\n");
 
         let applied = tune_behind(&(stand_in + "\"$@\""), &state, &arguments);

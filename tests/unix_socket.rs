@@ -255,13 +255,13 @@ fn what_cannot_be_used_is_one_clear_line_before_the_run() {
     let socket = format!("--unix-socket {}", at("file"));
     for (arguments, code, words) in [
         (format!("--unix-socket {} {url}", at("none")), 1, "there is no unix socket"),
-        (format!("{socket} {url}"), 1, "is a file and not a unix socket"),
-        (format!("doctor {socket} {url}"), 1, "is a file and not a unix socket"),
-        (format!("search --slo p99<1s {socket} {url}"), 1, "is a file and not a unix socket"),
-        (format!("--unix-socket {long} {url}"), 2, "it has 108 bytes, and an address of a unix"),
+        (format!("{socket} {url}"), 1, "is a file, not a unix socket"),
+        (format!("doctor {socket} {url}"), 1, "is a file, not a unix socket"),
+        (format!("search --slo p99<1s {socket} {url}"), 1, "is a file, not a unix socket"),
+        (format!("--unix-socket {long} {url}"), 2, "it has 108 bytes, but the address of a unix"),
         (format!("--abstract-unix-socket {long} {url}"), 2, "it has 108 bytes"),
         (format!("{socket} --abstract-unix-socket a {url}"), 2, "leave one out"),
-        (socket.clone(), 2, "a URL is missing"),
+        (socket.clone(), 2, "the URL is missing"),
         (format!("{socket} {url} --close rst"), 2, "it has no reset; give --close client"),
         (format!("{socket} {url} --source-ip 127.0.0.1"), 2, "it has no addresses"),
         (format!("{socket} {url} --addresses all"), 2, "there is only one; leave it out"),

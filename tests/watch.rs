@@ -160,7 +160,7 @@ fn a_process_that_is_not_there_is_refused_before_the_run() {
     for command in ["doctor", "search --slo p99<1s"] {
         let ran = ringshot(&format!("{command} --watch-pid 1"));
         assert_eq!(ran.code, Some(2), "{command}: {}", ran.stderr);
-        assert!(ran.stderr.contains("watches no process"), "{command}: {}", ran.stderr);
+        assert!(ran.stderr.contains("does not watch a process"), "{command}: {}", ran.stderr);
     }
 }
 

@@ -18,14 +18,14 @@ use signal_hook::{
     iterator::Signals,
 };
 
-/// A small fast HTTP server to measure against.
+/// A small, fast HTTP server to measure.
 ///
 /// Paths: / /bytes/N /chunked/N /delay/MS /mix/FAST/SLOW/PERCENT /limited/RATE /status/CODE /close
 /// /echo /stats; with --backend faulty / /faulty/PERCENT[/QUIET_S/FAULTY_S] /stats
 #[derive(Parser)]
 #[command(name = "bench-server", version)]
 struct Args {
-    /// Address and port to listen on; port 0 lets the kernel choose
+    /// Address and port to listen on; with port 0 the kernel chooses
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
@@ -37,8 +37,8 @@ struct Args {
     #[arg(long, value_name = "LIST|none", default_value = "none")]
     cpus: Cpus,
 
-    /// What serves: hyper (every path but /faulty), uring (/ and /stats only), or faulty (those and
-    /// /faulty)
+    /// Backend: hyper (every path except /faulty), uring (/ and /stats only), or faulty (/, /stats
+    /// and /faulty)
     #[arg(long, value_name = "hyper|uring|faulty", default_value = "hyper")]
     backend: Backend,
 }

@@ -1,5 +1,5 @@
-//! `ringshot doctor`: what on this box would limit a plan, without running it. The same rules as
-//! before a run, but all that matters is shown, also what fits.
+//! `ringshot doctor`: what on this machine would limit a plan, without running it. The rules are
+//! those before a run, but doctor shows every setting that matters, also those that fit.
 
 use crate::commands::emit::{Page, Results};
 use crate::engine::driver::uring::Tier;
@@ -26,7 +26,7 @@ pub fn run(args: &RunArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let plan = &Plan::new(args, words)?;
     plan.outputs.only(&["--json"], "doctor")?;
     plan.watches_nothing("doctor")?;
-    // The other rules still hold, for what there is instead.
+    // The other rules still hold, for the engine that is used instead.
     let choice = match plan.engine {
         EngineChoice::IoUring => EngineChoice::Auto,
         choice => choice,
@@ -39,7 +39,7 @@ pub fn run(args: &RunArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let load = ground.load(plan, &endpoint)?;
     let mut host = HostFacts::detect(ground.descriptors, &load.addresses, &load.ports);
     if plan.endpoint.is_none() {
-        // Not started: its queue will be as long as it may be.
+        // Not started yet: its queue will be as long as allowed.
         host.listener = None;
     }
     let over_unix = load.addresses[0].unix().is_some();
@@ -66,7 +66,7 @@ pub fn run(args: &RunArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     Ok(delivery.code(if diagnosis.fits { exit::DONE } else { exit::LIMIT_BROKEN }))
 }
 
-/// What the run would go over.
+/// The engine that the run would use.
 fn engine(choice: EngineChoice, ground: &Ground, over_unix: bool) -> Check {
     let tier = ground.engine.tier().map(Tier::name);
     let current = match ground.no_ring {
@@ -92,16 +92,12 @@ fn engine(choice: EngineChoice, ground: &Ground, over_unix: bool) -> Check {
         },
         (None, Engine::IoUring(features)) => {
             let why = match features.tier {
-                Tier::Direct => {
-                    "the best that there is: direct descriptors, all operations in the ring"
-                }
-                _ if over_unix => {
-                    "unix sockets are connected by system calls, the rest is in the ring"
-                }
-                _ => "works; a kernel from 6.13 on opens connections at less CPU",
+                Tier::Direct => "the best tier: direct descriptors, all operations in the ring",
+                _ if over_unix => "system calls connect unix sockets, the ring does the rest",
+                _ => "works; Linux 6.13 or later opens connections with less CPU",
             };
             check("any tier", why)
         }
-        (None, Engine::Epoll) => check("as asked", "works everywhere, at more CPU than io_uring"),
+        (None, Engine::Epoll) => check("as asked", "works everywhere, with more CPU than io_uring"),
     }
 }

@@ -1,5 +1,5 @@
-//! How a command ends: all of its results are written, then its page, and whatever becomes of one
-//! of them, the others are there.
+//! How a command ends: it writes all of its results, then its page. If one of them fails, the
+//! others are written nevertheless.
 //!
 //! ```text
 //!   document to a file ─► other files ─► document to standard output ─► page
@@ -25,8 +25,8 @@ pub struct Results {
 }
 
 impl Results {
-    /// Writes the document where it was asked for, `others` before what goes to standard output: its
-    /// reader may take its time.
+    /// Writes the document where it was asked for, with `others` before anything on standard
+    /// output, whose reader may be slow.
     pub fn of<T: Serialize>(
         outputs: &Outputs,
         document: &T,
@@ -63,8 +63,8 @@ impl Results {
         }
     }
 
-    /// The exit code of the command, which would have been this one. That a result is not where it
-    /// should be goes before all others, as those promise that the results are there.
+    /// The exit code of the command, which would have been this one. A missing result takes
+    /// precedence over all others, because those promise that the results are there.
     pub fn code(&self, otherwise: u8) -> u8 {
         if self.failed { exit::COULD_NOT } else { otherwise }
     }
@@ -75,7 +75,8 @@ impl Results {
 pub(crate) struct Page {
     place: Stream,
     style: Style,
-    /// A part could not be written: the place is full or gone, and later parts are not tried.
+    /// A part could not be written: the disk is full or the reader gone, and later parts are not
+    /// tried.
     lost: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Completions and manual pages, made from the flags' own definitions ([`crate::plan::flags`]): what is in
-//! `--help` is in them.
+//! Completions and manual pages, made from the flags' own definitions ([`crate::plan::flags`]), so
+//! they contain everything in `--help`.
 
 use crate::engine::driver::EngineChoice;
 use crate::engine::pace::schedule::Arrivals;
@@ -10,7 +10,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use std::error::Error;
 
-/// The program's name, also where it is called by another.
+/// The program's name, also if the file is called something else.
 const NAME: &str = "ringshot";
 
 /// The completions for a shell.
@@ -20,8 +20,8 @@ pub fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The flags, with the values of those that take one of a few words: they arrive as text, and are
-/// judged by the plan, but a shell can offer them.
+/// The flags, with the values of those that take one of a few words: they arrive as text and the
+/// plan judges them, but a shell can offer them.
 fn with_values() -> Command {
     let modes = [CloseMode::Server, CloseMode::Client, CloseMode::Rst].map(CloseMode::name);
     let arrivals = [Arrivals::Constant, Arrivals::Poisson].map(Arrivals::name);
@@ -40,7 +40,7 @@ fn with_values() -> Command {
 /// The manual page of the program, or of one of its commands (`tune show`), as roff.
 ///
 /// # Errors
-/// A command that there is not.
+/// An unknown command.
 pub fn manual(command: &[String]) -> Result<String, UsageError> {
     let mut all = Cli::command();
     // Gives the commands their full names.
@@ -51,7 +51,7 @@ pub fn manual(command: &[String]) -> Result<String, UsageError> {
             let names: Vec<&str> = page.get_subcommands().map(|known| known.get_name()).collect();
             let names = if names.is_empty() { "none".into() } else { names.join(", ") };
             let name = name.escape_debug();
-            UsageError(format!("man {name}: there is no such command; there are {names}"))
+            UsageError(format!("man {name}: there is no such command; the commands are {names}"))
         })?;
     }
     let mut roff = Vec::new();

@@ -1,11 +1,11 @@
-//! What a user types, and what becomes of it: a file or a folder for each command.
+//! The commands that a user types: a file or a folder for each.
 //!
 //! ```text
 //!   flags ──► plan ──► [ run | search | compare | report | doctor | tune | man ] ──► emit
 //!                        └ experiment: a plan on this machine      documents first, then the page
 //! ```
 //!
-//! Only this room catches signals and chooses exit codes.
+//! Only this module catches signals and chooses exit codes.
 
 pub mod compare;
 pub mod doctor;

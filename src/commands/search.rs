@@ -73,7 +73,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         shown.show(|out, style| terminal::row(steps.len() + 1, &step, out, style));
         let aftermath = step.aftermath();
         steps.push(step);
-        // Whoever reads from a pipe gets one document, the last.
+        // The reader of a pipe gets one document, the last.
         if let Some(JsonOutput::File(path)) = &plan.step.outputs.json
             && !file::is_stream(path)
             && let Err(error) =
@@ -86,7 +86,7 @@ pub fn run(args: &SearchArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         if steps.iter().all(|step| step.ok == 0) {
             break;
         }
-        // What one step left to the server is not to break the next one.
+        // The remains of one step must not break the next one.
         pause(aftermath, &signals);
     }
     if steps.is_empty()

@@ -1,4 +1,4 @@
-//! How a run is ended from outside.
+//! How signals end a run.
 //!
 //! ```text
 //!   SIGINT, SIGTERM   the first ends the run and leaves its results,
@@ -6,9 +6,9 @@
 //!   SIGHUP            ends the run and leaves its results, however often it comes
 //! ```
 //!
-//! A terminal that closes sends SIGHUP twice, from the kernel and from the shell, and a session that
-//! is ended sends SIGTERM beside it: with the terminal gone the results are all that is left, so
-//! SIGHUP never costs them.
+//! A terminal that closes sends SIGHUP twice, from the kernel and from the shell, and a session
+//! that ends sends SIGTERM as well. With the terminal gone, only the results are left, so SIGHUP
+//! never costs them.
 
 use crate::kernel::process;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -23,7 +23,7 @@ use std::{io, thread};
 const SIGNALLED: u8 = 128;
 
 /// Signals closer together than this are one wish: timeout(1) sends each twice, to its child and to
-/// the child's group, and wrappers pass on a Ctrl-C that the terminal has sent to everybody.
+/// the child's group, and wrappers pass on a Ctrl-C that the terminal has sent to every process.
 const ONE_WISH: Duration = Duration::from_millis(200);
 
 /// The signals that end a run, from the moment when they are caught.
@@ -64,8 +64,8 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Does this too before a second signal ends the process, which nothing else outlives: not
-    /// children, and not files with secrets.
+    /// Does this too before a second signal ends the process, so that nothing outlives it: neither
+    /// children nor files with secrets.
     pub(crate) fn at_once(&self, act: impl FnOnce() + Send + 'static) {
         self.last_acts.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(act));
     }

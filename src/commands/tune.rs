@@ -30,8 +30,8 @@ impl Selection {
         match self.knobs.iter().find(|name| catalogue().knob(name).is_none()) {
             None => Ok(()),
             Some(name) => Err(Refusal {
-                what: format!("--knob: {name:?} is no setting of the catalogue"),
-                cure: "`ringshot tune show --role all` names them".into(),
+                what: format!("--knob: {name:?} is not a setting of the catalogue"),
+                cure: "`ringshot tune show --role all` lists them".into(),
             }),
         }
     }
@@ -43,7 +43,7 @@ impl Selection {
         }
     }
 
-    /// Named knobs that `apply` could not set would be left out in silence.
+    /// Named knobs that `apply` could not set would be skipped silently.
     fn check_applicable(&self) -> Result<(), Refusal> {
         let named = self.knobs.iter().filter_map(|name| catalogue().knob(name));
         for knob in named {
@@ -52,7 +52,7 @@ impl Selection {
                 (KnobKind::Sysctl, Some(_)) => continue,
                 (KnobKind::Sysctl, None) => ("has no recommended value", knob.rule.clone()),
                 (KnobKind::Limit, _) => (
-                    "is a limit, which tune does not set",
+                    "is a limit, and tune does not set limits",
                     "kernel-tuning/limits.d/60-ringshot.conf in /etc/security/limits.d/".into(),
                 ),
                 (KnobKind::Tool, _) => ("is not a kernel setting", knob.rule.clone()),
@@ -79,7 +79,8 @@ impl Selection {
     }
 }
 
-/// Does what was asked for on this box and returns the exit code: 0 done, 1 not possible, 2 usage.
+/// Does what was asked for on this machine and returns the exit code: 0 done, 1 not possible, 2
+/// usage.
 pub fn run(args: &TuneArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     run_on(&System::this_box(), args, Style::stdout(), out, err)
 }
@@ -102,7 +103,7 @@ fn run_on(
     if let Err(refusal) = checked {
         return refuse(&refusal, exit::USAGE, err);
     }
-    // What was done is known before anything is printed, and stays done whether it is or not.
+    // The outcome is known before anything is printed, and holds whether printing works or not.
     let text = &mut Vec::new();
     let done = match action {
         Action::Show { selection, explain } => recorded(system, &store)
@@ -127,7 +128,7 @@ fn run_on(
         // A reader that has gone (`| head`) has read what it wanted.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             say(err, &format!("ringshot: cannot write to standard output: {error}"));
-            // What `show` prints is all that it is there for.
+            // `show` has no purpose but its output.
             let shows = matches!(action, Action::Show { .. });
             refused.unwrap_or(if shows { exit::COULD_NOT } else { exit::DONE })
         }
@@ -135,7 +136,7 @@ fn run_on(
     }
 }
 
-/// What is recorded as applied, and whether that is somewhere else.
+/// The recorded settings, and whether they belong to another namespace.
 fn recorded(
     system: &System,
     store: &Store,
@@ -195,7 +196,7 @@ fn apply(
         say(out, &format!("{name}: skipped: {why}"));
     }
     if !kept.is_empty() {
-        say(out, &format!("fine as they are: {}", kept.join(", ")));
+        say(out, &format!("already set well: {}", kept.join(", ")));
     }
     match changes.len() {
         0 => say(out, "nothing to change"),
@@ -217,10 +218,10 @@ fn revert(system: &System, store: &Store, out: &mut dyn Write) -> Result<(), App
         let line = match restored {
             Restored::Back(change) => change.to_string(),
             Restored::FromOthers(change) => {
-                format!("{change} (somebody else had changed it since it was applied)")
+                format!("{change} (it had been changed since it was applied)")
             }
-            Restored::Unchanged(name) => format!("{name}: has its old value already"),
-            Restored::Gone(name) => format!("{name}: no longer there, nothing to put back"),
+            Restored::Unchanged(name) => format!("{name}: already has its old value"),
+            Restored::Gone(name) => format!("{name}: no longer there, nothing to restore"),
         };
         say(out, &line);
     }

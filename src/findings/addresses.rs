@@ -12,7 +12,7 @@ pub(super) fn unanswered(facts: &Facts<'_>) -> Option<Finding> {
     if !answers().any(|(_, answer)| *answer == AddressAnswer::Accepts) {
         return None;
     }
-    // Who has no way to an address of this family loses nothing by it.
+    // A machine without a route to this address family loses nothing by it.
     let is_named = |answer: AddressAnswer| match answer {
         AddressAnswer::Fails(libc::ENETUNREACH | libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT) => {
             facts.spreads
@@ -39,11 +39,11 @@ pub(super) fn unanswered(facts: &Facts<'_>) -> Option<Finding> {
         id: "address_unanswered".into(),
         severity,
         text: format!(
-            "before the run {}; {it} no connection. This time is in no number.",
+            "before the run {}; {it} no connection. No number includes this time.",
             named.join(", ")
         ),
-        cure: "a server that listens there and a way to it, or a name without this address: \
-               clients that try one address after the other wait for it; an address in the URL \
+        cure: "start a server there or open the way to it, or remove this address from the name: \
+               clients that try one address after the other wait for it. An address in the URL \
                leaves the others out"
             .into(),
     })
@@ -79,14 +79,13 @@ pub(super) fn lost(facts: &Facts<'_>) -> Option<Finding> {
         id: "address_lost".into(),
         severity: Severity::Warning,
         text: format!(
-            "{}; the load went on at {}: the {} connections of this run are those of several \
-             addresses.",
+            "{}; the load went on at {}: the {} connections of this run went to several addresses.",
             texts.join(", "),
             others.join(", "),
             count(took)
         ),
         cure: format!(
-            "the log of the server at {}; an address in the URL keeps a run at that address",
+            "see the log of the server at {}; an address in the URL keeps a run at that address",
             lost[0]
                 .address
                 .parse::<SocketAddr>()

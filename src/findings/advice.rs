@@ -16,14 +16,15 @@ fn over_unix(failure: Failure) -> Option<&'static str> {
     use Kind::Errno;
     Some(match (failure.phase, failure.kind) {
         (Phase::Connect, Errno(libc::EAGAIN)) => {
-            "the listen queue of the server is full: a longer backlog in its listen(), \
-             net.core.somaxconn; a server that accepts faster"
+            "the listen queue of the server is full: raise the backlog in its listen() and \
+             net.core.somaxconn, or let it accept faster"
         }
         (Phase::Connect, Errno(libc::ECONNREFUSED)) => {
-            "nobody listens on the unix socket: is the server running? The file stays when it ends"
+            "nothing listens on the unix socket: is the server running? The file stays when a \
+             server ends"
         }
         (Phase::Connect, Errno(libc::ENOENT)) => {
-            "the unix socket is gone: the server has ended, or was started anew"
+            "the unix socket is gone: the server has ended or was restarted"
         }
         (Phase::Connect, Errno(libc::EACCES | libc::EPERM)) => {
             "no permission to write to the unix socket: `ls -l`, `namei -l`"
@@ -32,7 +33,8 @@ fn over_unix(failure: Failure) -> Option<&'static str> {
             "the unix socket is not a stream socket, and HTTP needs one"
         }
         (Phase::Receive, Errno(libc::ECONNRESET)) => {
-            "the server closed before it had read the request: its log, limits on the request"
+            "the server closed before it had read the request: see its log and its limits on \
+             requests"
         }
         (_, Errno(_)) if over_tcp(failure) == OTHER_ERRNO => {
             "see `man 2 connect`, `man 7 unix` for this errno"
@@ -48,14 +50,15 @@ fn over_tcp(failure: Failure) -> &'static str {
     use Kind::{Body, Contract, Eof, Errno, Malformed, Peer, Status, Timeout, TooLarge};
     match (failure.phase, failure.kind) {
         (Phase::Connect, Errno(libc::ECONNREFUSED)) => {
-            "nobody listens there: is the server running, on this address and port?"
+            "nothing listens there: is the server running, on this address and port?"
         }
         (Phase::Connect, Errno(libc::EADDRNOTAVAIL)) => {
-            "no source port is free for this target: --source-ports auto, --close server or rst, or \
-             more source addresses (--source-ip); or this box has no address to reach it from"
+            "no source port is free for this target: use --source-ports auto, --close server or \
+             rst, or more source addresses (--source-ip); or this machine has no address to reach \
+             it from"
         }
         (Phase::Bind, Errno(libc::EADDRNOTAVAIL)) => {
-            "the source address is not on this box: `ip -brief address`, --source-ip"
+            "the source address is not on this machine: `ip -brief address`, --source-ip"
         }
         (Phase::Connect, Errno(libc::ENETUNREACH | libc::EHOSTUNREACH)) => {
             "no route to this address: check `ip route get ADDRESS` and firewalls"
@@ -72,37 +75,42 @@ fn over_tcp(failure: Failure) -> &'static str {
             "a local firewall or security module forbids it"
         }
         (Phase::Socket, Errno(libc::EMFILE | libc::ENFILE)) => {
-            "out of descriptors: ulimit -n, sysctl fs.file-max"
+            "out of descriptors: raise ulimit -n or sysctl fs.file-max"
         }
         (Phase::Socket, Errno(libc::ENOBUFS | libc::ENOMEM)) => {
-            "out of kernel memory for sockets: fewer connections, sysctl net.ipv4.tcp_mem"
+            "out of kernel memory for sockets: use fewer connections, or raise sysctl \
+             net.ipv4.tcp_mem"
         }
         (Phase::Socket, Errno(libc::ENOSPC)) => {
-            "too many sockets are watched by epoll: sysctl fs.epoll.max_user_watches"
+            "epoll watches too many sockets: raise sysctl fs.epoll.max_user_watches"
         }
         (Phase::Socket, Errno(libc::EAFNOSUPPORT)) => {
-            "this address family is switched off here: use an address of the other one"
+            "this address family is disabled here: use an address of the other one"
         }
         (Phase::Send, Errno(libc::EPIPE | libc::ECONNRESET)) => {
-            "the server closed before it had read the request: its log, limits on the request"
+            "the server closed before it had read the request: see its log and its limits on \
+             requests"
         }
         (Phase::Receive, Errno(libc::ECONNRESET)) => {
             "the server reset the connection: it crashed, ran out of workers, or limits clients"
         }
         (Phase::Response, Eof) => {
-            "the server closed before the response was whole, or without one: its log (a crash, an \
-             abort), its own time limits"
+            "the server closed before the response was complete, or without one: see its log (a \
+             crash, an abort) and its own time limits"
         }
-        (Phase::Setup, Timeout) => "the server took too long over its greeting: --timeout",
-        (_, Timeout) => "no whole response in time: the server is overloaded or stuck; --timeout",
-        (_, Malformed) => "ringshot cannot tell where such a response ends; `curl -v` shows one",
+        (Phase::Setup, Timeout) => "the server took too long to send its greeting: --timeout",
+        (_, Timeout) => {
+            "no complete response in time: the server is overloaded or stuck; --timeout"
+        }
+        (_, Malformed) => "ringshot cannot find the end of such a response; `curl -v` shows one",
         (_, TooLarge) => {
-            "ringshot takes heads of 256 KiB, trailers of 64 KiB and chunk-size lines of 4 KiB"
+            "ringshot accepts heads up to 256 KiB, trailers up to 64 KiB and chunk-size lines up \
+             to 4 KiB"
         }
         (_, Status) => "status outside 200-399: check the URL, the method and the headers",
-        (_, Peer(_)) => "the server says so itself: its log",
-        (_, Contract) => "the session's own code is at fault: run a debug build, which says where",
-        (_, Body) => "the body is not the one that was expected",
+        (_, Peer(_)) => "the server reported this itself: see its log",
+        (_, Contract) => "the code of the protocol's session is at fault: a debug build says where",
+        (_, Body) => "the body is not the expected one",
         (_, Eof) => "the server closed the connection",
         (_, Errno(_)) => OTHER_ERRNO,
     }
@@ -120,7 +128,7 @@ mod tests {
         let connect = |errno| Failure::errno(Phase::Connect, errno);
         for (failure, words) in [
             (connect(libc::EAGAIN), "listen queue"),
-            (connect(libc::ECONNREFUSED), "nobody listens on the unix socket"),
+            (connect(libc::ECONNREFUSED), "nothing listens on the unix socket"),
             (connect(libc::ENOENT), "the unix socket is gone"),
             (connect(libc::EACCES), "no permission"),
             (connect(libc::EPROTOTYPE), "not a stream socket"),

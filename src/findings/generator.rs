@@ -7,8 +7,8 @@ use crate::statistics::enough_samples;
 use crate::tuning::cure;
 use crate::words::quantities::{count, latency_us, share};
 
-/// From this share of a thread's time on, the generator is the limit: what is missing to one is
-/// what a virtual machine's neighbours and the start of the run take.
+/// From this share of a thread's time on, the generator is the limit: a virtual machine's
+/// neighbours and the start of the run take the rest.
 pub(crate) const SATURATED_RATIO: f64 = 0.92;
 
 /// How much a thread had to do in its worst second, waiting for a CPU included: a mean hides an
@@ -28,20 +28,20 @@ pub(super) fn saturated(facts: &Facts<'_>) -> Option<Finding> {
         id: "generator_saturated".into(),
         severity: Severity::Warning,
         text: format!(
-            "ringshot itself was the limit: a worker thread was busy {} of the time{worst}. The \
-             server may be able to do more, and latencies include waiting for the generator.",
+            "ringshot itself was the limit: a worker thread was busy for {} of the time{worst}. \
+             The server may be able to do more, and latencies include waiting for ringshot.",
             share(busy),
         ),
         cure: if spare {
             format!("more threads: -t {} (on CPUs that the server does not use)", facts.cpus)
         } else {
-            "more CPUs for ringshot, another box for the server, or a lower load".into()
+            "more CPUs for ringshot, another machine for the server, or a lower load".into()
         },
     })
 }
 
-/// From this lateness of one in a hundred requests on, the schedule was not kept: ten times what a
-/// worker with a CPU of its own has.
+/// From this lateness of one in a hundred requests on, the schedule was not kept: it is ten times
+/// that of a worker with a CPU of its own.
 const SLIP_US_MAX: u64 = 1_000;
 
 /// Whether requests began late although a connection was free.
@@ -56,9 +56,9 @@ pub(super) fn slip(facts: &Facts<'_>) -> Option<Finding> {
         id: "schedule_slip".into(),
         severity: Severity::Warning,
         text: format!(
-            "ringshot fell behind its schedule: 1% of the requests began {} or more after they \
-             were due, the latest {}, although a connection was free. This is in total, and not \
-             in service.",
+            "ringshot fell behind its schedule: 1% of the requests started {} or more after they \
+             were due, the latest {}, although a connection was free. `total` includes this delay, \
+             `service` does not.",
             latency_us(slip.p99_us),
             latency_us(slip.max_us)
         ),
@@ -73,12 +73,12 @@ pub(super) fn dropped(facts: &Facts<'_>) -> Option<Finding> {
         id: "requests_dropped".into(),
         severity: Severity::Error,
         text: format!(
-            "{} of {} due requests were never started: all connections were busy and the line of \
-             waiting requests was full. No latency says how long they would have taken.",
+            "{} of {} due requests were never started: all connections were busy, and the backlog \
+             of waiting requests was full. No latency includes them.",
             count(schedule.dropped),
             count(schedule.due)
         ),
-        cure: "a lower rate, more connections (-c), or a longer line (--backlog)".into(),
+        cure: "a lower rate, more connections (-c), or a longer backlog (--backlog)".into(),
     })
 }
 
@@ -90,9 +90,9 @@ pub(super) fn not_kept_up(facts: &Facts<'_>) -> Option<Finding> {
         id: "rate_not_kept".into(),
         severity: Severity::Warning,
         text: format!(
-            "requests came due faster than they were answered: {} of {} had no answer when it ended, \
-             {} more than at the begin. Latencies grow with the length of such a run, and those \
-             of the unanswered are missing.",
+            "requests came due faster than they were answered: {} of {} were unanswered at the \
+             end, {} more than at the start. In such a run latencies keep growing for as long as \
+             it lasts, and unanswered requests have none.",
             count(schedule.unanswered_after),
             count(schedule.due),
             count(more)
@@ -109,8 +109,8 @@ pub(super) fn overflows(facts: &Facts<'_>) -> Option<Finding> {
         id: "completion_queue_overflow".into(),
         severity: Severity::Warning,
         text: format!(
-            "ringshot's completion queue was full {count} times: completions were seen late, and \
-             the latencies of this run are too long by that."
+            "ringshot's completion queue was full {count} times: it saw completions late, and the \
+             latencies of this run are too long by that much."
         ),
         cure: "more threads (-t), or fewer connections (-c)".into(),
     })
@@ -122,8 +122,8 @@ pub(super) fn no_ring(facts: &Facts<'_>) -> Option<Finding> {
         id: "io_uring_unavailable".into(),
         severity: Severity::Warning,
         text: format!(
-            "this run went over epoll, at more CPU per request than over io_uring, which cannot be \
-             used here: {}.",
+            "this run used epoll, which takes more CPU per request; io_uring cannot be used here: \
+             {}.",
             no_ring.what()
         ),
         cure: no_ring.cure().into(),
@@ -138,16 +138,16 @@ pub(super) fn descriptors(facts: &Facts<'_>) -> Option<Finding> {
     let (open, most) = facts.host.files.unwrap_or_default();
     let (what, cure) = match process {
         Some(_) => (
-            "the file descriptors of this process ran out (EMFILE)",
+            "this process ran out of file descriptors (EMFILE)",
             format!(
-                "a higher limit than the {} of the start, and nobody who lowers it in the run: \
+                "a limit above the {} at the start, and no program that lowers it during the run: \
                  `ulimit -Hn {}`; or fewer connections (-c)",
                 count(facts.host.descriptors),
                 2 * facts.host.descriptors.max(1024)
             ),
         ),
         None => (
-            "the files of the whole system ran out (ENFILE)",
+            "the system ran out of file descriptors (ENFILE)",
             cure::raise("fs.file-max", Some(most), 2 * most.max(open))
                 .unwrap_or("fewer connections (-c)".into()),
         ),
@@ -170,12 +170,12 @@ pub(super) fn other_connections(facts: &Facts<'_>) -> Option<Finding> {
             id: "connections_miscounted".into(),
             severity: Severity::Error,
             text: format!(
-                "ringshot counts {} connections and the kernel only {} (TcpActiveOpens): the \
+                "ringshot counted {} connections, and the kernel only {} (TcpActiveOpens): the \
                  counts of this run cannot be trusted.",
                 count(ours),
                 count(kernel)
             ),
-            cure: "report this, with the --json document".into(),
+            cure: "report this as a bug, with the --json document".into(),
         });
     }
     // Attempts that failed, or were under way at the end, may have sent a SYN or not.
@@ -185,13 +185,13 @@ pub(super) fn other_connections(facts: &Facts<'_>) -> Option<Finding> {
         id: "other_connections".into(),
         severity: Severity::Info,
         text: format!(
-            "other processes opened at least {} connections in this network namespace meanwhile \
-             (the kernel counts {}, ringshot {}): the kernel's counters include theirs.",
+            "other processes opened at least {} connections in this network namespace during the \
+             run (the kernel counted {}, ringshot {}): the kernel's counters include theirs.",
             count(kernel - possible),
             count(kernel),
             count(ours)
         ),
-        cure: "`ss -tnp` shows who; for a clean measurement stop them, or run both ends in a \
+        cure: "`ss -tnp` shows which; for a clean measurement stop them, or run both ends in a \
                namespace of their own: `ip netns add shot; ip -n shot link set lo up; ip netns \
                exec shot ringshot`"
             .into(),

@@ -1,20 +1,21 @@
-//! Who was the limit: the generator, the server, the box, or nobody, as all waited.
+//! What the limit was: the generator, the server, the machine (`box`), or none of them because all
+//! waited.
 //!
 //! ```text
-//!   a finding says that the box ran out of something         ──► box
+//!   a finding says that the machine ran out of something     ──► box
 //!   the server ended, and requests failed after that         ──► server
 //!   a quota stopped ringshot                                 ──► generator
 //!   a thread of ringshot waited for a CPU                    ──► generator, box
-//!   ringshot began requests late, and this is in latencies   ──► generator
+//!   ringshot started requests late, and latencies include it ──► generator
 //!   the rate of the plan was kept                            ──► schedule
 //!   a thread of ringshot, of the server, or of each is busy  ──► generator, server, both
 //!   the hypervisor took a part of the CPUs                   ──► box
 //!   a CPU is busy, and most of that with delivering packets  ──► box
-//!   the CPUs are, with something else                        ──► box
+//!   CPUs are busy with other programs                        ──► box
 //!   a thread of one of them is nearly busy                   ──► generator, server, both
-//!   the server waits for a CPU for longer than it runs       ──► box
-//!   nobody was busy and connections x latency is the rate    ──► connections
-//!   nobody was busy that one can see                         ──► unseen
+//!   the server waits for a CPU longer than it runs           ──► box
+//!   none was busy, and connections x latency is the rate     ──► connections
+//!   no visible thread was busy                               ──► unseen
 //! ```
 //!
 //! The first that fits is the answer. It is read from the finished document, so that every number in
@@ -29,7 +30,7 @@ use crate::words::quantities::{count, cpus_used, per_s, rate, seconds, share, ti
 /// From this part of the time on a quota decides how fast anything is.
 const THROTTLED_RATIO: f64 = 0.05;
 
-/// Findings that say that the box ran out of something.
+/// Findings that say that the machine ran out of something.
 const OF_THE_BOX: [&str; 5] = [
     "ports_exhausted",
     "port_search_slow",
@@ -38,7 +39,7 @@ const OF_THE_BOX: [&str; 5] = [
     "descriptors_exhausted",
 ];
 
-/// In shorter runs the kernel's ticks of 10 ms are too coarse to tell how busy CPUs were.
+/// In shorter runs the kernel's ticks of 10 ms are too coarse to show how busy CPUs were.
 const TICKS_S_MIN: f64 = 0.9;
 
 /// From this on the hypervisor decides how fast anything is.
@@ -50,30 +51,33 @@ const ALL_BUSY_RATIO: f64 = 0.95;
 /// A CPU that does more of this than anything else has no time for more packets.
 const SOFTIRQ_RATIO_MIN: f64 = 0.50;
 
-/// From this on a CPU is often not free for who wants it, if something else takes so much of all.
+/// From here on a CPU is often not free when a thread wants it, if something else takes this much
+/// of all CPUs.
 const OFTEN_BUSY_RATIO: f64 = 0.80;
 const OTHERS_RATIO: f64 = 0.10;
 
-/// Who has less than this to do gets it done beside whatever else runs.
+/// A thread that needs less than this gets it, whatever else runs.
 const HUNGRY_RATIO: f64 = 0.25;
 
-/// Whoever is busier than this has not much left; below it somebody else is the limit.
+/// A thread that is busier than this has little left; below it, something else is the limit.
 const NEARLY_RATIO: f64 = 0.80;
 
-/// A server that waits for a CPU for longer than it runs is not let to work.
+/// A server that waits for a CPU longer than it runs is being starved.
 const WAITED_RATIO_MIN: f64 = 0.05;
 const WAITED_TO_RAN_RATIO: f64 = 1.0;
 
 /// A latency of which this part is ringshot's own lateness says more about ringshot.
 const LATE_PART: f64 = 0.5;
 
-/// What connections come to by Little's law is the rate, but for closing, retries and the ends.
+/// By Little's law the connections give the rate, except for closing, retries and the ends of the
+/// run.
 const EXPLAINED_RATIO: f64 = 0.70;
 
 /// Of a rate that the plan sets this much is all.
 const KEPT_RATIO: f64 = 0.95;
 
-/// What kept the numbers from being higher; `None` when nothing was measured, or explains them.
+/// What kept the numbers from being higher; `None` if nothing was measured, or if nothing explains
+/// them.
 pub(crate) fn limited_by(report: &Report) -> Option<LimitedBy> {
     if report.requests.ok == 0 {
         return None;
@@ -98,7 +102,7 @@ pub(crate) fn limited_by(report: &Report) -> Option<LimitedBy> {
     Some(LimitedBy { who: who.into(), evidence })
 }
 
-/// Who, and what says so.
+/// What the limit was, and the evidence.
 type Verdict = Option<(&'static str, String)>;
 
 /// Ports, tracked connections, descriptors.
@@ -144,13 +148,13 @@ fn generator_starved(report: &Report) -> Verdict {
     }
 }
 
-/// ringshot began requests late, and that is a good part of what they took.
+/// ringshot started requests late, and that is a good part of what they took.
 fn late(report: &Report) -> Verdict {
     let slip = &report.schedule.as_ref()?.slip;
     let (late_us, total_us) = (slip.p99_us? as f64, report.latency.total.p99_us? as f64);
     (is_late(slip) && late_us >= total_us * LATE_PART).then(|| {
         let text = format!(
-            "1% of the requests began {} or more after they were due, although a connection was \
+            "1% of the requests started {} or more after they were due, although a connection was \
              free, and 1% took {} or more in total; {}.",
             time_us(late_us),
             time_us(total_us),
@@ -175,14 +179,14 @@ fn schedule(report: &Report) -> Verdict {
     let opened = report.rate.connections_per_s?;
     let kept = opened >= most * KEPT_RATIO;
     let text = format!(
-        "{}/s connections were opened of the {}/s that the plan allows; {busy}.",
+        "{}/s connections were opened, of the {}/s that the plan allows; {busy}.",
         rate(opened),
         rate(most)
     );
     kept.then_some(("schedule", text))
 }
 
-/// The hypervisor ran somebody else.
+/// The hypervisor ran other machines.
 fn steal(report: &Report) -> Verdict {
     let steal = watch_by_ticks(report)?.cpu_steal_ratio.filter(|&steal| steal >= STEAL_RATIO)?;
     let busy = who_was_busy(report);
@@ -211,7 +215,7 @@ fn packets(report: &Report) -> Verdict {
     Some(("box", text))
 }
 
-/// The CPUs had no time left, and that was somebody else's doing.
+/// The CPUs had no time left, and other programs took it.
 fn crowded(report: &Report) -> Verdict {
     let watch = watch_by_ticks(report)?;
     let busy = watch.cpu_busy_ratio?;
@@ -220,15 +224,16 @@ fn crowded(report: &Report) -> Verdict {
     let generator_cpus = (generator.cpu_user_s + generator.cpu_sys_s) / report.duration_s.max(1e-9);
     let own_cpus = generator_cpus + server.map_or(0.0, |server| server.cpu_ratio);
     let cpus = watch.cpus.len().max(1) as f64;
-    // Packets are delivered for whoever wants them, most likely the two.
+    // Packets are delivered for any program, most likely for these two.
     let softirq = watch.cpus.iter().map(|cpu| cpu.softirq_ratio).sum::<f64>() / cpus;
     let others = busy - softirq - own_cpus / cpus;
-    // A server that is not seen may be on this box, in a container, and then is among the others.
+    // A server that is not seen may be on this machine, in a container, and then it is among the
+    // others.
     let crowded = server.is_some() && busy >= OFTEN_BUSY_RATIO && others >= OTHERS_RATIO;
     if !hungry || !(crowded || busy >= ALL_BUSY_RATIO) {
         return None;
     }
-    let with = if crowded { ", a good part of it with something else" } else { "" };
+    let with = if crowded { ", a good part of it with other work" } else { "" };
     let busy = share(busy);
     Some(("box", format!("its CPUs together were {busy} busy{with}; {}.", who_was_busy(report))))
 }
@@ -241,12 +246,12 @@ fn nearly_busy(report: &Report) -> Verdict {
     Some((who, format!("{}.", who_was_busy(report))))
 }
 
-/// Answers were late because nobody could work on them.
+/// Answers were late because no thread could work on them.
 fn starved(report: &Report) -> Verdict {
     let server = server(report)?;
     let busy = watch_by_ticks(report)?.cpu_busy_ratio.filter(|&busy| busy >= OFTEN_BUSY_RATIO)?;
     let waited = server.cpu_wait_ratio?;
-    // A little waiting is nobody's fault: a wake-up is never at once.
+    // A little waiting is no fault: a wake-up is never immediate.
     let starved = waited >= WAITED_RATIO_MIN && waited >= server.cpu_ratio * WAITED_TO_RAN_RATIO;
     let text = format!(
         "the server's threads waited for a CPU for {} of the time and ran for {}, while the CPUs \
@@ -259,7 +264,7 @@ fn starved(report: &Report) -> Verdict {
     starved.then_some(("box", text))
 }
 
-/// Who of the two was that busy.
+/// Which of the two was that busy.
 fn at_least(report: &Report, ratio: f64) -> Option<&'static str> {
     let server = server(report).map_or(0.0, saturation);
     match (demand_ratio(&report.generator) >= ratio, server >= ratio) {
@@ -270,8 +275,8 @@ fn at_least(report: &Report, ratio: f64) -> Option<&'static str> {
     }
 }
 
-/// Everybody waited: so many connections, each for so long, make this rate (Little's law). In a
-/// closed loop that is so whatever the reason, so it only tells what may help.
+/// All of them waited: this many connections, each for this long, make this rate (Little's law). In
+/// a closed loop that holds whatever the reason, so it only shows what may help.
 fn connections(report: &Report) -> Verdict {
     let plan = &report.plan;
     let seen = server(report).is_some();
@@ -290,8 +295,8 @@ fn connections(report: &Report) -> Verdict {
         None => "",
     };
     let text = format!(
-        "nobody's CPU was the limit: all {} connections waited for answers{thinking}, {} each on \
-         average, which makes {}/s: more connections (-c) may bring more, unless the server itself \
+        "no CPU was the limit: all {} connections waited for answers{thinking}, {} each on \
+         average, which makes {}/s. More connections (-c) may bring more, unless the server itself \
          waits for something; {}.",
         count(plan.connections.into()),
         time_us(mean_us),
@@ -305,20 +310,22 @@ fn connections(report: &Report) -> Verdict {
 fn unseen(report: &Report) -> Verdict {
     let why = match (report.target.local, server(report), &report.watch) {
         (false, None, _) => {
-            "the server is not in this network namespace: another box, or a container (--watch-pid)"
+            "the server is not in this network namespace: it is on another machine, or in a \
+             container (--watch-pid)"
         }
         (true, None, Some(watch)) if !watch.server_search_complete => {
-            "the search for the server's process did not come to its end (--watch-pid names it)"
+            "the search for the server's process did not finish (--watch-pid names it)"
         }
         (true, None, Some(_)) => {
-            "the server's process was not found (another user's, or in a container: --watch-pid)"
+            "the server's process was not found (it is another user's, or in a container: \
+             --watch-pid)"
         }
         _ => return None,
     };
     Some(("unseen", format!("{}; {why}.", who_was_busy(report))))
 }
 
-/// What is measured in ticks, when there were enough of them.
+/// A value measured in ticks, if there were enough of them.
 fn watch_by_ticks(report: &Report) -> Option<&Watch> {
     report.watch.as_ref().filter(|_| report.duration_s >= TICKS_S_MIN)
 }

@@ -34,14 +34,14 @@ pub(crate) use limit::limited_by;
 pub(crate) use own::{THROTTLED_RATIO, WAIT_RATIO, waited};
 use std::net::{IpAddr, SocketAddr};
 
-/// What findings are made from.
+/// The facts that findings are made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts<'a> {
     /// The counts of the measurement.
     pub counters: &'a Counters,
     /// The same with those of the warm-up.
     pub whole: Counters,
-    /// Connections that the kernel opened meanwhile, warm-up included, whoever asked for them.
+    /// Connections that the kernel opened meanwhile for any program, warm-up included.
     pub active_opens: Option<u64>,
     /// How an open loop kept its schedule.
     pub schedule: Option<&'a ScheduleSummary>,
@@ -95,9 +95,9 @@ pub(crate) struct Facts<'a> {
     pub answers: &'a [AddressAnswer],
     /// Whether connections went to all of them in turn.
     pub spreads: bool,
-    /// Whether the target is on this box.
+    /// Whether the target is on this machine.
     pub local: bool,
-    /// The box before the run.
+    /// The machine before the run.
     pub host: &'a HostFacts,
     /// What the kernel counted meanwhile.
     pub kernel: &'a kernel::SystemCounters,
@@ -105,8 +105,8 @@ pub(crate) struct Facts<'a> {
     pub time_wait_before: Option<u64>,
     /// And after it.
     pub time_wait_held: Option<u64>,
-    /// Sockets that were added to TIME_WAIT towards the target, on our side and on the server's,
-    /// as far as the server is on this box. `None` when the kernel did not tell.
+    /// Sockets that were added to TIME_WAIT towards the target, on our side and on the server's, as
+    /// far as the server is on this machine. `None` if the kernel did not report it.
     pub time_wait_entered: Option<(u64, u64)>,
     /// Entries in the table of connection tracking, and its limit.
     pub conntrack: Option<(u64, u64)>,

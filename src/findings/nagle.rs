@@ -7,9 +7,9 @@
 //!                                    └──► ACK ──► body
 //! ```
 //!
-//! A server that needs so long between the pieces by itself delays our acknowledgements likewise,
-//! so that the counter alone is no proof. But a fresh connection acknowledges its first segments at
-//! once (`TCP_MAX_QUICKACKS`): with Nagle's algorithm exactly these answers are fast.
+//! A server that itself needs that long between the pieces also delays our acknowledgements, so the
+//! counter alone is no proof. But a fresh connection acknowledges its first segments at once
+//! (`TCP_MAX_QUICKACKS`): with Nagle's algorithm exactly these answers are fast.
 
 use super::Facts;
 use crate::result::{Finding, Severity};
@@ -17,8 +17,8 @@ use crate::statistics::percentile_us;
 use crate::words::quantities::{count, latency_us};
 use std::ops::RangeInclusive;
 
-/// What may lie between first and last byte: the kernel delays for 40 ms (`TCP_DELACK_MIN`) and up
-/// to one of its ticks, a busy machine a little longer.
+/// The time between first and last byte: the kernel delays for 40 ms (`TCP_DELACK_MIN`) and up to
+/// one of its ticks, a busy machine for a little longer.
 const BETWEEN_US: RangeInclusive<u64> = 35_000..=60_000;
 
 /// Faster answers have not waited for a delayed acknowledgement.
@@ -50,10 +50,10 @@ pub(super) fn delayed(facts: &Facts<'_>) -> Option<Finding> {
         id: "nagle_delay".into(),
         severity: Severity::Warning,
         text: format!(
-            "the server writes the answer in two pieces with Nagle's algorithm on: it holds the \
-             second back until the first is acknowledged, which the kernel of this machine delays \
-             by 40 ms. The first byte came after {}, the last one after {} (p50), and {} \
-             acknowledgements were delayed for {} answers (DelayedACKs).",
+            "the server writes the answer in two pieces with Nagle's algorithm on. It holds the \
+             second piece back until the first is acknowledged, and the kernel of this machine \
+             delays that by 40 ms. The first byte came after {}, the last one after {} (p50), and \
+             {} acknowledgements were delayed for {} answers (DelayedACKs).",
             latency_us(Some(first_us)),
             latency_us(Some(last_us)),
             count(delayed),

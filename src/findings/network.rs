@@ -15,7 +15,7 @@ use crate::words::quantities::count;
 const SYN_RETRY_S: [u64; 6] = [1, 2, 3, 4, 5, 7];
 const SYN_RETRY_WIDTH_S: f64 = 0.25;
 
-/// A connection that needed a second SYN took at least so long.
+/// A connection that needed a second SYN took at least this long.
 const SYN_RETRY_FIRST_US: f64 = 980_000.0;
 
 /// From this share of its limit on, the table of connection tracking is full.
@@ -39,20 +39,20 @@ pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {
         id: "accept_queue_overflow".into(),
         severity: Severity::Warning,
         text: format!(
-            "an accept queue in this network namespace was full{backlog}: packets of handshakes \
-             were dropped {} times (ListenOverflows){}.",
+            "an accept queue in this network namespace was full{backlog}: the kernel dropped \
+             packets of handshakes {} times (ListenOverflows){}.",
             count(overflows),
             signature(facts)
         ),
         cure: format!(
-            "a server that accepts faster or on more threads; a longer queue: listen(fd, {wanted}) \
-             in the server{longer}"
+            "a server that accepts faster or on more threads; or a longer queue: listen(fd, \
+             {wanted}) in the server{longer}"
         ),
     })
 }
 
-/// SYNs were lost on the way, or dropped by a server elsewhere. The counter is everybody's, so our
-/// own connections must show it: one took a second, or was given up.
+/// SYNs were lost on the way, or dropped by a server elsewhere. The counter includes other
+/// programs, so our own connections must show it: one took a second, or was given up.
 pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
     let target = facts.target?;
     let retries = facts.kernel.get("TcpExtTCPSynRetrans");
@@ -86,7 +86,8 @@ pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
                 .to_owned(),
         ),
         false => (
-            "lost in the network, dropped by a firewall, or by a server whose accept queue is full",
+            "they were lost in the network, dropped by a firewall, or dropped by a server whose \
+             accept queue is full",
             format!(
                 "on the server: `nstat -az TcpExtListenOverflows TcpExtTCPReqQFullDrop`; a loss on \
                  the way: `mtr --report --tcp --port {} {}`",
@@ -99,7 +100,7 @@ pub(super) fn syn_retries(facts: &Facts<'_>) -> Option<Finding> {
         id: "syn_retries".into(),
         severity: Severity::Warning,
         text: format!(
-            "SYNs had to be sent again, {} times in this network namespace{}: {why}.",
+            "the kernel sent SYNs again, {} times in this network namespace{}: {why}.",
             count(retries),
             signature(facts)
         ),
@@ -123,8 +124,8 @@ pub(super) fn syn_cookies(facts: &Facts<'_>) -> Option<Finding> {
             "`sysctl -w net.ipv4.tcp_syncookies=1`".to_owned(),
         ),
         _ => (
-            "because a listener's queue of half-open connections was full, which is as long as \
-             its backlog",
+            "because a listener's queue of half-open connections was full, whose length is its \
+             backlog",
             format!("listen(fd, {wanted}) in the server{longer}"),
         ),
     };
@@ -132,8 +133,8 @@ pub(super) fn syn_cookies(facts: &Facts<'_>) -> Option<Finding> {
         id: "syn_cookies".into(),
         severity: Severity::Warning,
         text: format!(
-            "{} SYNs were answered with cookies in this network namespace, {why}: the server may \
-             forget a handshake, and without TCP timestamps its options.",
+            "the kernel answered {} SYNs with cookies in this network namespace, {why}: the server \
+             may lose a handshake, and without TCP timestamps it loses its options.",
             count(sent)
         ),
         cure,
@@ -157,14 +158,14 @@ pub(super) fn conntrack(facts: &Facts<'_>) -> Option<Finding> {
         severity: Severity::Error,
         text: format!(
             "connection tracking (nf_conntrack) was full: {} packets dropped, {} connections \
-             forgotten early, {} of {} entries in the table.",
+             evicted early, {} of {} entries used.",
             count(dropped),
             count(early),
             count(in_table),
             count(limit)
         ),
         cure: format!(
-            "{}; or no tracking for this load: {}",
+            "{}; or do not track this load: {}",
             more.unwrap_or_default(),
             cure::notrack(target.port())
         ),

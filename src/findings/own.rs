@@ -1,5 +1,5 @@
-//! Whether ringshot got the CPU time that it needed. What it waited for is in every latency, and no
-//! server can do anything about it: so this is asked before anybody else is called the limit.
+//! Whether ringshot got the CPU time that it needed. Every latency includes its waiting, and no
+//! server can do anything about that: so this is checked before anything else is called the limit.
 //!
 //! ```text
 //!   run delay of the workers (schedstat)   ──► starved      something else ran on their CPUs
@@ -50,11 +50,11 @@ pub(super) fn starved(facts: &Facts<'_>) -> Option<Finding> {
     }
     let free = cpu_list(&facts.free_cpus);
     let elsewhere = match (facts.free_cpus.is_empty(), facts.bundled) {
-        (false, _) => format!("CPUs that had time left: --cpus {free}"),
-        (true, true) => "fewer programs on this box, or another box for the server".into(),
+        (false, _) => format!("use CPUs that had time left: --cpus {free}"),
+        (true, true) => "fewer programs on this machine, or another machine for the server".into(),
         (true, false) => {
             "CPUs that nothing else uses: --cpus for ringshot, `taskset -acp 0 PID` for what runs \
-             there (`top -H` shows it), or another box for the server"
+             there (`top -H` shows it), or another machine for the server"
                 .into()
         }
     };
@@ -62,8 +62,8 @@ pub(super) fn starved(facts: &Facts<'_>) -> Option<Finding> {
         id: "generator_starved".into(),
         severity: Severity::Warning,
         text: format!(
-            "ringshot had too little CPU: a worker thread {}, as something else ran there, and the \
-             busiest one ran for {}. All of this waiting is in the latencies.",
+            "ringshot had too little CPU: a worker thread {}, because something else ran there, \
+             and the busiest one ran for {}. The latencies include all of this waiting.",
             waited(generator)?,
             share(generator.busy_ratio)
         ),
@@ -85,16 +85,16 @@ pub(super) fn throttled(facts: &Facts<'_>) -> Option<Finding> {
     let quota = facts.quota.map(|quota| (quota.cpus, quota.lift()));
     let cure = match &quota {
         Some((_, lift)) => format!(
-            "a larger quota: `{lift}` as root of the machine, `docker update --cpus=N CONTAINER`, \
+            "a larger quota: `{lift}` as root on the host, `docker update --cpus=N CONTAINER`, \
              limits.cpu in Kubernetes; or a lower load"
         ),
-        None => "a larger quota for the control group that ringshot is in; or a lower load".into(),
+        None => "a larger quota for ringshot's control group; or a lower load".into(),
     };
     Some(Finding {
         id: "generator_throttled".into(),
         severity: Severity::Warning,
         text: format!(
-            "{}. All of this waiting is in the latencies.",
+            "{}. The latencies include all of this waiting.",
             stopped_by(quota.map(|(cpus, _)| cpus), generator, stopped)
         ),
         cure,
@@ -106,7 +106,7 @@ pub(super) fn stopped_by(quota: Option<f64>, generator: &Generator, stopped: f64
     let of = quota.map_or(String::new(), |cpus| format!(" of {cpus} CPUs"));
     let summed = seconds(generator.throttled_s.unwrap_or(0.0));
     format!(
-        "ringshot's own CPU quota{of} was used up for {} of the time ({summed} in all)",
+        "ringshot had used up its own CPU quota{of} for {} of the time ({summed} in all)",
         share(stopped)
     )
 }

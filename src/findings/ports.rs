@@ -12,29 +12,29 @@ use std::net::SocketAddr;
 /// How much longer connecting takes, against the fastest, before that is worth a sentence.
 const SLOWER: f64 = 3.0;
 
-/// And at least so long: on a quiet box the fastest may be very fast.
+/// And at least this long: on a quiet machine the fastest may be very fast.
 const SLOW_US: f64 = 500.0;
 
-/// Whether no connection could be opened, and the route to an address of the target has no source
-/// address: what the kernel says then is what it says where no port is left.
+/// Whether no connection could be opened because the route to an address of the target has no
+/// source address: the kernel's error is then the same as if no port were left.
 fn lacks_source(facts: &Facts<'_>) -> bool {
     let ports = facts.ports;
     let opened = facts.whole.connections_opened;
     opened == 0 && ports.method == Method::Kernel && ports.sources.iter().any(Vec::is_empty)
 }
 
-/// The target has an address of a family that this box has no address of.
+/// The target has an address of a family in which this machine has none.
 pub(super) fn no_source(facts: &Facts<'_>) -> Option<Finding> {
     let (requests, _) = facts.failed(Phase::Connect, Kind::Errno(libc::EADDRNOTAVAIL))?;
     lacks_source(facts).then(|| Finding {
         id: "no_source_address".into(),
         severity: Severity::Error,
         text: format!(
-            "this box has no source address to reach the target from: {} requests failed for it.",
+            "this machine has no source address to reach the target from: {} requests failed.",
             count(requests)
         ),
-        cure: "`ip -brief address` shows what is there; if IPv6 is switched off, \
-               `sysctl -w net.ipv6.conf.all.disable_ipv6=0`, or an IPv4 address in the URL"
+        cure: "`ip -brief address` shows the addresses; if IPv6 is disabled, `sysctl -w \
+               net.ipv6.conf.all.disable_ipv6=0`, or an IPv4 address in the URL"
             .into(),
     })
 }
@@ -53,28 +53,28 @@ pub(super) fn exhausted(facts: &Facts<'_>) -> Option<Finding> {
     let ports = facts.ports;
     let from = match ports.sources.iter().map(Vec::len).max() {
         Some(n @ 2..) => format!("{n} source addresses"),
-        _ => facts.source.map_or("this box".into(), |source| source.to_string()),
+        _ => facts.source.map_or("this machine".into(), |source| source.to_string()),
     };
     let held = facts.time_wait_held.unwrap_or(0);
     let why = match (ports.method, in_use) {
         (Method::Rotation, Some(_)) => {
-            "sockets that do not share their port (SO_REUSEADDR) hold them: a run that left the \
-             choice to the kernel does so for 60 s after its end"
+            "sockets that do not share their port (SO_REUSEADDR) hold them: a run with \
+             --source-ports kernel does so until 60 s after its end"
         }
         (Method::Rotation, None) if !facts.host.timestamps => {
-            "without TCP timestamps TIME_WAIT cannot be taken over"
+            "without TCP timestamps a port in TIME_WAIT cannot be reused"
         }
         (Method::Rotation, None) => "their last connections were still closing",
         (Method::Kernel | Method::None, _) if held * 2 > facts.pairs => {
-            "the kernel does not give a port in TIME_WAIT away"
+            "the kernel does not reuse a port in TIME_WAIT"
         }
         (Method::Kernel | Method::None, _) => {
-            "other connections, or ports that are bound, hold them"
+            "other connections, or sockets bound to them, hold the rest"
         }
     };
     let text = format!(
         "no source port was left from {from} to {}, from {first_s:.1} s on: of {} ports {} were in \
-         TIME_WAIT on this side, and {why}. {} requests failed for it.",
+         TIME_WAIT on this side, and {why}. {} requests failed.",
         target,
         count(facts.pairs),
         count(held),
@@ -95,12 +95,11 @@ pub(super) fn source_gone(facts: &Facts<'_>) -> Option<Finding> {
         id: "source_address_gone".into(),
         severity: Severity::Error,
         text: format!(
-            "a source address is not on this box any more, from {first_s:.1} s on: {} requests \
-             failed for it.",
+            "a source address has left this machine, from {first_s:.1} s on: {} requests failed.",
             count(requests)
         ),
-        cure: "`ip -brief address` shows what is there; a virtual address may have moved to \
-               another box"
+        cure: "`ip -brief address` shows the addresses; a virtual address may have moved to \
+               another machine"
             .into(),
     })
 }
@@ -114,7 +113,7 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
     if facts.ports.method == Method::Rotation || held < full {
         return None;
     }
-    // The fastest connections show what connecting takes without a search, if any was without.
+    // The fastest connections show how long connecting takes without a search, if any did without.
     let best_us = facts.connect.value_at_percentile(1.0) as f64;
     let means = || facts.series.iter().filter_map(|row| Some((row.t_s, row.connect_mean_us?)));
     let slow = |us: f64| us > SLOW_US && (before >= full || us > best_us * SLOWER);
@@ -140,16 +139,16 @@ pub(super) fn slow_search(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// What gets past it, leaving out what is in force already.
+/// The ways past it, except those that are already in force.
 fn way_past(facts: &Facts<'_>, target: SocketAddr) -> String {
     let mut cures: Vec<String> = Vec::new();
     match (facts.ports.method, facts.policy.close) {
         (Method::Kernel, CloseMode::Client) => {
-            cures.push("--source-ports auto: rotation takes ports in TIME_WAIT over".into());
+            cures.push("--source-ports auto: rotation reuses ports in TIME_WAIT".into());
             cures.push("--close server".into());
         }
         (Method::Kernel, CloseMode::Server) if facts.counters.not_closed_by_peer > 0 => {
-            cures.push("--close client: rotation takes ports in TIME_WAIT over".into());
+            cures.push("--close client: rotation reuses ports in TIME_WAIT".into());
         }
         (Method::Kernel | Method::None, _) => {}
         (Method::Rotation, _) => {

@@ -1,4 +1,4 @@
-//! What the server did that it was not asked for.
+//! What the server did without being asked.
 
 use super::Facts;
 use crate::engine::failure::{Kind, Phase};
@@ -18,8 +18,8 @@ pub(super) fn not_closed(facts: &Facts<'_>) -> Option<Finding> {
         id: "server_ignores_close".into(),
         severity: Severity::Warning,
         text: format!(
-            "the server {what} after its response and did not, on {count} of {} connections: each \
-             slot waited 200 ms for it, then closed itself.",
+            "the server {what} after its response and did not, on {count} of {} connections: \
+             ringshot waited 200 ms each time, then closed the connection itself.",
             facts.counters.connections_opened
         ),
         cure: "--close client, which does not wait for the server".into(),
@@ -32,12 +32,13 @@ pub(super) fn surplus(facts: &Facts<'_>) -> Option<Finding> {
         id: "surplus_bytes".into(),
         severity: Severity::Error,
         text: format!(
-            "on {count} connections the server sent bytes that no request had asked for; those \
-             connections were dropped."
+            "on {count} connections the server sent bytes that no request had asked for; ringshot \
+             dropped those connections."
         ),
-        cure: "look at one response with curl -v: a body longer than its Content-Length, or a \
-               body after HEAD, 204 or 304"
-            .into(),
+        cure:
+            "look at one response with curl -v: it has a body longer than its Content-Length, or a \
+             body after HEAD, 204 or 304"
+                .into(),
     })
 }
 
@@ -48,12 +49,12 @@ pub(super) fn closed_idle(facts: &Facts<'_>) -> Option<Finding> {
         id: "server_closes_early".into(),
         severity: Severity::Info,
         text: format!(
-            "the server closed {} kept connections without announcing it; a request that it had \
-             not read by then went to a new connection.",
+            "the server closed {} kept connections without announcing it; ringshot sent requests \
+             that it had not read on a new connection.",
             count(closed)
         ),
-        cure: "the server's keep-alive limits (requests per connection, idle time), or -r with a \
-               number below its limit"
+        cure: "raise the server's keep-alive limits (requests per connection, idle time), or use \
+               -r with a number below its limit"
             .into(),
     })
 }
@@ -66,29 +67,30 @@ pub(super) fn lost(facts: &Facts<'_>) -> Option<Finding> {
         severity: Severity::Warning,
         text: format!(
             "the server received {} requests on kept connections and closed without an answer ({} \
-             of those that ended). They count as failed (response/eof); none was sent again.",
+             of all that ended). They count as failed (response/eof); ringshot did not send them \
+             again.",
             count(lost),
             share(lost as f64 / ended.max(1) as f64)
         ),
-        cure: "the server's log: a handler that aborts, a worker that crashed or was restarted, a \
-               limit on time"
+        cure: "see the server's log: a handler aborts, a worker crashed or was restarted, or a \
+               time limit ran out"
             .into(),
     })
 }
 
-/// Answers whose length is told in two ways.
+/// Answers that state their length in two ways.
 pub(super) fn both_framings(facts: &Facts<'_>) -> Option<Finding> {
     let answers = facts.overruled_lengths;
     (answers > 0).then(|| Finding {
         id: "server_both_framings".into(),
         severity: Severity::Warning,
         text: format!(
-            "{} had Content-Length beside Transfer-Encoding: chunked. The chunks were taken, and \
-             each of these connections was closed afterwards (RFC 9112, 6.3).",
+            "{} had Content-Length beside Transfer-Encoding: chunked. ringshot read the chunks, \
+             and closed each of these connections afterwards (RFC 9112, 6.3).",
             counted(answers, "response")
         ),
-        cure: "send one of the two from the server, or from the proxy before it; other readers \
-               refuse such responses, or take the length"
+        cure: "send only one of the two, from the server or the proxy in front of it; other \
+               clients refuse such responses, or trust the length"
             .into(),
     })
 }
@@ -105,14 +107,14 @@ pub(super) fn cut_short(facts: &Facts<'_>) -> Option<Finding> {
         true => (
             format!("{} responses", count(after)),
             format!(
-                "-r {after}; or a higher limit of requests per connection there (nginx: \
+                "-r {after}; or a higher limit of requests per connection on the server (nginx: \
                  keepalive_requests)"
             ),
         ),
         false => (
             format!("{} responses on average", count(after)),
             "-r with a number below the server's limit of requests per connection; or a higher \
-             limit there (nginx: keepalive_requests)"
+             limit on the server (nginx: keepalive_requests)"
                 .to_owned(),
         ),
     };
@@ -120,15 +122,15 @@ pub(super) fn cut_short(facts: &Facts<'_>) -> Option<Finding> {
         id: "pipelines_cut_short".into(),
         severity: Severity::Info,
         text: format!(
-            "the server announced the end of {} connections after {after}, with further requests in \
-             the pipeline. It processed none of those; they went to a new connection.",
+            "the server announced the end of {} connections after {after}, with further requests \
+             in the pipeline. It processed none of those; ringshot sent them on a new connection.",
             count(cut)
         ),
         cure,
     })
 }
 
-/// Failures of ours that a RST caused, and what the kernel says of who sent it.
+/// Failures of ours that a RST caused, and what the kernel knows about its sender.
 pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
     let phases = [Phase::Connect, Phase::Send, Phase::Receive];
     let errnos = [libc::ECONNRESET, libc::EPIPE];
@@ -149,10 +151,10 @@ pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
     let many = |aborted: u64| aborted * 2 >= failed;
     let (who, cure) = match facts.local {
         true if facts.target.is_none() => (
-            "the server closed the unix socket with bytes that it had not read, or before the \
-             request came"
+            "the server closed the unix socket before the request came, or with bytes that it had \
+             not read"
                 .into(),
-            "let the server read the whole request before it closes; its log, its limits",
+            "let the server read the whole request before it closes; see its log and its limits",
         ),
         true if many(unread) && unread >= lingering => (
             format!(
@@ -160,7 +162,7 @@ pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
                  this network namespace), which the kernel turns into a reset",
                 count(unread)
             ),
-            "let the server read the whole request before it closes; its log, its limits",
+            "let the server read the whole request before it closes; see its log and its limits",
         ),
         true if many(lingering) && !own => (
             format!(
@@ -168,13 +170,15 @@ pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
                  (TCPAbortOnData {} in this network namespace)",
                 count(lingering)
             ),
-            "the server's log: a crash, a limit on clients or time, or a deliberate reset",
+            "see the server's log: a crash, a limit on clients or time, or a deliberate reset",
         ),
-        true => ("the server sent them".into(), "the server's log: a crash, or a limit on clients"),
+        true => {
+            ("the server sent them".into(), "see the server's log: a crash, or a limit on clients")
+        }
         false => (
-            "the server, or a box in between, sent them".into(),
-            "the server's log; `tcpdump 'tcp[tcpflags] & tcp-rst != 0'` on both ends shows on \
-             which side they begin",
+            "the server, or a device in between, sent them".into(),
+            "see the server's log; `tcpdump 'tcp[tcpflags] & tcp-rst != 0'` on both ends shows \
+             where they come from",
         ),
     };
     Some(Finding {
@@ -186,7 +190,7 @@ pub(super) fn resets(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 const SERVER_CLOSES: &str =
-    "--close server, which is what happens anyway; or a server that keeps connections alive";
+    "--close server, which describes what happens anyway; or a server that keeps connections alive";
 
 /// TIME_WAIT is not where the plan wanted it.
 pub(super) fn time_wait_other_side(facts: &Facts<'_>) -> Option<Finding> {
@@ -230,11 +234,11 @@ pub(super) fn time_wait_other_side(facts: &Facts<'_>) -> Option<Finding> {
         }
         (CloseMode::Server, ..) if unasked > opened / 2 => (
             format!(
-                "the server left closing to this side, although it was asked to: TIME_WAIT of {} \
+                "the server was asked to close and left it to this side: TIME_WAIT of {} \
                  connections is on this side, and holds source ports here.",
                 count(unasked)
             ),
-            "--close client, which lets ports in rotation take TIME_WAIT over; or --close rst",
+            "--close client, with which rotation reuses ports in TIME_WAIT; or --close rst",
         ),
         _ => return None,
     };

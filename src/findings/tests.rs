@@ -195,7 +195,7 @@ fn a_busy_thread_is_the_limit() {
     // In one second only.
     let worst = Generator { busy_ratio: 0.4, demand_peak_ratio: Some(0.95), ..busy };
     let text = text(&Facts { generator: worst, ..run.facts() }, "generator_saturated");
-    assert!(text.contains("busy 40% of the time (95% of its worst second"), "{text}");
+    assert!(text.contains("busy for 40% of the time (95% of its worst second"), "{text}");
 }
 
 #[test]
@@ -223,7 +223,10 @@ fn a_thread_that_is_not_let_run_is_starved_and_not_too_slow() {
     let facts = Facts { generator: stopped, ..facts };
     assert_eq!(ids(&facts), ["generator_throttled"]);
     let said = text(&facts, "generator_throttled");
-    assert!(said.starts_with("ringshot's own CPU quota was used up for 85% of the time"), "{said}");
+    assert!(
+        said.starts_with("ringshot had used up its own CPU quota for 85% of the time"),
+        "{said}"
+    );
     // It does not.
     let hardly = Generator { throttled_s: Some(0.5), ..starved };
     let facts = Facts { generator: hardly, ..facts };
@@ -336,7 +339,7 @@ fn a_syn_that_is_sent_again_shows_in_the_latencies() {
     run.count("TcpExtListenOverflows", 20);
     assert_eq!(run.ids(), ["accept_queue_overflow"]);
     assert!(text(&run.facts(), "accept_queue_overflow").contains("14 connections took about 1 s"));
-    // A listener on this box says nothing about a server elsewhere.
+    // A listener on this machine says nothing about a server elsewhere.
     let elsewhere = Facts { local: false, ..run.facts() };
     assert_eq!(ids(&elsewhere), ["syn_retries"]);
 }
@@ -430,7 +433,7 @@ fn time_wait_on_the_wrong_side_is_noticed() {
     assert_eq!(ids(&again), [""; 0], "a second run over the same ports");
     run.policy.close = CloseMode::Server;
     run.counters.not_closed_by_peer = 900;
-    assert!(text(&run.facts(), "time_wait_other_side").contains("left closing to this side"));
+    assert!(text(&run.facts(), "time_wait_other_side").contains("left it to this side"));
 }
 
 #[test]
@@ -457,7 +460,7 @@ fn a_schedule_that_was_not_kept_is_said() {
     };
     let (ids, run) = found(&|schedule| schedule.slip = Latency::of(&slip));
     assert_eq!(ids, ["schedule_slip"]);
-    assert!(text(&run.facts(), "schedule_slip").contains("began 1.50 ms or more after"));
+    assert!(text(&run.facts(), "schedule_slip").contains("started 1.50 ms or more after"));
     // One of twenty is no percentile.
     let mut few = latency_histogram();
     few.record_n(1_500, 20).unwrap();
@@ -472,11 +475,11 @@ fn a_schedule_that_was_not_kept_is_said() {
     };
     let (ids, run) = found(&behind);
     assert_eq!(ids, ["rate_not_kept"]);
-    assert!(text(&run.facts(), "rate_not_kept").contains("401 of 1,000 had no answer"));
+    assert!(text(&run.facts(), "rate_not_kept").contains("401 of 1,000 were unanswered"));
 }
 
-/// A kept connection on which a server writes head and body apart: so many answers wait for the
-/// delayed acknowledgement of their head, and so many do not.
+/// A kept connection on which a server writes head and body apart: some answers wait for the
+/// delayed acknowledgement of their head, and some do not.
 fn in_two_pieces(slow: u64, fast: u64, connections: u64) -> Run {
     let mut run = Run::clean();
     run.policy.requests_per_connection = None;

@@ -1,4 +1,4 @@
-//! What a unix socket does otherwise than TCP.
+//! What a unix socket does differently from TCP.
 
 use super::Facts;
 use crate::engine::failure::{Kind, Phase};
@@ -27,8 +27,8 @@ pub(super) fn accept_queue(facts: &Facts<'_>) -> Option<Finding> {
             count(failed)
         ),
         cure: format!(
-            "a server that accepts faster or on more threads; a longer queue: listen(fd, {wanted}) \
-             in the server{longer}; or fewer connections (-c)"
+            "a server that accepts faster or on more threads; or a longer queue: listen(fd, \
+             {wanted}) in the server{longer}; or fewer connections (-c)"
         ),
     })
 }

@@ -18,7 +18,7 @@ use procfs::{FromBufRead, ProcessCGroups};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// Version 1 has no word for "no limit of memory": it shows the highest multiple of a page.
+/// Version 1 cannot express "no limit of memory": it shows the highest multiple of a page.
 const MEMORY_UNLIMITED: u64 = 1 << 62;
 
 /// The two interfaces of control groups. A controller is in a tree of one of them.

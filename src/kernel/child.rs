@@ -1,8 +1,8 @@
 //! What a child process used, as the kernel charges it.
 //!
 //! The standard library waits for a child with waitpid(2), which has no numbers, and getrusage(2)
-//! has only the sum over all children. wait4(2) tells exactly one child's: its own, and those of the
-//! children that it has waited for itself.
+//! has only the sum over all children. wait4(2) reports exactly one child's: its own, and those of
+//! the children that it has waited for itself.
 //!
 //! And a child that ends with us, however we end ([`ends_with_this_thread()`]).
 
@@ -28,8 +28,8 @@ pub(crate) struct ChildUsage {
     pub resident_bytes_max: u64,
 }
 
-/// Has the kernel kill what this command will start as soon as the thread that starts it has ended:
-/// also after a SIGKILL, which gives nobody time to clean up. It does not cover what the child starts
+/// Has the kernel kill the child of this command as soon as the thread that starts it has ended:
+/// also after a SIGKILL, which leaves no time to clean up. It does not cover what the child starts
 /// itself.
 #[allow(unsafe_code)]
 pub(crate) fn ends_with_this_thread(command: &mut Command) {
@@ -44,7 +44,7 @@ pub(crate) fn ends_with_this_thread(command: &mut Command) {
     unsafe { command.pre_exec(bind) };
 }
 
-/// Whether a child has ended. It stays a zombie, so its number is nobody else's.
+/// Whether a child has ended. It stays a zombie, so no other process gets its number.
 ///
 /// # Errors
 /// When it is no child of ours, or was waited for.

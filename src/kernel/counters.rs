@@ -118,7 +118,7 @@ impl Snapshot {
 
     /// What the [`REPORTED`] counters grew by since an earlier snapshot.
     ///
-    /// One that went backwards was started anew in between, and what it lost is not known: 0.
+    /// One that went backwards was restarted in between, and what it lost is not known: 0.
     pub fn since(&self, earlier: &Snapshot) -> SystemCounters {
         let growth = |&name: &&str| {
             let before = earlier.counters.get(name).copied().unwrap_or(0);
@@ -174,11 +174,11 @@ impl Snapshot {
     }
 }
 
-/// TIME_WAIT sockets of this namespace, both families and whoever owns them.
+/// TIME_WAIT sockets of this namespace, of both families and any owner.
 ///
 /// The kernel keeps the sum, so this costs the same for one as for a million, and it allocates
-/// nothing: right for once a second during a run. Who owns them, [`super::sockets::time_wait`]
-/// knows.
+/// nothing: right for once a second during a run. [`super::sockets::time_wait`] knows which side
+/// owns them.
 pub(crate) fn time_wait() -> Option<u64> {
     let mut buffer = [0; 1024];
     let mut file = File::open("/proc/thread-self/net/sockstat").ok()?;

@@ -5,12 +5,12 @@
 //!                                               datagram: row row ... done
 //! ```
 //!
-//! The request is of the older of two forms (`TCPDIAG_GETSOCK`), as in ss(8): it alone asks for both
-//! families in one walk through the kernel's table. The kernel filters by state, and by a program of
-//! its own small language (`INET_DIAG_REQ_BYTECODE`): measured with 23,000 sockets in TIME_WAIT, a
-//! walk takes 2 ms of CPU time, and to deliver all of them 6 ms more. It fills the next datagram when the last one was read, so a dump
-//! of any size needs one buffer here and cannot overrun it. It is no snapshot: sockets come and go
-//! while it is under way.
+//! The request is of the older of two forms (`TCPDIAG_GETSOCK`), as in ss(8): it alone asks for
+//! both families in one walk through the kernel's table. The kernel filters by state, and by a
+//! program of its own small language (`INET_DIAG_REQ_BYTECODE`): measured with 23,000 sockets in
+//! TIME_WAIT, a walk takes 2 ms of CPU time, and to deliver all of them 6 ms more. It fills the
+//! next datagram when the last one was read, so a dump of any size needs one buffer here and cannot
+//! overrun it. It is not a snapshot: sockets come and go meanwhile.
 
 use netlink_packet_core::{
     DoneBuffer, ErrorBuffer, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_ALIGNTO, NLMSG_DONE, NLMSG_ERROR,
@@ -33,7 +33,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 /// The type of a message with a row: that of the request.
 const ROW: u16 = 18;
 
-/// How often a dump begins that the kernel breaks off for lack of memory.
+/// How often a dump is started that the kernel breaks off for lack of memory.
 const ATTEMPTS: u32 = 4;
 
 /// The kernel answers at once; this is for the case that it never does.
@@ -71,11 +71,11 @@ pub(super) struct SocketRow {
     pub inode: u32,
 }
 
-/// Hands every socket of both families that is in this state to `each`, with a total to add to, but
-/// for those with an end `without` (where none is, all). `each` may break off.
+/// Hands every socket of both families that is in this state to `each`, with a total to add to,
+/// except those with an end `without` (all if that is `None`). `each` may break off.
 ///
 /// # Errors
-/// No netlink here, no `tcp_diag` in this kernel, or an answer that is none.
+/// No netlink here, no `tcp_diag` in this kernel, or an invalid answer.
 pub(super) fn dump<T: Default>(
     state: SocketState,
     without: Option<(SocketEnd, SocketAddr)>,
@@ -104,7 +104,7 @@ pub(super) fn dump<T: Default>(
 /// Hands the payload of every row that the kernel answers with to `each`, which may break off.
 ///
 /// # Errors
-/// No netlink here, not of this kind, or an answer that is none.
+/// No netlink here, not of this kind, or an invalid answer.
 pub(super) fn ask(
     request: &[u8],
     each: &mut impl FnMut(&[u8]) -> io::Result<ControlFlow<()>>,
@@ -112,7 +112,7 @@ pub(super) fn ask(
     // A socket of its own for every dump: nothing of an earlier one can be in it, and closing it ends
     // the dump.
     let socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    // Connected to the kernel, it takes nothing from anybody else.
+    // Connected to the kernel, it takes nothing from any other socket.
     socket.connect(&NetlinkAddress::new(0, 0))?;
     socket2::SockRef::from(&socket).set_read_timeout(Some(PATIENCE))?;
     socket.send(request, 0)?;

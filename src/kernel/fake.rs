@@ -1,4 +1,4 @@
-//! A box for tests: a directory with a `/proc/sys` of its own.
+//! A machine for tests: a directory with a `/proc/sys` of its own.
 
 use super::system::System;
 use crate::kernel::sysctl;
@@ -94,7 +94,7 @@ impl FakeBox {
         self.namespace_of("self", namespace);
     }
 
-    /// As the kernel does from those who may not look into the box's first process.
+    /// As the kernel does from users who may not look into the machine's first process.
     pub(crate) fn hide_first_namespace(&self) {
         fs::remove_file(self.root.join("proc/1/ns/net")).expect("removed");
     }

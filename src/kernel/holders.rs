@@ -1,4 +1,4 @@
-//! Which processes hold a socket: who listens on the target's port.
+//! Which processes hold a socket: those that listen on the target's port.
 //!
 //! ```text
 //!   sock_diag    0.0.0.0:80 LISTEN, inode 4711
@@ -6,23 +6,22 @@
 //!   /proc/813/fd/6 -> socket:[4711]     nginx: worker
 //! ```
 //!
-//! The kernel does not tell a socket's owner, so all descriptors of all processes are looked at,
-//! once. Those of other users are not shown to anybody but root. Measured: 4 ms of CPU time with 80
-//! processes.
+//! The kernel does not report a socket's owner, so all descriptors of all processes are searched,
+//! once. Only root sees those of other users. Measured: 4 ms of CPU time with 80 processes.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-/// Who holds a socket.
+/// The processes that hold a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Holders {
-    /// The processes, as far as they can be seen and were looked at.
+    /// The processes, as far as they can be seen and were searched.
     pub pids: Vec<i32>,
-    /// Whether all processes were looked at. Else those that are missing may be the busy ones.
+    /// Whether all processes were searched. If not, the missing ones may be the busy ones.
     pub complete: bool,
 }
 
-/// The processes that hold one of these sockets, looked for as long as `goes_on` says so.
+/// The processes that hold one of these sockets, searched for as long as `goes_on` says so.
 pub(crate) fn of_sockets(inodes: &[u32], goes_on: impl Fn() -> bool) -> Holders {
     let mut holders = Holders { pids: Vec::new(), complete: true };
     if inodes.is_empty() {

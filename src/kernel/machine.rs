@@ -27,7 +27,7 @@ pub(crate) struct CpuTime {
     pub busy: u64,
     /// Of that, delivering packets and the like.
     pub softirq: u64,
-    /// Not run, as the hypervisor ran somebody else.
+    /// Not run, because the hypervisor ran another machine.
     pub steal: u64,
     /// Everything, idling included.
     pub total: u64,
@@ -81,15 +81,15 @@ pub(crate) fn cpu_model() -> Option<String> {
     Some(model.split_once(':')?.1.trim().to_owned())
 }
 
-/// How a CPU chooses its frequency; `None` where the kernel does not tell, as in most virtual
+/// How a CPU chooses its frequency; `None` where the kernel does not report it, as in most virtual
 /// machines.
 pub(crate) fn governor(cpu: usize) -> Option<String> {
     let governor = fs::read_to_string(format!("{CPUS}/cpu{cpu}/cpufreq/scaling_governor")).ok()?;
     Some(governor.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
-/// The CPUs by the core that they are on, as far as the kernel tells in a folder for each below
-/// `folder`, such as [`CPUS`].
+/// The CPUs by the core that they are on, as far as the kernel reports it in a folder for each
+/// below `folder`, such as [`CPUS`].
 pub(crate) fn cores(folder: &Path, cpus: &[usize]) -> Vec<Vec<usize>> {
     let mut cores: Vec<(String, Vec<usize>)> = Vec::new();
     for &cpu in cpus {

@@ -5,15 +5,15 @@
 //!   sock_diag over netlink        ──►  sockets   ──►  who owns TIME_WAITs, how full a backlog is
 //!                                      unix_sockets   the same of unix sockets, but TIME_WAIT
 //!   /proc/sys                     ──►  sysctl    ──►  what is allowed; system: the same, to be changed
-//!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy the box is
+//!   /proc/stat, meminfo, net/dev  ──►  machine   ──►  how busy it is
 //!   /proc/PID                     ──►  process   ──►  what a server uses; holders: which process it is
 //!                                      threads   ──►  the same by thread
 //!   /sys/fs/cgroup                ──►  cgroup    ──►  how much it may use, and how often it was stopped
 //! ```
 //!
-//! The kernel counts the connections of the whole network namespace, not only ours: on a box that
-//! does other work a count is an upper bound of what the run caused, and a sentence made from it
-//! has to say so. A few numbers are of the whole machine, whatever the namespace: those of the
+//! The kernel counts the connections of the whole network namespace, not only ours: on a machine
+//! that does other work, a count is an upper bound of what the run caused, and a sentence made from
+//! it has to say so. A few numbers are of the whole machine, whatever the namespace: those of the
 //! per-CPU backlog (`Softnet...`), memory, orphans and open files.
 //!
 //! Nothing here is needed to run. What a kernel or a container does not show is absent, never 0.
@@ -47,9 +47,9 @@ pub(crate) use sockets::{Listener, TimeWait, TimeWaitGroup, is_local};
 pub(crate) struct Moment {
     /// All that it counts.
     pub counters: Snapshot,
-    /// Sockets in TIME_WAIT, by where they lead; `None` when the kernel does not tell.
+    /// Sockets in TIME_WAIT, by where they lead; `None` if the kernel does not report it.
     pub time_wait: Option<TimeWait>,
-    /// All sockets in TIME_WAIT; `None` when the kernel does not tell.
+    /// All sockets in TIME_WAIT; `None` if the kernel does not report it.
     pub time_wait_count: Option<u64>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn listener(address: &Address) -> io::Result<Option<Listener>> {
     }
 }
 
-/// The numbers of the sockets that [`listener`] tells of.
+/// The numbers of the sockets that [`listener`] reports.
 ///
 /// # Errors
 /// As [`listener`].

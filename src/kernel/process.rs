@@ -6,11 +6,12 @@
 //!     └─ Usage     at one moment, by process and by thread
 //! ```
 //!
-//! CPU time is in nanoseconds: a process' own clock (`clock_getcpuclockid`) counts its ended threads
-//! too. Where there is none it has ticks of 10 ms. What a process used that was born and ended
-//! between two looks is not seen.
+//! CPU time is in nanoseconds: a process' own clock (`clock_getcpuclockid`) counts its ended
+//! threads too. Where there is none it has ticks of 10 ms. A process that starts and ends between
+//! two readings is not seen.
 //!
-//! A look has bounds: 256 processes, and threads and descriptors only as far as its [`Depth`] says.
+//! A reading has bounds: 256 processes, and threads and descriptors only as far as its [`Depth`]
+//! says.
 
 use super::cgroup::Groups;
 use super::machine::bytes_of;
@@ -23,16 +24,16 @@ use std::fs;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-/// More processes than this are not followed: one look at one of them costs up to 0.1 ms.
+/// More processes than this are not followed: one reading of one of them costs up to 0.1 ms.
 const PROCESSES_MAX: usize = 256;
 
-/// With more threads than this only a thorough look goes thread by thread.
+/// With more threads than this only a thorough reading goes thread by thread.
 const THREADS_USUAL_MAX: u32 = 64;
 
-/// A thorough look goes no further than this: a thread costs about 10 µs.
+/// A thorough reading goes no further than this: a thread costs about 10 µs.
 const THREADS_MAX: usize = 1024;
 
-/// How much a look may cost.
+/// How much a reading may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// CPU time and memory of each process; new children of the first one.
@@ -49,17 +50,17 @@ pub(crate) enum Depth {
 pub(crate) struct Usage {
     /// CPU time of each process in nanoseconds.
     pub cpu_ns: BTreeMap<i32, u64>,
-    /// What each thread has used; empty when they were not looked at.
+    /// What each thread has used; empty if they were not read.
     pub thread_times: ThreadTimes,
     /// How many threads there are.
     pub threads: u32,
     pub memory_bytes: u64,
-    /// Open descriptors; `None` when this process may not look, or did not.
+    /// Open descriptors; `None` if this process may not read them, or did not.
     pub descriptors: Option<u64>,
 }
 
 impl Usage {
-    /// Whether a look at its threads sees all of them.
+    /// Whether a reading of its threads covers all of them.
     pub(crate) fn has_all_threads(&self) -> bool {
         self.threads as usize <= THREADS_MAX
     }
@@ -81,8 +82,8 @@ impl Usage {
 /// Processes that are one program.
 #[derive(Debug)]
 pub(crate) struct ProcessGroup {
-    /// Those that have not ended. A number may be given to another process later, what is open here
-    /// stays the one that it was.
+    /// Those that have not ended. PIDs are reused; a handle that is open here keeps referring to
+    /// the original process.
     processes: Mutex<Vec<Process>>,
     pid: u32,
     name: String,
@@ -209,8 +210,8 @@ fn alive(pid: i32) -> Option<Process> {
     runs.then_some(process)
 }
 
-/// Whether it has not ended: one that nobody has waited for is still there, and so is the first
-/// thread of a process whose other threads go on.
+/// Whether it has not ended: one that its parent has not waited for is still there, and so is the
+/// first thread of a process whose other threads go on.
 fn runs(stat: &procfs::process::Stat) -> bool {
     !matches!(stat.state, 'Z' | 'X') || stat.num_threads > 1
 }

@@ -1,13 +1,13 @@
-//! The sockets that the kernel holds: who owns the TIME_WAITs, and how full a listener is.
+//! The sockets that the kernel holds: which side owns the TIME_WAITs, and how full a listener is.
 //!
 //! ```text
 //!   client  10.0.0.1:40001  ──────►  10.0.0.2:80  server
-//!           whoever closes first keeps the connection for a minute:
+//!           the side that closes first keeps the connection for a minute:
 //!   local = 10.0.0.1:40001, remote = 10.0.0.2:80     the client's: a source port is not free
 //!   local = 10.0.0.2:80,    remote = 10.0.0.1:40001  the server's: memory, no more
 //! ```
 //!
-//! Only sockets of this network namespace are seen: a server on another box, or in a container
+//! Only sockets of this network namespace are seen: a server on another machine, or in a container
 //! of its own, has its TIME_WAITs and its listener there.
 
 use super::diag::{self, SocketEnd, SocketRow, SocketState};
@@ -36,7 +36,7 @@ pub enum Owner {
     Client,
     /// The side that was connected to.
     Server,
-    /// Not told: a socket does not remember who connected.
+    /// Unknown: a socket does not remember which side connected.
     Unknown,
 }
 
@@ -80,7 +80,7 @@ impl TimeWait {
     }
 }
 
-/// Who owns the TIME_WAIT sockets.
+/// Which side owns the TIME_WAIT sockets.
 ///
 /// A socket whose other end is a target is the client's, one whose own end is a target is the
 /// server's. For the rest the end with the lower port passes for the service, which is a guess;
@@ -131,7 +131,7 @@ enum Group {
 }
 
 impl Targets {
-    /// Lists sockets, up to so many, but for those `without`.
+    /// Lists up to this many sockets, except those `without`.
     fn tally(&self, without: Option<(usize, Owner)>, most: u64) -> io::Result<Tallied> {
         let without = without.map(|(number, owner)| {
             let end = if owner == Owner::Client { SocketEnd::Remote } else { SocketEnd::Local };
@@ -224,8 +224,8 @@ pub(crate) struct Listener {
     pub count: u32,
 }
 
-/// What would accept connections to this address; `None` when nothing in this network namespace
-/// does, be it that the address is another box's.
+/// What would accept connections to this address; `None` if nothing in this network namespace does,
+/// or if the address is another machine's.
 ///
 /// As for the kernel, a listener on the very address comes before one on all addresses, and among
 /// these one of IPv4 before one of IPv6 that takes IPv4 too.
@@ -236,7 +236,7 @@ pub(crate) fn listener(address: SocketAddr) -> io::Result<Option<Listener>> {
     Ok(choose(&listening(address)?, address))
 }
 
-/// The numbers of the sockets that [`listener`] tells of: `SO_REUSEPORT` allows for several.
+/// The numbers of the sockets that [`listener`] reports: `SO_REUSEPORT` allows for several.
 ///
 /// # Errors
 /// As [`listener`].

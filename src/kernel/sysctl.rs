@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// What a kernel uses that was not told otherwise.
+/// What a kernel uses by default.
 const DEFAULT_PORT_RANGE: RangeInclusive<u16> = 32768..=60999;
 
 /// The value of a setting as the kernel prints it, without the line's end; `None` when this kernel

@@ -1,5 +1,5 @@
-//! What is read from and written to the box. Everything lies under one root directory, so that a
-//! test can have a box of its own.
+//! Reads from and writes to the machine. Everything lies under one root directory, so that a test
+//! can have a machine of its own.
 
 use crate::kernel::sysctl;
 use std::fs::{self, OpenOptions};
@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The box.
+/// The machine.
 #[derive(Clone, Debug)]
 pub(crate) struct System {
     /// `/`, or where a test has its own.
@@ -30,7 +30,7 @@ pub(crate) enum Setting {
 }
 
 impl System {
-    /// The box that this process runs on.
+    /// The machine that this process runs on.
     pub(crate) fn this_box() -> System {
         System { root: "/".into(), privileged: nix::unistd::geteuid().is_root() }
     }
@@ -115,7 +115,7 @@ impl System {
         Ok(link.to_string_lossy().into_owned())
     }
 
-    /// Whether this process is in the network namespace of the box's first process. Where that
+    /// Whether this process is in the network namespace of the machine's first process. If that
     /// one's cannot be read, it is taken to be the same.
     pub(crate) fn in_initial_namespace(&self) -> bool {
         let namespace =

@@ -17,16 +17,16 @@ use std::time::Duration;
 /// More threads than this are not asked where they may run.
 const THREADS_ASKED_MAX: usize = 64;
 
-/// What a thread has used since it began.
+/// What a thread has used since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ThreadClock {
     pub ran_ns: u64,
-    /// How long it could have run and had no CPU; `None` where the kernel does not tell.
+    /// How long it could have run and had no CPU; `None` where the kernel does not report it.
     pub waited_ns: Option<u64>,
 }
 
 impl ThreadClock {
-    /// Of one that has just begun.
+    /// Of one that has just started.
     pub(crate) const BORN: ThreadClock = ThreadClock { ran_ns: 0, waited_ns: Some(0) };
 }
 
@@ -38,8 +38,8 @@ pub(crate) type ThreadTimes = BTreeMap<i32, ThreadClock>;
 pub(crate) struct Threads(Vec<i32>);
 
 impl Threads {
-    /// Those whose names begin like this, in the order of the numbers that the names end with; `None`
-    /// when there are none.
+    /// Those whose names start like this, in the order of the numbers that the names end with;
+    /// `None` if there are none.
     pub(crate) fn named(prefix: &str) -> Option<Threads> {
         let tasks = Process::myself().ok()?.tasks().ok()?.flatten();
         let named = |task: Task| {
@@ -89,13 +89,13 @@ impl Threads {
     }
 }
 
-/// The CPU time of the calling thread; `None` where the kernel does not tell.
+/// The CPU time of the calling thread; `None` where the kernel does not report it.
 pub(crate) fn own_cpu_time() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
 }
 
 /// For how long the calling thread could have run and had no CPU; `None` where the kernel does not
-/// tell.
+/// report it.
 pub(crate) fn own_wait() -> Option<Duration> {
     let own = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let mut numbers = own.split_whitespace().map_while(|word| word.parse::<u64>().ok());

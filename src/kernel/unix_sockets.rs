@@ -1,7 +1,7 @@
 //! Unix sockets: what is bound to a path or a name, and how full its queue is.
 //!
-//! Only sockets of this network namespace are listed. A path leads to a server in another one all the
-//! same, so what is not listed may be there.
+//! Only sockets of this network namespace are listed. A path leads to a server in another one all
+//! the same, so a socket that is not listed may exist.
 
 use super::diag;
 use super::sockets::Listener;
@@ -54,7 +54,7 @@ pub(crate) fn listener(socket: &UnixSocket) -> io::Result<Option<Listener>> {
     Ok(bound(socket)?.iter().find_map(|bound| bound.listener))
 }
 
-/// The numbers of the sockets that [`listener`] tells of.
+/// The numbers of the sockets that [`listener`] reports.
 ///
 /// # Errors
 /// As [`bound`].
@@ -63,8 +63,8 @@ pub(crate) fn listener_inodes(socket: &UnixSocket) -> io::Result<Vec<u32>> {
     Ok(listening.map(|bound| bound.inode).collect())
 }
 
-/// What tells that a socket is bound there. A path is compared by its file: it can be spelled in many
-/// ways, and the file that was there before has another number.
+/// What shows that a socket is bound there. A path is compared by its file: it can be spelled in
+/// many ways, and the file that was there before has another number.
 enum BoundTo<'a> {
     File { inode: u32, device: u32, path: &'a [u8] },
     Abstract(&'a [u8]),
@@ -139,7 +139,7 @@ fn row(payload: &[u8]) -> io::Result<Option<UnixRow>> {
         }
     }
     let Some(name) = name else { return Ok(None) };
-    // Behind a path there may be a NUL; a name without a file begins with one.
+    // A path may end with a NUL; a name without a file starts with one.
     let name = match name.iter().position(|&byte| byte == 0) {
         Some(end @ 1..) => name[..end].to_vec(),
         _ => name,
@@ -184,7 +184,7 @@ mod tests {
         other.listen(3).unwrap();
         let first = bind(&path, Type::STREAM);
         first.listen(5).unwrap();
-        // Somebody has taken the path over: the first still listens, and nobody reaches it.
+        // Another socket has the path now: the first still listens, and no client reaches it.
         std::fs::remove_file(&path).unwrap();
         let socket = bind(&path, Type::STREAM);
         socket.listen(7).unwrap();

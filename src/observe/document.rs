@@ -1,25 +1,25 @@
-//! What the box and the server did meanwhile, as the document has it.
+//! What the machine and the server did meanwhile, as the document has it.
 
 use crate::words::Word;
 use serde::{Deserialize, Serialize};
 
-/// What the box and the server did during the measurement.
+/// What the machine and the server did during the measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
     /// The part of the time for which all CPUs together were busy; null where the kernel does not
-    /// tell.
+    /// report it.
     pub cpu_busy_ratio: Option<f64>,
-    /// The part of all CPUs' time that the hypervisor gave to somebody else.
+    /// The part of all CPUs' time that the hypervisor gave to other machines.
     pub cpu_steal_ratio: Option<f64>,
-    /// Every CPU of the box that was online all the time.
+    /// Every CPU of the machine that was online all the time.
     pub cpus: Vec<CpuLoad>,
     /// The least memory that was left at the end of a second.
     pub memory_available_min_bytes: Option<u64>,
     /// What went through its interfaces.
     pub network: Option<NetworkLoad>,
-    /// The server's process, where it is on this box and could be found.
+    /// The server's process, if it is on this machine and was found.
     pub server: Option<ServerLoad>,
-    /// Whether all processes were looked at for it; on a box with very many there is no time for
+    /// Whether all processes were searched for it. On a machine with very many there is no time for
     /// that, and then there is no server.
     #[serde(default = "complete")]
     pub server_search_complete: bool,
@@ -39,21 +39,21 @@ impl Default for Watch {
     }
 }
 
-/// What documents mean that do not tell.
+/// What documents without this key mean.
 fn complete() -> bool {
     true
 }
 
-/// One CPU of the box.
+/// One CPU of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CpuLoad {
     /// Its number.
     pub cpu: usize,
-    /// The part of the time for which it was busy, with whatever.
+    /// The part of the time for which it was busy, with anything.
     pub busy_ratio: f64,
     /// The part that went into delivering packets (softirq).
     pub softirq_ratio: f64,
-    /// The part that the hypervisor gave to somebody else.
+    /// The part that the hypervisor gave to other machines.
     pub steal_ratio: f64,
 }
 
@@ -104,7 +104,7 @@ pub struct ServerLoad {
     /// CPU time over wall time of its busiest thread.
     pub busiest_thread_ratio: f64,
     /// For how long its threads could have run and had no CPU, over wall time: 1 is one thread all
-    /// the time; null where the kernel does not tell, and for more than 1,024 threads.
+    /// the time; null where the kernel does not report it, and for more than 1,024 threads.
     #[serde(default)]
     pub cpu_wait_ratio: Option<f64>,
     /// Its CPU time per request that was answered, with whatever status; null when none was, or when

@@ -1,5 +1,5 @@
-//! What the box and the server do while ringshot measures: one look at the begin, one with every
-//! row of the series, one at the end.
+//! What the machine and the server do while ringshot measures: one reading at the start, one with
+//! every row of the series, one at the end.
 //!
 //! ```text
 //!   kernel::{machine, process,  ──► Reading Reading Reading ... ──► Sums ──► Second::{host, server}
@@ -7,14 +7,15 @@
 //!                                                                       └──► Pressure: ringshot itself
 //! ```
 //!
-//! Looking takes time on the thread that collects the rows, which may share a CPU with what is
-//! measured, so it is done once a second. Measured, without optimisation and on two CPUs with other
-//! work: 0.4 ms with a server of two threads, half of it for the box.
+//! A reading takes time on the thread that collects the rows, which may share a CPU with what is
+//! measured, so there is one per second. Measured, without optimisation and on two CPUs with other
+//! work: 0.4 ms with a server of two threads, half of it for the machine.
 //!
-//! A server of many processes takes longer. So each look is measured: after one of more than 2 ms of
-//! CPU time the next nine leave out descriptors, threads, and all new children but the first
-//! process', so they take a stat and a clock for each of at most 256 processes. Only the looks before
-//! the first row and after the last one are thorough, and read at most 1,024 threads.
+//! A server of many processes takes longer, so each reading is measured. After one of more than 2
+//! ms of CPU time, the next nine leave out descriptors, threads, and all new children except the
+//! first process'; they take a stat and a clock for each of at most 256 processes. Only the
+//! readings before the first row and after the last one are thorough, and read at most 1,024
+//! threads.
 
 mod document;
 mod own;
@@ -38,21 +39,21 @@ pub(crate) use server::WatchedServer;
 use std::time::{Duration, Instant};
 pub(crate) use sums::{Reading, SecondRow, Sums};
 
-/// Looks, and keeps what it saw.
+/// Takes the readings, and keeps them.
 #[derive(Debug)]
 pub(crate) struct Watcher<'a> {
     epoch: Instant,
     searched: &'a ServerSearch,
     groups: Groups,
     workers: Option<Threads>,
-    /// What each worker was seen to have used the last time: one that has ended has used that much.
+    /// What each worker had used at the last reading: one that has ended has used that much.
     seen: Vec<WorkerTime>,
     sums: Option<Sums>,
     pace: LookPace,
 }
 
 impl<'a> Watcher<'a> {
-    /// Watches the box, and a server once one is found.
+    /// Watches the machine, and a server once one is found.
     pub(crate) fn new(searched: &'a ServerSearch) -> Watcher<'a> {
         Watcher {
             epoch: Instant::now(),
@@ -65,16 +66,16 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// The measurement begins: the workers run by then.
+    /// The measurement starts: the workers run by then.
     pub(crate) fn begin(&mut self) {
         self.workers = Threads::named(WORKER_THREAD);
         self.look_at_workers();
-        // A server that is found by now is looked at like everything else.
+        // A server that is found by now is read like everything else.
         self.searched.look();
         self.sums = Some(Sums::new(self.look(Depth::Thorough)));
     }
 
-    /// A worker says for how long it has looked in vain for something to do since it began.
+    /// A worker reports for how long it has looked for work and found none since it started.
     pub(crate) fn looked(&mut self, worker: usize, looked_ns: u64) {
         if self.seen.len() <= worker {
             self.seen.resize(worker + 1, WorkerTime::default());
@@ -84,7 +85,7 @@ impl<'a> Watcher<'a> {
 
     /// A second of the measurement is complete: fills it in.
     pub(crate) fn row(&mut self, second: &mut Second) {
-        // Time that the thread did not run costs nobody anything.
+        // Time in which the thread did not run costs nothing.
         self.search();
         let before = threads::own_cpu_time();
         self.look_at_workers();
@@ -96,7 +97,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// The run is over, and the workers have used so much: fills in what is left of a second.
+    /// The run is over, and the workers have used this much: fills in the rest of the last second.
     pub(crate) fn end(&mut self, rest: Option<&mut Second>, threads: &[ThreadTime]) {
         self.search();
         let mut reading = self.look(Depth::Thorough);
@@ -111,8 +112,8 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Tells of the whole run, in which so many requests were answered; no `Watch` when nothing was
-    /// measured, or too little for the clocks of the kernel.
+    /// Reports on the whole run, with this many answered requests; no `Watch` if nothing was
+    /// measured, or too little for the kernel's clocks.
     pub(crate) fn finish(self, answered: u64) -> (Option<Watch>, Pressure) {
         let server = self.searched.server().map(WatchedServer::description);
         let Some(sums) = self.sums else { return (None, Pressure::default()) };
@@ -131,7 +132,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// A server that was found since the latest look is watched from that moment on.
+    /// A server that was found since the latest reading is watched from that moment on.
     fn search(&mut self) {
         if let Some((sums, found)) = self.sums.as_mut().zip(self.searched.look()) {
             let at_ns = found.at.saturating_duration_since(self.epoch).as_nanos() as u64;
@@ -161,7 +162,7 @@ fn fill_in(second: &mut Second, row: SecondRow) {
     };
 }
 
-/// What a server is, beside what it uses.
+/// The identity of a server, beside what it uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Description {
     /// The number of its first process.

@@ -1,24 +1,24 @@
-//! What ringshot itself had to put up with: how much its worker threads ran, how long they waited
-//! for a CPU, and for how long a quota stopped them.
+//! The CPU time of ringshot itself: how much its worker threads ran, how long they waited for a
+//! CPU, and for how long a quota stopped them.
 //!
-//! A thread that could run and does not is late, and all of that is in the latencies. The mean over
-//! a run hides it, above all where the load rises to its end: so the worst second is kept too.
+//! A thread that could run and does not is late, and the latencies include all of that. The mean
+//! over a run hides it, above all if the load rises towards the end, so the worst second is kept
+//! too.
 
 use crate::engine::run::ThreadTime;
 use crate::kernel::cgroup::{Throttled, Throttling};
 use std::time::Duration;
 
-/// A row that is shorter is no second that could be the worst: a single time slice of somebody else
-/// would fill it.
+/// A shorter row cannot be the worst second: a single time slice of another program would fill it.
 const SECOND_NS_MIN: u64 = 500_000_000;
 
-/// What one worker has used since it began.
+/// What one worker has used since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkerTime {
     pub ran_ns: u64,
-    /// How long it could have run and had no CPU; `None` where the kernel does not tell.
+    /// How long it could have run and had no CPU; `None` where the kernel does not report it.
     pub waited_ns: Option<u64>,
-    /// CPU time that was spent on looking for something to do, in vain.
+    /// CPU time spent looking for work that was not there.
     pub looked_ns: u64,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct WorkerTime {
 pub(crate) struct OwnReading {
     /// Each worker; none where the kernel does not show threads.
     pub workers: Vec<WorkerTime>,
-    /// What quotas did; `None` where the kernel does not tell.
+    /// What quotas did; `None` where the kernel does not report it.
     pub throttling: Option<Throttling>,
 }
 
@@ -42,14 +42,14 @@ pub(crate) struct OwnSecond {
     pub throttled_s: Option<f64>,
 }
 
-/// What happened in the whole measurement, beside what the workers say themselves.
+/// What happened in the whole measurement, beside what the workers report themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Pressure {
     /// In the second in which a worker waited the longest, the part for which it did.
     pub wait_peak_ratio: Option<f64>,
     /// In the second in which a worker had the most to do, the part for which it ran or waited.
     pub demand_peak_ratio: Option<f64>,
-    /// What quotas did; `None` where the kernel does not tell.
+    /// What quotas did; `None` where the kernel does not report it.
     pub throttled: Option<Throttled>,
 }
 
@@ -75,7 +75,7 @@ impl OwnSums {
         }
     }
 
-    /// The last reading: the workers have ended, and said themselves what they used.
+    /// The last reading: the workers have ended, and reported themselves what they used.
     pub(super) fn at_end(
         &self,
         threads: &[ThreadTime],
@@ -91,7 +91,7 @@ impl OwnSums {
         OwnReading { workers, throttling }
     }
 
-    /// Takes the next reading, and says what happened since the one before.
+    /// Takes the next reading, and returns what happened since the one before.
     pub(super) fn add(&mut self, reading: OwnReading, apart_ns: u64) -> OwnSecond {
         let before = std::mem::replace(&mut self.latest, reading);
         let second = self.since(&before, apart_ns);
@@ -99,8 +99,8 @@ impl OwnSums {
         second
     }
 
-    /// Takes a reading in place of the latest, so much later: a worker that had ended by then could
-    /// not be seen.
+    /// Takes a reading in place of the latest, this much later: a worker that had ended by then
+    /// could not be seen.
     pub(super) fn amend(&mut self, reading: OwnReading, later_ns: u64) -> OwnSecond {
         let (before, apart_ns) = self.before.take().unwrap_or((self.latest.clone(), 0));
         self.latest = before;

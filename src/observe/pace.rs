@@ -1,4 +1,4 @@
-//! How much looking may cost.
+//! How much readings may cost.
 //!
 //! ```text
 //!   begin     row    row    row ...................... row    row      end
@@ -8,13 +8,13 @@
 use crate::kernel::process::Depth;
 use std::time::Duration;
 
-/// A look that takes more CPU time than this is dear.
+/// A reading that takes more CPU time than this is expensive.
 const DEAR: Duration = Duration::from_millis(2);
 
-/// So many brief ones make up for it.
+/// This many brief ones make up for it.
 const BRIEF: u32 = 9;
 
-/// What the next look at the server is to be.
+/// The kind of the next reading of the server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LookPace {
     brief_left: u32,
@@ -25,7 +25,7 @@ impl LookPace {
         if self.brief_left > 0 { Depth::Brief } else { Depth::Usual }
     }
 
-    /// The look took so much CPU time.
+    /// The reading took this much CPU time.
     pub(super) fn looked(&mut self, took: Duration) {
         self.brief_left = match self.brief_left {
             0 if took > DEAR => BRIEF,

@@ -6,9 +6,9 @@
 //!      └──► the run begins at once ... row ... row ◄── the server, and a first look at it
 //! ```
 //!
-//! Looking at all descriptors of all processes takes milliseconds of CPU time, or on a busy machine
-//! seconds of time: the run does not wait for it, and what it measures comes first. What a server did
-//! before it was found is not known, and the document says for how long it was watched.
+//! Searching all descriptors of all processes takes milliseconds of CPU time, or seconds on a busy
+//! machine. The run does not wait for it, and its measurement comes first. What a server did before
+//! it was found is unknown, and the document says for how long it was watched.
 
 use super::{Usage, WatchedServer};
 use crate::kernel::Address;
@@ -28,7 +28,7 @@ const CPU_TIME_MAX: Duration = Duration::from_secs(1);
 /// its threads have, and with the lowest priority of all that took 0.2 s on a busy machine.
 const NICE: i32 = 10;
 
-/// After so much CPU time the helper sleeps for a while, so that its debt stays small.
+/// After this much CPU time the helper sleeps for a while, so that its debt stays small.
 const PIECE: Duration = Duration::from_micros(200);
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -39,17 +39,17 @@ pub(crate) struct ServerSearch {
     helper: Option<Helper>,
 }
 
-/// What a search came to.
+/// The outcome of a search.
 #[derive(Debug, Default)]
 pub(super) struct ServerFound {
     /// The server, if it was found.
     pub(super) server: Option<WatchedServer>,
-    /// Whether all was looked at. What is found of a server before may be its idle half, so then
-    /// there is none.
+    /// Whether everything was searched. What was found of a server before that may be its idle
+    /// half, so then there is none.
     pub(super) complete: bool,
 }
 
-/// The first look at a server, when it was found.
+/// The first reading of a server, when it was found.
 #[derive(Debug)]
 pub(super) struct FirstLook {
     pub(super) at: Instant,
@@ -58,7 +58,7 @@ pub(super) struct FirstLook {
 
 #[derive(Debug)]
 struct Helper {
-    /// One thread looks here at a time; which one it is depends on the run.
+    /// One thread searches at a time; which one depends on the run.
     outcome: Mutex<Receiver<(ServerFound, Option<FirstLook>)>>,
     stop: Arc<AtomicBool>,
 }
@@ -71,7 +71,7 @@ impl From<Option<WatchedServer>> for ServerSearch {
 }
 
 impl ServerSearch {
-    /// Looks for what listens where the load goes, beside what the caller does.
+    /// Searches for the process that listens where the load goes, while the caller goes on.
     pub(crate) fn begin(targets: Vec<Address>) -> ServerSearch {
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, outcome) = mpsc::sync_channel(1);
@@ -103,7 +103,7 @@ impl ServerSearch {
         }
     }
 
-    /// Takes note of what was found meanwhile: the first look at the server, told once.
+    /// Takes note of what was found meanwhile: the first reading of the server, reported once.
     pub(super) fn look(&self) -> Option<FirstLook> {
         let (outcome, look) = self.helper.as_ref()?.outcome.lock().ok()?.try_recv().ok()?;
         let _ = self.outcome.set(outcome);
@@ -115,7 +115,7 @@ impl ServerSearch {
         self.outcome.get()?.server.as_ref()
     }
 
-    /// Whether all was looked at.
+    /// Whether everything was searched.
     pub(super) fn is_complete(&self) -> bool {
         self.outcome.get().is_some_and(|outcome| outcome.complete)
     }

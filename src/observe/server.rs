@@ -9,7 +9,7 @@ use crate::kernel::{self, Address, holders};
 use crate::words::UsageError;
 use std::io;
 
-/// How the names of the bundled server's threads begin.
+/// How the names of the bundled server's threads start.
 const BUNDLED_THREAD: &str = "bench-server-";
 
 /// Programs that listen for a server that is somewhere else: what they use is not what it uses.
@@ -50,7 +50,7 @@ impl WatchedServer {
     pub(crate) fn asked(pid: u32) -> Result<WatchedServer, UsageError> {
         let refuse = |why: &str| Err(UsageError(format!("--watch-pid {pid}: {why}")));
         if pid == std::process::id() {
-            return refuse("that is ringshot itself; give the number of the server's process");
+            return refuse("that is ringshot itself; give the PID of the server's process");
         }
         match ProcessGroup::of_pid(pid) {
             Some(group) => Ok(WatchedServer::group(group, "--watch-pid")),
@@ -61,11 +61,11 @@ impl WatchedServer {
         }
     }
 
-    /// Whoever listens where the load goes, looked for as long as `goes_on` says so; none when nobody
-    /// here does, or when it is not shown: another user's process to anybody but root, one outside
-    /// of this container.
+    /// The process that listens where the load goes, searched for as long as `goes_on` says so.
+    /// `None` if no process here does, or if it is hidden: another user's process from anyone but
+    /// root, or one outside of this container.
     pub(super) fn listening(targets: &[Address], goes_on: impl Fn() -> bool) -> ServerFound {
-        // A kernel that does not list its sockets has not said that nobody listens.
+        // A kernel that does not list its sockets has not said that no process listens.
         let inodes: io::Result<Vec<_>> = targets.iter().map(kernel::listener_inodes).collect();
         let Ok(inodes) = inodes else { return ServerFound::default() };
         let holders = holders::of_sockets(&inodes.concat(), goes_on);

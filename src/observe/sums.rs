@@ -1,9 +1,10 @@
-//! From readings, which count since boot or the begin of a process, to what happened between them.
+//! Turns pairs of readings, which count from boot or process start, into what happened between
+//! them.
 //!
 //! A counter that goes backwards (an interface that was replaced, a CPU that came back) has counted
-//! nothing. What is in one of two readings only is in neither's difference, but for processes and
-//! threads: a new one began at 0. Readings need not have the threads: differences are taken between
-//! those that do.
+//! nothing. What is in only one of two readings is in no difference, except for processes and
+//! threads: a new one started at 0. Readings need not have the threads: differences are taken
+//! between those that do.
 
 use super::own::{OwnReading, OwnSecond, OwnSums, Pressure, ratio};
 use super::{CpuLoad, Description, NetworkLoad, ServerLoad, Usage, Watch};
@@ -55,13 +56,13 @@ struct ServerSums {
 /// What is known of the threads.
 #[derive(Clone, Debug, Default)]
 struct ThreadsSeen {
-    /// Where those of the begin were then, and any that came later at its birth.
+    /// The values at the start; those of a thread that came later, at its birth.
     first: ThreadTimes,
-    /// Where all that there ever were came to.
+    /// The latest values, those of threads that have ended included.
     latest: ThreadTimes,
-    /// Whether all were seen when they were looked at last: what is new the next time is young.
+    /// Whether the latest reading covered all: one that is new at the next reading is young.
     all: bool,
-    /// Whether some were left out once.
+    /// Whether a reading ever left some out.
     left_out: bool,
 }
 
@@ -138,7 +139,7 @@ impl Sums {
         SecondRow { own, host: self.host_second(&before.machine), server }
     }
 
-    /// What the box did since `before`.
+    /// What the machine did since `before`.
     fn host_second(&self, before: &Machine) -> Option<HostSecond> {
         let now = &self.latest.machine;
         let all = all_cpus(before, now).filter(|all| all.total > 0)?;

@@ -4,7 +4,7 @@ use crate::kernel::threads::ThreadClock;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// A CPU that was busy for so many of so many ticks, a tenth of the busy ones with packets.
+/// A CPU that was busy for some of these ticks, a tenth of the busy ones with packets.
 fn cpu(busy: u64, steal: u64, total: u64) -> CpuTime {
     CpuTime { busy, softirq: busy / 10, steal, total }
 }
@@ -21,8 +21,8 @@ fn usage(cpus_ns: &[(i32, u64)], threads_ns: &[(i32, u64)]) -> Usage {
     }
 }
 
-/// A reading after so many seconds: CPU 0 always busy, CPU 1 never, the server for half of the time,
-/// the worker for a quarter, in which it also waited for half of the time.
+/// A reading after this many seconds: CPU 0 always busy, CPU 1 never, the server for half of the
+/// time, the worker for a quarter, in which it also waited for half of the time.
 fn reading(seconds: u64) -> Reading {
     let (ticks, ns) = (seconds * 100, seconds * SECOND_NS);
     Reading {

@@ -1,4 +1,4 @@
-//! The body of a request: where it comes from, and whether the user's own headers say the same of it.
+//! The body of a request: where it comes from, and whether the user's own headers agree with it.
 
 use crate::plan::flags::RunArgs;
 use crate::words::UsageError;
@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is read of a device, which may have no end.
+/// How much is read from a device, which may have no end.
 const DEVICE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The bytes, and whether a body was asked for.
@@ -32,7 +32,7 @@ fn from_file(path: &Path) -> io::Result<Vec<u8>> {
     if file.metadata().is_ok_and(|about| about.file_type().is_char_device()) {
         file.take(DEVICE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(named)?;
         if bytes.len() as u64 > DEVICE_BYTES_MAX {
-            return Err(io::Error::other("it is a device, and has more than 1 MiB; give a file"));
+            return Err(io::Error::other("it is a device with more than 1 MiB; give a file"));
         }
         return Ok(bytes);
     }
@@ -40,8 +40,8 @@ fn from_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What has to be said before the run of a `Content-Length` that is not that of the body: a server
-/// waits for what is missing, or takes what is too much for the next request.
+/// What to report before the run about a `Content-Length` that is not that of the body: a server
+/// waits for the missing bytes, or takes surplus bytes for the next request.
 pub(super) fn length_note(headers: &[(String, Vec<u8>)], body_bytes: usize) -> Option<String> {
     let of = |wanted: &'static str| {
         headers.iter().filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
@@ -54,8 +54,8 @@ pub(super) fn length_note(headers: &[(String, Vec<u8>)], body_bytes: usize) -> O
         value.and_then(|value| value.parse().ok()) != Some(body_bytes)
     })?;
     Some(format!(
-        "the Content-Length header says {}, and the body has {body_bytes} bytes: a server that waits \
-         for the rest is not at fault; leave the header out, ringshot sends the right one",
+        "the Content-Length header says {}, but the body has {body_bytes} bytes, so the server \
+         will wait for a different body; leave the header out, ringshot sends the right one",
         value.trim_ascii().escape_ascii()
     ))
 }
@@ -70,8 +70,8 @@ mod tests {
             (&[("Content-Length", "5")][..], 5, None),
             (&[("content-length", " 5 ")], 5, None),
             (&[], 5, None),
-            (&[("Content-Length", "5")], 2, Some("says 5, and the body has 2 bytes")),
-            (&[("content-length", "a\x1bc")], 2, Some("says a\\x1bc, and")),
+            (&[("Content-Length", "5")], 2, Some("says 5, but the body has 2 bytes")),
+            (&[("content-length", "a\x1bc")], 2, Some("says a\\x1bc, but")),
             (&[("Content-Length", "5"), ("Transfer-Encoding", "chunked")], 2, None),
         ] {
             let headers: Vec<_> = headers

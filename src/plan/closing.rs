@@ -1,9 +1,9 @@
-//! A `Connection` header of the user's own takes the place of the one by which ringshot asks the
-//! server to close. Pasted from a browser it is `keep-alive`, and then nobody has asked.
+//! A `Connection` header of the user's own replaces the one with which ringshot asks the server to
+//! close. Pasted from a browser it is `keep-alive`, and then the server was not asked.
 
 use crate::engine::policy::CloseMode;
 
-/// Who closes under these headers, and what has to be said about it before the run.
+/// Which side closes under these headers, and what to report about it before the run.
 pub(super) fn resolve(
     wanted: CloseMode,
     requests_per_connection: Option<u64>,
@@ -19,14 +19,14 @@ pub(super) fn resolve(
         _ if own.is_empty() => (wanted, None),
         (_, None | Some(2..)) if asks => {
             let note = "the Connection header asks the server to close after each request, so no \
-                        connection is kept; leave the header out to keep them";
+                        connection is kept; leave the header out to keep connections";
             (wanted, Some(note.into()))
         }
-        // Without a last request on a connection there is none that would ask.
+        // Without a last request on a connection, no request asks.
         (CloseMode::Server, Some(_)) if !asks => {
             let note = "the Connection header does not ask the server to close, so ringshot closes \
-                        each connection first (--close client); -k keeps connections, without the \
-                        header the server closes";
+                        each connection first (--close client); -k keeps connections, and without \
+                        the header the server closes them";
             (CloseMode::Client, Some(note.into()))
         }
         _ => (wanted, None),
@@ -58,7 +58,7 @@ mod tests {
             (Server, each, &["keep-alive", "te,close"], Server, ""),
             (Server, Some(5), &["close"], Server, "no connection is kept"),
             (Client, None, &["close"], Client, "no connection is kept"),
-            // Nobody was to be asked.
+            // The server was not to be asked.
             (Server, None, &["keep-alive"], Server, ""),
             (Client, each, &["keep-alive"], Client, ""),
             (Rst, each, &["upgrade"], Rst, ""),

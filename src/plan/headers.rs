@@ -1,10 +1,10 @@
 //! The headers of the request, from three places: typed (`-H 'Name: value'`), in a file
 //! (`-H @FILE`), with variables of the environment (`--expand-header 'Name: {{VARIABLE}}'`).
 //!
-//! The last two are for secrets: what is typed, everybody on the box can read in `ps`, and it stays
-//! in the shell's history. Both are spelled as curl spells them. A variable has a flag of its own so
-//! that no value of `-H` ever means something else than what it says; and no shell expands `{{`, so
-//! that it cannot come to the same command line by a wrong pair of quotes.
+//! The last two are for secrets: command-line arguments are visible to every user in `ps`, and stay
+//! in the shell history. Both use curl's syntax. A variable has a flag of its own so that a value
+//! of `-H` never means something other than what it says. No shell expands `{{`, so wrong quotes
+//! cannot turn a variable into the secret on the command line.
 //!
 //! ```text
 //!   -H 'Name: value'            ─┐
@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
-/// More than any server takes. What has no end is not read to it.
+/// More than any server takes. An endless input is not read further.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 const FLAG: &str = "--header";
@@ -31,12 +31,12 @@ const EXPAND: &str = "--expand-header";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Headers {
     pub(super) all: Vec<(String, Vec<u8>)>,
-    /// Of those that came from a file or the environment.
+    /// The values that came from a file or the environment.
     pub(super) hidden: Vec<Vec<u8>>,
 }
 
 impl Headers {
-    /// Reads what the flags name.
+    /// Reads the headers that the flags name.
     ///
     /// # Errors
     /// The flag, the file and the line, or the variable; never a value.
@@ -75,7 +75,7 @@ fn in_file(name: &str) -> Result<Vec<(String, Vec<u8>)>, UsageError> {
     match read {
         Err(error) => refuse(FLAG, &shown, &format!("{error}; give the name of a readable file")),
         Ok(length) if length as u64 > FILE_BYTES_MAX => {
-            refuse(FLAG, &shown, "it is longer than 1 MiB; give one header on each line")
+            refuse(FLAG, &shown, "it is longer than 1 MiB; give one header per line")
         }
         Ok(_) => lines(&shown, &text),
     }
@@ -97,7 +97,7 @@ fn lines(shown: &str, text: &[u8]) -> Result<Vec<(String, Vec<u8>)>, UsageError>
         headers.push(header);
     }
     match headers.is_empty() {
-        true => refuse(FLAG, shown, "there is no header in it; give `Name: value` on each line"),
+        true => refuse(FLAG, shown, "there is no header in it; give one `Name: value` per line"),
         false => Ok(headers),
     }
 }
@@ -107,7 +107,7 @@ fn expanded(
     text: &str,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(String, Vec<u8>), UsageError> {
-    let accepted = "give `Name: value` with a variable of the environment in the value, as in \
+    let accepted = "give `Name: value` with an environment variable in the value, as in \
                     'Authorization: Bearer {{TOKEN}}'";
     let name = text.split(':').next().filter(|_| text.contains(':')).unwrap_or("");
     let refuse = |why: &str| refuse(EXPAND, name, why);
@@ -198,8 +198,8 @@ mod tests {
         for (text, expected) in [
             ("A: {{NONE}}", "--expand-header A: the variable NONE is not set; export it"),
             ("A: {{EMPTY}}", "--expand-header A: the variable EMPTY is empty; export it"),
-            ("A: {{TOKEN}} {{", "--expand-header A: give `Name: value` with a variable"),
-            ("A: {{TOK EN}}", "--expand-header A: give `Name: value` with a variable"),
+            ("A: {{TOKEN}} {{", "--expand-header A: give `Name: value` with an environment"),
+            ("A: {{TOK EN}}", "--expand-header A: give `Name: value` with an environment"),
             ("A: {{}}", "--expand-header A: give"),
             ("A: $TOKEN", "--expand-header A: give"),
             ("{{TOKEN}}", "--expand-header : give"),

@@ -1,5 +1,5 @@
-//! What was asked for. The flags arrive as text. What they mean is checked once, in units, and does
-//! not change. No other room judges a flag.
+//! What the user asked for. The flags arrive as text. This module checks them once, converts them
+//! into units, and nothing changes them later. No other module judges a flag.
 //!
 //! ```text
 //!   flags ──► parse, headers, body, url, pacing, limit, outputs ──► Plan ──► describe
@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 pub use url::Endpoint;
 
-/// How long a run takes when nothing is said.
+/// How long a run takes by default.
 const DURATION_DEFAULT: Duration = Duration::from_secs(10);
 
 /// The receive buffer of a slot: a head and a small body; more for pipelined answers.
@@ -56,12 +56,12 @@ const CONNECTIONS_MAX: u32 = 16_777_216;
 /// The kernel gives no higher number to a process (`PID_MAX_LIMIT`).
 const PID_MAX: u32 = 4_194_304;
 
-/// What a run is to be.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The command line, without secrets.
     pub command: Vec<String>,
-    /// Where the plan is not what was typed, to be said before it is carried out.
+    /// Where the plan differs from what was typed; reported before the run.
     pub notes: Vec<String>,
     /// The target; `None` for the bundled server.
     pub endpoint: Option<Endpoint>,
@@ -69,7 +69,7 @@ pub struct Plan {
     pub addresses: AddressChoice,
     /// Concurrent connections over all threads: never more than there are requests for.
     pub connections: u32,
-    /// Worker threads, when they were given.
+    /// Worker threads, if given.
     pub threads: Option<u32>,
     /// The limit of time.
     pub duration: Option<Duration>,
@@ -81,17 +81,17 @@ pub struct Plan {
     pub slos: Vec<Limit>,
     /// How connections behave.
     pub policy: Policy,
-    /// The request, but for the host and the path, which [`Plan::request`] fills in.
+    /// The request, except for the host and the path, which [`Plan::request`] fills in.
     pub method: String,
     /// Headers beside the usual ones.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Those of their values that no output may show, as they came from a file or the environment.
+    /// Their values that no output may show, because they came from a file or the environment.
     pub hidden_values: Vec<Vec<u8>>,
     /// The body, empty for none.
     pub body: Arc<[u8]>,
     /// The source addresses that were asked for.
     pub source_ips: SourceList,
-    /// Who chooses source ports.
+    /// What chooses source ports.
     pub source_ports: PortChoice,
     /// Where to pin.
     pub cpus: CpuChoice,
@@ -99,7 +99,7 @@ pub struct Plan {
     pub watch_pid: Option<u32>,
     /// Where the results go.
     pub outputs: Outputs,
-    /// What to go over.
+    /// The I/O engine.
     pub engine: EngineChoice,
     /// The best ring tier that may be used.
     pub ring_tier: Tier,
@@ -234,7 +234,7 @@ impl Plan {
     pub fn watches_nothing(&self, command: &str) -> Result<(), UsageError> {
         match self.watch_pid {
             Some(pid) => Err(UsageError(format!(
-                "--watch-pid {pid}: `ringshot {command}` watches no process; leave it out"
+                "--watch-pid {pid}: `ringshot {command}` does not watch a process; leave it out"
             ))),
             None => Ok(()),
         }
@@ -244,8 +244,8 @@ impl Plan {
         let uncorrected = self.slos.iter().find(|limit| limit.is_of_uncorrected());
         match uncorrected.filter(|_| !self.pacing.is_open_loop()) {
             Some(limit) => Err(UsageError(format!(
-                "--slo {limit}: only an open loop (--rate, --stages) has it; in a closed loop it \
-                 is total"
+                "--slo {limit}: only an open loop (--rate, --stages) has `uncorrected`; in a \
+                 closed loop, use total"
             ))),
             None => Ok(self),
         }
@@ -255,7 +255,7 @@ impl Plan {
         let batch_bytes = u64::from(self.policy.pipeline) * (self.body.len() as u64 + 1024);
         if self.policy.pipeline > 1 && batch_bytes > BATCH_BYTES_MAX {
             return Err(UsageError(format!(
-                "--pipeline {}: with this body a batch has {} MiB; at most {} MiB are accepted",
+                "--pipeline {}: a batch with this body has {} MiB; at most {} MiB are accepted",
                 self.policy.pipeline,
                 batch_bytes >> 20,
                 BATCH_BYTES_MAX >> 20
@@ -297,7 +297,7 @@ impl Plan {
         request.headers.iter().filter(secret).map(|(_, value)| value.clone()).collect()
     }
 
-    /// Which requests are needed of it.
+    /// How the sessions reuse a connection.
     pub fn reuse(&self) -> http1::Reuse {
         let announces_close = self.policy.close == CloseMode::Server;
         http1::Reuse {
@@ -307,7 +307,7 @@ impl Plan {
         }
     }
 
-    /// How many bytes a receive brings at most.
+    /// The most bytes that one receive may return.
     pub fn receive_buffer_bytes(&self) -> usize {
         receive_buffer_bytes(self.policy.pipeline)
     }
@@ -324,7 +324,7 @@ impl Plan {
             // one packet and one wake-up of the server less.
             options.push(SocketOption::int(libc::IPPROTO_TCP, libc::TCP_QUICKACK, 0));
         } else {
-            // A batch that is larger than a segment must not wait for the ACK of the one before.
+            // A batch larger than a segment must not wait for the ACK of the segment before.
             options.push(SocketOption::int(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1));
         }
         if self.policy.close == CloseMode::Rst {
@@ -341,12 +341,12 @@ fn useful_connections(connections: u32, requests: Option<u64>, pacing: &Pacing) 
     limit.map_or(connections, |limit| u64::from(connections).min(limit) as u32)
 }
 
-/// Who keeps TIME_WAIT under a policy.
+/// Which side keeps TIME_WAIT under a policy.
 pub fn time_wait_owner(policy: &Policy) -> &'static str {
     match policy.close {
         CloseMode::Rst => "nobody",
         CloseMode::Client => "client",
-        // Without a last request on a connection, nobody can be asked to close it.
+        // Without a last request on a connection, the server cannot be asked to close it.
         CloseMode::Server if policy.requests_per_connection.is_none() => "client",
         CloseMode::Server => "server",
     }

@@ -36,11 +36,11 @@ impl Outputs {
     /// Checks what was typed.
     ///
     /// # Errors
-    /// Standard output for anything but the document; one file for two outputs.
+    /// Standard output for anything except the document; one file for two outputs.
     pub fn new(args: &OutputArgs) -> Result<Outputs, UsageError> {
         let file = |flag: &str, path: &Option<PathBuf>| match path {
             Some(path) if path == Path::new("-") => {
-                Err(UsageError(format!("{flag} -: give a file name; only --json takes -")))
+                Err(UsageError(format!("{flag} -: give a file name; only --json accepts -")))
             }
             path => Ok(path.clone()),
         };
@@ -58,13 +58,13 @@ impl Outputs {
             let same = |(_, earlier): &&(&str, PathBuf)| file::is_same(earlier, path);
             if let Some((other, _)) = files[..at].iter().find(same) {
                 let path = escape(&path.to_string_lossy());
-                return Err(UsageError(format!("{flag} {path}: {other} already goes there")));
+                return Err(UsageError(format!("{flag} {path}: {other} already writes there")));
             }
         }
         Ok(outputs)
     }
 
-    /// Refuses to write over what is read.
+    /// Refuses to overwrite an input file.
     ///
     /// # Errors
     /// The first output, plots included, that is one of these files.
@@ -73,13 +73,13 @@ impl Outputs {
         match self.all_files().iter().find(over) {
             Some((flag, path)) => {
                 let path = escape(&path.to_string_lossy());
-                Err(UsageError(format!("{flag} {path}: that is one of the files to be read")))
+                Err(UsageError(format!("{flag} {path}: that is one of the input files")))
             }
             None => Ok(()),
         }
     }
 
-    /// Refuses what a command beside the run does not write.
+    /// Refuses outputs that a command other than a run does not write.
     ///
     /// # Errors
     /// The first output that was asked for and is not among `written`.
@@ -95,7 +95,7 @@ impl Outputs {
         }
     }
 
-    /// Whether the outputs stand a chance: better asked before a run of minutes than after it.
+    /// Whether the outputs can be written: better checked before a run of minutes than after it.
     ///
     /// # Errors
     /// The first that cannot be written, and why.
@@ -127,7 +127,7 @@ impl Outputs {
     }
 }
 
-/// The plots that there may be beside a report.
+/// The plots that may be beside a report.
 fn plot_files(path: &Path) -> Vec<PathBuf> {
     match file::is_stream(path) {
         true => Vec::new(),
@@ -167,7 +167,7 @@ mod tests {
     fn no_file_takes_two_outputs() {
         for (json, report) in [("a", "a"), ("./a", "a"), ("a.cpu.svg", "a.md")] {
             let error = outputs(json, report).unwrap_err().0;
-            assert!(error.contains("--json already goes there"), "{json} {report}: {error}");
+            assert!(error.contains("--json already writes there"), "{json} {report}: {error}");
         }
         outputs("a.v1.svg", "a.v2").unwrap();
     }

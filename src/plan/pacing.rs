@@ -1,4 +1,4 @@
-//! How the load is to come: rates, stages, ramps, pauses, and what of it does not go together.
+//! The load: rates, stages, ramps, pauses, and which of them contradict each other.
 
 use super::parse;
 use crate::engine::pace::curve::{RateCurve, RateStage};
@@ -15,7 +15,7 @@ const BACKLOG_DEFAULT: u64 = 1_000_000;
 /// 800 MB, should all of it be needed.
 const BACKLOG_MAX: u32 = 100_000_000;
 
-/// How the load is to come.
+/// The load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pacing {
     /// The rates of an open loop, as they were given: one constant stage for `--rate`. Empty for a
@@ -23,17 +23,17 @@ pub struct Pacing {
     pub stages: Vec<RateStage>,
     /// How requests are spread around them.
     pub arrivals: Arrivals,
-    /// What random times are drawn from.
+    /// The seed of random times.
     pub seed: u64,
     /// Due requests that may wait for a free connection.
     pub backlog: u64,
-    /// Over what time the connections of a closed loop begin.
+    /// The time over which the connections of a closed loop start.
     pub ramp_connections: Duration,
     /// The limit of new connections per second.
     pub connect_rate_per_s: Option<f64>,
     /// How long a slot of a closed loop waits between an answer and its next request.
     pub think: Option<RangeInclusive<Duration>>,
-    /// What comes first, and is not measured.
+    /// The warm-up, which is not measured.
     pub warmup: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Pacing {
                 vec![RateStage::constant(seconds, parse::rate("--rate", text)?)]
             }
             (None, Some(_)) if duration.is_some() => {
-                return refuse("--duration: the stages say how long the run is; leave it out");
+                return refuse("--duration: the stages set the length of the run; leave it out");
             }
             (None, Some(text)) => parse::stages(text)?,
             (None, None) => Vec::new(),
@@ -66,7 +66,7 @@ impl Pacing {
                 None => fastrand::u64(0..1 << 32),
             },
             backlog: match args.backlog.as_deref() {
-                // With 0 nothing waits: a request for which no connection is free is dropped.
+                // With 0 nothing waits: a request is dropped if no connection is free.
                 Some(text) => {
                     let count = parse::count_from(0, "--backlog", text)?;
                     parse::within_u32("--backlog", count, BACKLOG_MAX)?.into()
@@ -93,7 +93,7 @@ impl Pacing {
         !self.stages.is_empty()
     }
 
-    /// How long the stages are; `None` in a closed loop and where there is no end.
+    /// How long the stages are; `None` in a closed loop, and without an end.
     pub fn stages_duration(&self) -> Option<Duration> {
         let seconds: f64 = self.stages.iter().map(|stage| stage.duration_s).sum();
         Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
@@ -111,7 +111,7 @@ impl Pacing {
         rates.reduce(f64::max)
     }
 
-    /// As the workers take it. The warm-up of an open loop has the rate with which it begins.
+    /// As the workers take it. The warm-up of an open loop uses its first rate.
     pub fn model(&self) -> Model {
         let nanoseconds = |duration: &Duration| duration.as_nanos() as u64;
         let open_loop = self.stages.first().map(|first| {
@@ -135,7 +135,7 @@ impl Pacing {
         }
     }
 
-    /// What does not go together.
+    /// Refuses flags that contradict each other.
     fn check(&self, args: &PacingArgs, duration: Option<Duration>) -> Result<(), UsageError> {
         let open = self.is_open_loop();
         let only_open = [("--arrivals", &args.arrivals), ("--backlog", &args.backlog)];
@@ -146,7 +146,7 @@ impl Pacing {
         }
         if let Some((flag, _)) = only_closed.iter().find(|(_, given)| given.is_some() && open) {
             return refuse(&format!(
-                "{flag}: it is for a closed loop; with --rate or --stages the schedule says when \
+                "{flag}: it needs a closed loop; with --rate or --stages the schedule decides when \
                  requests are due (--connect-rate limits new connections there)"
             ));
         }
@@ -160,14 +160,14 @@ impl Pacing {
         }
         if open && !self.warmup.is_zero() && self.stages[0].from_per_s == 0.0 {
             return refuse(
-                "--warmup: it has the rate with which the stages begin, and that is 0; begin with \
+                "--warmup: it uses the rate with which the stages start, and that is 0; start with \
                  a stage such as 2s:1000",
             );
         }
         let all = duration.map(|duration| duration + self.warmup);
         if all.is_some_and(|all| self.ramp_connections > all) {
             return refuse(
-                "--ramp-connections: the run ends before all connections have begun; give a \
+                "--ramp-connections: the run ends before all connections have started; give a \
                  longer --duration or a shorter ramp",
             );
         }

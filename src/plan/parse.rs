@@ -11,7 +11,7 @@ use crate::words::UsageError;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Longer than anybody waits, short enough for every sum of nanoseconds.
+/// Longer than any user waits, short enough for every sum of nanoseconds.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 fn refuse<T>(flag: &str, value: &str, accepted: &str) -> Result<T, UsageError> {
@@ -106,7 +106,7 @@ pub(super) fn method(text: Option<&str>, has_body: bool) -> Result<String, Usage
     match http::Method::from_bytes(text.as_bytes()) {
         // CONNECT opens a tunnel; what follows its answer is not HTTP any more.
         Ok(http::Method::CONNECT) => {
-            refuse("--method", text, "a tunnel cannot be measured; give another method")
+            refuse("--method", text, "ringshot cannot measure a tunnel; give another method")
         }
         Ok(method) => Ok(method.as_str().to_owned()),
         Err(_) => refuse("--method", text, "give an HTTP method such as GET or POST"),
@@ -128,7 +128,7 @@ pub(super) fn header(flag: &str, text: &[u8]) -> Result<(String, Vec<u8>), Usage
     let from = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
     let to = value.iter().rposition(|byte| !blank(byte)).map_or(from, |at| at + 1);
     let value = &value[from..to];
-    // What is no name may be a part of the secret, too.
+    // A part that is not a name may belong to the secret, too.
     if http::HeaderName::from_bytes(&text[..colon]).is_err() {
         return refuse(flag, "", HEADER_ACCEPTED);
     }
@@ -167,7 +167,7 @@ pub(super) fn source_ports(text: &str) -> Result<PortChoice, UsageError> {
     }
     let ends = text.split_once('-').map(|(low, high)| (low.parse::<u16>(), high.parse::<u16>()));
     match ends {
-        Some((Ok(0), Ok(_))) => refuse(FLAG, text, "ports begin at 1"),
+        Some((Ok(0), Ok(_))) => refuse(FLAG, text, "ports start at 1"),
         Some((Ok(low), Ok(high))) if low <= high => Ok(PortChoice::Within(low..=high)),
         Some((Ok(low), Ok(high))) => {
             refuse(FLAG, text, &format!("the range is reversed; did you mean {high}-{low}?"))
@@ -202,7 +202,7 @@ fn some_rate(text: &str) -> Option<f64> {
     (rate == 0.0 || (1e-6..=RATE_MAX).contains(&rate)).then_some(rate)
 }
 
-/// Beyond what any box does; and a schedule that is much faster would never be worked off.
+/// Beyond what any machine does; and a much faster schedule would never be worked off.
 const RATE_MAX: f64 = 1e7;
 
 /// `10s:1000,30s:1000..20000,10s:0`.

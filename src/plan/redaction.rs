@@ -1,4 +1,4 @@
-//! The words of a command line as they may be shown: in documents, reports and errors. Without the
+//! The words of a command line as documents, reports and errors may show them: without the
 //! credentials of a URL, the values of headers that carry some, and the body.
 //!
 //! ```text
@@ -7,12 +7,11 @@
 //!   --body=user=me&pin=1234     --body=<16 bytes>
 //! ```
 //!
-//! Where the parser has said what a word is, that decides; of others, as in a usage error, whatever
-//! they look like.
+//! If the parser has identified a word, that decides; otherwise (in a usage error) its form does.
 
 use crate::plan::flags::RunArgs;
 
-/// What is in the names of headers whose values are secrets.
+/// Parts of the names of headers whose values are secrets.
 const SECRET_NAMES: [&str; 9] =
     ["auth", "cookie", "token", "secret", "key", "passw", "session", "credential", "signature"];
 
@@ -32,7 +31,7 @@ pub(super) fn command(words: &[String], args: &RunArgs) -> Vec<String> {
     before.zip(words).map(shown).collect()
 }
 
-/// A word of which nobody knows what it is.
+/// A word that the parser has not identified.
 pub(crate) fn redact(word: &str) -> String {
     header(word, false).unwrap_or_else(|| url(word))
 }
@@ -51,7 +50,7 @@ pub(super) fn is_secret_name(name: &str) -> bool {
     SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
-/// The scheme at the begin of a URL (RFC 3986 §3.1), if there is one.
+/// The scheme at the start of a URL (RFC 3986 §3.1), if there is one.
 pub(super) fn scheme(url: &str) -> Option<&str> {
     let (scheme, _) = url.split_once("://")?;
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -59,7 +58,7 @@ pub(super) fn scheme(url: &str) -> Option<&str> {
         .then_some(scheme)
 }
 
-/// Where user, password and host begin. Slashes too many are skipped, as the parser does.
+/// Where user, password and host start. Surplus slashes are skipped, as the parser does.
 fn authority_at(url: &str) -> usize {
     let Some(scheme) = scheme(url) else { return 0 };
     let rest = url[scheme.len()..].trim_start_matches([':', '/']);
@@ -103,8 +102,8 @@ fn header(word: &str, is_known: bool) -> Option<String> {
     (is_name && is_secret_name(name)).then(shown)
 }
 
-/// What is given to `-H`, also as it looks in `-HName`, `-kHName`, `-H=Name` and `--header=Name`;
-/// of anything else the whole.
+/// The value given to `-H`, also in the forms `-HName`, `-kHName`, `-H=Name` and `--header=Name`;
+/// any other word as a whole.
 fn header_argument(word: &str) -> &str {
     let long = ["--header=", "--expand-header="];
     let long = long.iter().find_map(|flag| word.strip_prefix(flag));

@@ -22,15 +22,17 @@ pub(super) fn asked(cli: &RunArgs) -> Result<Option<UnixSocket>, UsageError> {
         (Some(path), None) => (FILE, UnixSocket::File(path.clone())),
         (None, Some(name)) => (ABSTRACT, UnixSocket::Abstract(name.clone())),
         (Some(_), Some(_)) => {
-            return Err(UsageError(format!("{ABSTRACT}: {FILE} is there, too; leave one out")));
+            return Err(UsageError(format!("{ABSTRACT}: {FILE} is given, too; leave one out")));
         }
     };
     let shown = flag_and_value(&socket);
     let max = UnixSocket::BYTES_MAX;
     match socket.bytes().len() {
-        0 => Err(UsageError(format!("{flag}: it is empty; give what the server listens on"))),
+        0 => Err(UsageError(format!(
+            "{flag}: it is empty; give the socket that the server listens on"
+        ))),
         bytes if bytes > max => Err(UsageError(format!(
-            "{shown}: it has {bytes} bytes, and an address of a unix socket has room for {max}{}",
+            "{shown}: it has {bytes} bytes, but the address of a unix socket has room for {max}{}",
             match socket {
                 UnixSocket::File(_) =>
                     "; give a shorter path, such as a symbolic link or a relative one",
@@ -38,13 +40,14 @@ pub(super) fn asked(cli: &RunArgs) -> Result<Option<UnixSocket>, UsageError> {
             }
         ))),
         _ if cli.url.is_none() => Err(UsageError(format!(
-            "{shown}: a URL is missing, for the Host header and the path; add http://localhost/"
+            "{shown}: the URL is missing, which gives the Host header and the path; add \
+             http://localhost/"
         ))),
         _ => Ok(Some(socket)),
     }
 }
 
-/// What cannot be had together with a unix socket.
+/// Refuses flags that a unix socket rules out.
 ///
 /// # Errors
 /// The flag that contradicts it.
@@ -62,7 +65,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), UsageError> {
         (
             "--close rst",
             plan.policy.close == CloseMode::Rst,
-            "it has no reset; give --close client, which leaves nothing behind either",
+            "it has no reset; give --close client, which leaves no TIME_WAIT behind either",
         ),
     ] {
         if given {
@@ -104,7 +107,7 @@ pub(super) fn cure(url: &str) -> Option<String> {
         _ => return None,
     };
     let url = quoted(&format!("http://localhost/{target}"));
-    Some(format!("a unix socket is not a part of the URL; give {FILE} {} {url}", quoted(&path)))
+    Some(format!("a unix socket is not part of the URL; give {FILE} {} {url}", quoted(&path)))
 }
 
 /// The path, and behind `:/` the target.

@@ -6,11 +6,10 @@
 //! scheme   user      host     zone port  path  query fragment
 //! ```
 //!
-//! Path and query are sent as they are typed, `%2e`, `..` and `//` too: a signature, a cache key or a
-//! filter depends on the bytes. (curl differs in one thing: it takes dot segments out, unless
-//! `--path-as-is` is given.) What has to change is what HTTP cannot carry: characters beyond ASCII are
-//! percent-encoded in the path, as curl does, and a host becomes what DNS knows it by. Then
-//! [`Endpoint::sent_as`] says so.
+//! Path and query are sent as typed, `%2e`, `..` and `//` too: a signature, a cache key or a filter
+//! depends on the bytes. (curl differs in one thing: it removes dot segments, unless `--path-as-is`
+//! is given.) Only what HTTP cannot carry is changed: characters beyond ASCII are percent-encoded
+//! in the path, as curl does, and a host becomes its DNS name. Then [`Endpoint::sent_as`] says so.
 
 use super::{redaction, unix_socket};
 use crate::kernel::UnixSocket;
@@ -44,7 +43,7 @@ impl Endpoint {
     /// Takes a URL apart; without a scheme it is http.
     ///
     /// # Errors
-    /// What is wrong with it, and the accepted form.
+    /// The reason, and the accepted form.
     pub fn parse(text: &str) -> Result<Endpoint, UsageError> {
         if let Some(cure) = unix_socket::cure(text) {
             let text = redaction::broken_url(text);
@@ -95,7 +94,7 @@ impl Endpoint {
         })
     }
 
-    /// What is said when the server sees something else than what was typed.
+    /// The note for a URL that the server sees differently from how it was typed.
     pub fn sent_as(&self, typed: &str) -> Option<String> {
         let parts = Typed::split(typed);
         let path = if parts.path.is_empty() { "/" } else { parts.path };
@@ -123,7 +122,7 @@ struct Typed<'t> {
     user: Option<&'t str>,
     /// An address of IPv6 with its brackets.
     host: &'t str,
-    /// What is behind the host, as a rule a colon and digits.
+    /// The part after the host, as a rule a colon and digits.
     port: &'t str,
     path: &'t str,
     query: Option<&'t str>,
@@ -132,7 +131,7 @@ struct Typed<'t> {
 
 /// Where the server is.
 struct Authority {
-    /// As it stands in the Host header.
+    /// As in the Host header.
     name: String,
     zone: Option<String>,
     port: u16,
@@ -141,7 +140,7 @@ struct Authority {
 impl<'t> Typed<'t> {
     fn split(text: &'t str) -> Typed<'t> {
         let (scheme, rest) = match redaction::scheme(text) {
-            // Slashes too many are overlooked, as curl does.
+            // Surplus slashes are ignored, as curl does.
             Some(scheme) => (Some(scheme), text[scheme.len() + 3..].trim_start_matches('/')),
             None => (None, text),
         };
@@ -165,7 +164,7 @@ impl<'t> Typed<'t> {
     fn place(&self) -> Result<Authority, String> {
         let is_scheme = |name: &str| self.host.eq_ignore_ascii_case(name);
         if self.scheme.is_none() && self.port.starts_with(':') && is_scheme("http") {
-            return Err("behind http: two slashes are missing".into());
+            return Err("two slashes are missing after http:".into());
         }
         let port = match self.port.strip_prefix(':') {
             None if self.port.is_empty() => HTTP_PORT,
@@ -174,7 +173,7 @@ impl<'t> Typed<'t> {
                 digits.parse().unwrap_or(0)
             }
             Some(_) if format!("{}{}", self.host, self.port).parse::<Ipv6Addr>().is_ok() => {
-                return Err("an IPv6 address stands in brackets".into());
+                return Err("an IPv6 address needs brackets".into());
             }
             _ => 0,
         };
@@ -195,15 +194,15 @@ impl<'t> Typed<'t> {
         Ok(Authority { name, zone, port })
     }
 
-    /// The reason for which there is no place, or a better one: the rest of a password with a
-    /// delimiter in it looks like a path, and its beginning like a port.
+    /// The reason why there is no target, or a better one: the rest of a password with a delimiter
+    /// in it looks like a path, and its start like a port.
     fn unless_password(&self, why: String) -> String {
         let behind = [Some(self.path), self.query, self.fragment];
         let has_at = |part: &str| part.contains('@');
         if behind.into_iter().flatten().any(has_at) { IN_PASSWORD.into() } else { why }
     }
 
-    /// Whether what looks like a fragment behind a port is rather the rest of a password.
+    /// Whether an apparent fragment after a port is rather the rest of a password.
     fn ends_in_password(&self) -> bool {
         let has_at = self.fragment.is_some_and(|fragment| fragment.contains('@'));
         let bare = self.user.is_none() && self.path.is_empty() && self.query.is_none();
@@ -211,7 +210,7 @@ impl<'t> Typed<'t> {
     }
 }
 
-/// What is before a delimiter, and what is behind it if it is there.
+/// The part before a delimiter, and the part after it if there is one.
 fn either(text: &str, delimiter: char) -> (&str, Option<&str>) {
     text.split_once(delimiter).map_or((text, None), |(before, behind)| (before, Some(behind)))
 }
@@ -226,21 +225,20 @@ fn name(typed: &str) -> Result<String, String> {
     })
 }
 
-/// What is between brackets: an address of IPv6, and the interface of its link (RFC 6874, and as most
-/// programs print it: with a bare `%`).
+/// The text between brackets: an address of IPv6, and the interface of its link (RFC 6874, and as
+/// most programs print it: with a bare `%`).
 fn literal_address(literal: &str) -> Result<(String, Option<String>), String> {
     let (address, zone) = either(literal, '%');
     let Ok(ip) = address.parse::<Ipv6Addr>() else {
-        return Err("what is in brackets is no IPv6 address".into());
+        return Err("the text in brackets is not an IPv6 address".into());
     };
     // `%25` alone is the interface with this number.
     let zone =
         zone.map(|zone| zone.strip_prefix("25").filter(|name| !name.is_empty()).unwrap_or(zone));
     match zone {
-        Some("") => Err(format!("behind {ip}% the interface is missing")),
+        Some("") => Err(format!("the interface is missing after {ip}%")),
         None if ip.is_unicast_link_local() => Err(format!(
-            "{ip} is an address of one link, so its interface must be named, as in \
-             http://[{ip}%25eth0]/"
+            "{ip} is a link-local address, so it needs an interface, as in http://[{ip}%25eth0]/"
         )),
         zone => Ok((format!("[{ip}]"), zone.map(String::from))),
     }
@@ -390,7 +388,7 @@ mod tests {
             ("http:/a/b", "two slashes"),
             ("http:a/b", "two slashes"),
             ("http://a<b/", "domain"),
-            ("http://[::g]/", "no IPv6 address"),
+            ("http://[::g]/", "not an IPv6 address"),
             ("http://[::1/", "bracket is not closed"),
             ("http://[a/", "bracket is not closed"),
             ("http://[fe80::1]/", "http://[fe80::1%25eth0]/"),

@@ -7,10 +7,10 @@
 //!               0   250 ms
 //! ```
 //!
-//! The order is the resolver's, with the families taking turns, and the next address is tried after
-//! 250 ms or as soon as one has failed: what RFC 8305 asks of clients. When all addresses are to be
-//! used, all are tried at once. The connections carry nothing, are closed at once, and count nowhere;
-//! with a single address there is none.
+//! The order is the resolver's, with the families taking turns. The next address is tried after 250
+//! ms, or as soon as one has failed, as RFC 8305 asks of clients. If all addresses are to be used,
+//! all are tried at once. These connections carry nothing, are closed at once, and count nowhere.
+//! With a single address there are none.
 
 mod knock;
 #[cfg(test)]
@@ -38,15 +38,15 @@ trait Attempts {
     /// The time since the first attempt.
     fn now(&self) -> Duration;
 
-    /// Begins a connection to an address.
+    /// Starts a connection to an address.
     fn begin(&mut self, number: usize);
 
-    /// Waits until some of them have ended, or until this time; what has ended, with an errno where it
-    /// failed.
+    /// Waits until some of them have ended, or until this time. Returns those that ended, with an
+    /// errno if they failed.
     fn wait(&mut self, until: Duration) -> Vec<(usize, Result<(), i32>)>;
 }
 
-/// Addresses of both families take turns, beginning with that of the first one (RFC 8305, section
+/// Addresses of both families take turns, starting with that of the first one (RFC 8305, section
 /// 4). The order within a family is the resolver's.
 pub(super) fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addresses.first().map(SocketAddr::is_ipv4) else { return addresses };
@@ -111,7 +111,7 @@ fn race(
     let mut begun: Vec<Option<Duration>> = vec![None; all];
     let mut next = 0;
     let mut end = patience;
-    // Whether the next one has to wait for nobody.
+    // Whether the next one need not wait for any other.
     let mut free = true;
     loop {
         let now = attempts.now();
@@ -148,8 +148,7 @@ fn race(
     answers
 }
 
-/// Where connections go. When no address accepts, the run tries them all, and counts what becomes of
-/// it.
+/// Where connections go. If no address accepts, the run tries them all, and counts the outcome.
 fn route(answers: &[AddressAnswer], choice: AddressChoice) -> Route {
     let route = Route::new(answers.len());
     let route = if choice == AddressChoice::All { route.spread() } else { route };

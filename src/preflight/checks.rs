@@ -1,5 +1,5 @@
-//! The rules: what of this box would limit or prevent a plan. Pure; the box is asked in
-//! [`super::host`].
+//! The rules: what on this machine would limit or prevent a plan. Pure; [`super::host`] queries the
+//! machine.
 
 mod group;
 mod unix_socket;
@@ -27,7 +27,7 @@ const REQUESTS_PER_S_PER_THREAD: f64 = 150_000.0;
 const TIME_WAIT_S: f64 = 60.0;
 
 /// Kernel memory of one socket without data (measured: a million connections, both ends on the
-/// box, took 5.2 GB).
+/// machine, took 5.2 GB).
 const SOCKET_BYTES: u64 = 2_700;
 
 /// State of one slot without its exchanges, and of each of those that it may have at a time
@@ -56,19 +56,19 @@ pub(crate) struct Check {
     pub needed: String,
     /// Whether that fits.
     pub verdict: CheckVerdict,
-    /// Why it is needed; when it does not fit, what would happen.
+    /// Why it is needed; if it does not fit, what would happen.
     pub why: String,
     /// What to do; empty when it fits.
     pub cure: String,
 }
 
-/// What a load asks of the box.
+/// What a load asks of the machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need<'a> {
     pub load: &'a Load,
     /// Threads of the bundled server, which runs in this process; 0 without it.
     pub server_threads: usize,
-    /// The server is on this box.
+    /// The server is on this machine.
     pub local: bool,
 }
 
@@ -118,7 +118,7 @@ impl Need<'_> {
             && self.load.policy.close == CloseMode::Client
     }
 
-    /// Memory of the connections, kernel and buffers, with so many ends of each.
+    /// Memory of the connections, kernel and buffers, with this many ends of each.
     fn memory_bytes(&self, ends: u64) -> u64 {
         let exchanges = u64::from(self.load.policy.pipeline) * EXCHANGE_BYTES;
         let buffer = if self.load.engine.shares_buffers() {
@@ -200,7 +200,7 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let (open, max) = host.files?;
     let ends = if need.local { 2 } else { 1 };
     let needed = open + u64::from(need.load.connections) * ends;
-    // Only where it comes near: nobody wants to read about nine million files.
+    // Only where it comes near: nine million free files are no news.
     (needed * 2 > max).then(|| {
         let fits = needed < max;
         let verdict = match (fits, host.root) {
@@ -215,7 +215,7 @@ fn files_of_system(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             needed: count(needed),
             verdict,
             why: format!(
-                "{} files are open on the box, and every end of a connection is one more",
+                "{} files are open on the machine, and every end of a connection is one more",
                 count(open)
             ),
             cure: match fits {
@@ -241,7 +241,7 @@ fn enough_ports(need: &Need<'_>, _host: &HostFacts) -> Option<Check> {
         needed: format!("{} at a time", count(connections)),
         verdict: CheckVerdict::Prevents,
         why: format!(
-            "{} connections at a time need as many pairs of source address and port, and there \
+            "{} concurrent connections need as many pairs of source address and port, and there \
              are {}{}",
             count(connections),
             count(pairs),
@@ -267,8 +267,8 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let free = if rotates { pairs } else { pairs / 2.0 };
     let limits = !takes_over && need.opened() > free && wanted > free / held_s;
     let why = match (takes_over, limits) {
-        (true, _) => "this side closes first; ports in rotation take TIME_WAIT over".into(),
-        (false, false) => "this side closes first; there are ports enough for this run".into(),
+        (true, _) => "this side closes first; rotation reuses ports in TIME_WAIT".into(),
+        (false, false) => "this side closes first; there are enough ports for this run".into(),
         (false, true) => wall(need, held_s, free),
     };
     let timestamps = "`sysctl -w net.ipv4.tcp_timestamps=1` on both ends";
@@ -276,7 +276,7 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         (false, _) => String::new(),
         (true, false) => format!("{timestamps}; or {}", cure::more_ports(&need.load.ports, target)),
         (true, true) => format!(
-            "--source-ports auto: rotation takes TIME_WAIT over; or --close server; or {}",
+            "--source-ports auto: rotation reuses ports in TIME_WAIT; or --close server; or {}",
             cure::more_ports(&need.load.ports, target)
         ),
     };
@@ -295,7 +295,7 @@ fn port_wall(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     Some(Check { knob, current, needed, verdict, why, cure })
 }
 
-/// What happens at the port wall, and when: P ports that are held for T seconds carry P / T
+/// What happens at the port wall, and when. P ports that are held for T seconds carry P / T
 /// connections per second, and half of that before the kernel has to search.
 fn wall(need: &Need<'_>, held_s: f64, free: f64) -> String {
     let (pairs, wanted) = (need.pairs() as f64, need.rate());
@@ -305,7 +305,7 @@ fn wall(need: &Need<'_>, held_s: f64, free: f64) -> String {
         rate(wanted)
     );
     if free < pairs {
-        text += &format!(" the kernel begins to search after {}", seconds(free / wanted));
+        text += &format!(" the kernel starts to search after {}", seconds(free / wanted));
     }
     if need.opened() > pairs {
         let and = if free < pairs { " and" } else { "" };
@@ -329,11 +329,11 @@ fn ports_held(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let (held, tried) = host.ports_held;
     (need.load.ports.method == Method::Rotation && held * 2 > tried).then(|| Check {
         knob: "source ports",
-        current: format!("{held} of {tried} tried are taken"),
+        current: format!("{held} of {tried} tried ports are taken"),
         needed: "most of them free".into(),
         verdict: CheckVerdict::Limits,
         why: "sockets that do not share their port (SO_REUSEADDR) hold most of the range: a run \
-              that left the choice to the kernel does so for 60 s after its end"
+              with --source-ports kernel does so until 60 s after its end"
             .into(),
         cure: format!("wait up to 60 s; or {}", cure::more_ports(&need.load.ports, target)),
     })
@@ -367,10 +367,10 @@ fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: count(connections),
         verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
-            true => "the accept queue has room for every connection at a time".into(),
+            true => "the accept queue has room for every connection at once".into(),
             false => format!(
-                "the accept queue holds {} of {} connections: when the server is late, SYNs are \
-                 dropped and sent again a second later",
+                "the accept queue holds {} of {} connections: when the server is late, the kernel \
+                 drops SYNs, and they are sent again a second later",
                 count(backlog),
                 count(connections)
             ),
@@ -392,8 +392,10 @@ fn syn_backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         current: count(max),
         needed: count(needed),
         verdict: CheckVerdict::Limits,
-        why: "SYN cookies are off: half-open connections beyond three quarters of this are dropped"
-            .into(),
+        why:
+            "SYN cookies are off: the kernel drops half-open connections beyond three quarters of \
+             this"
+                .into(),
         cure: "`sysctl -w net.ipv4.tcp_syncookies=1`".into(),
     })
 }
@@ -419,10 +421,10 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: count(needed),
         verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
-            true => format!("every connection is tracked, for {tracked_s:.0} s after its end"),
+            true => format!("every connection is tracked, until {tracked_s:.0} s after its end"),
             false => format!(
-                "every connection is tracked, for {tracked_s:.0} s after its end; when the table \
-                 is full, SYNs are dropped without a word"
+                "every connection is tracked, until {tracked_s:.0} s after its end; when the table \
+                 is full, the kernel drops SYNs silently"
             ),
         },
         cure: match fits {
@@ -436,8 +438,8 @@ fn conntrack(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     })
 }
 
-/// Never a limit: what is beyond the table is closed without TIME_WAIT. Said because the kernel
-/// logs it.
+/// Never a limit: the kernel closes sockets beyond the table without TIME_WAIT. Reported because
+/// the kernel logs it.
 fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     need.target()?;
     let here = match plan::time_wait_owner(&need.load.policy) {
@@ -454,8 +456,8 @@ fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: count(kept as u64),
         verdict: CheckVerdict::Fits,
         why:
-            "sockets beyond it are closed without TIME_WAIT: it costs a line in the kernel's log, \
-              and no request"
+            "the kernel closes sockets beyond it without TIME_WAIT: this costs a line in its log, \
+             and no request"
                 .into(),
         cure: String::new(),
     })
@@ -464,7 +466,7 @@ fn time_wait_buckets(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
 fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let available = host.memory_available_bytes?;
     let needed = need.memory_bytes(if need.local { 2 } else { 1 });
-    // Only where it is a noticeable part of the box.
+    // Only where it is a noticeable part of the machine.
     (needed * 4 > available).then(|| {
         let fits = needed < available;
         Check {
@@ -473,7 +475,7 @@ fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
             needed: bytes(needed),
             verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Prevents },
             why: format!(
-                "{} connections take {} of memory, kernel and buffers, and {} are available",
+                "{} connections take {} of memory, kernel and buffers, and {} is available",
                 count(need.load.connections.into()),
                 bytes(needed),
                 bytes(available)

@@ -6,8 +6,8 @@
 //!   workers                  2,6   3,7      in the order 2 3 6 7: a core each, as long as there are any
 //! ```
 //!
-//! Under a quota of CPU time that is smaller than the mask nobody is pinned: the kernel hands the
-//! quota out by the CPU, and a thread that cannot move waits for what another CPU was given.
+//! Under a quota of CPU time that is smaller than the mask, no thread is pinned: the kernel grants
+//! the quota per CPU, and a thread that cannot move waits for what another CPU was given.
 
 use crate::kernel::cgroup::{CpuQuota, Groups};
 use crate::kernel::machine;
@@ -29,7 +29,7 @@ pub(crate) struct Cpus {
     pub quota: Option<CpuQuota>,
 }
 
-/// Who runs where.
+/// Which thread runs where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {
     pub threads: u32,
@@ -50,7 +50,7 @@ impl Cpus {
         Cpus::new(allowed, Groups::own().cpu_quota(), Path::new(machine::CPUS))
     }
 
-    /// These CPUs under a quota, with what the kernel says about each in a folder below `sys`.
+    /// These CPUs under a quota, with the kernel's files about each in a folder below `sys`.
     fn new(allowed: Vec<usize>, quota: Option<CpuQuota>, sys: &Path) -> Cpus {
         let most = quota.as_ref().map_or(usize::MAX, |quota| quota.cpus as usize);
         Cpus {
@@ -157,7 +157,7 @@ impl Cpus {
         match list.iter().find(|cpu| !self.allowed.contains(cpu)) {
             None => Ok(()),
             Some(cpu) => Err(Refusal {
-                what: format!("--cpus: CPU {cpu} is not one that this process may use"),
+                what: format!("--cpus: this process may not use CPU {cpu}"),
                 cure: format!("choose from {}", self.describe()),
             }),
         }

@@ -1,4 +1,4 @@
-//! Descriptors: what the plan needs, what this process may have.
+//! Descriptors: what the plan needs, and what this process may have.
 //!
 //! Direct descriptors take no descriptor number, but each ring's table of them may not be larger
 //! than the limit; plain ones count, all rings together.
@@ -12,7 +12,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// Standard streams, one ring or epoll instance a thread, the bundled server's own, files being written.
 const BESIDE_CONNECTIONS: u64 = 32;
 
-/// Raises the soft limit to the hard one; returns what is allowed then.
+/// Raises the soft limit to the hard one; returns the limit that then holds.
 pub(crate) fn raise_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
     match soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
@@ -68,7 +68,7 @@ impl Needed {
             );
         }
         let ends = match of_each > connections.into() {
-            true => "both ends of every connection, as the server is the bundled one",
+            true => "both ends of every connection, because the server is the bundled one",
             false if table > 0 => "the bundled server's end of every connection",
             false => "every connection",
         };

@@ -1,4 +1,4 @@
-//! What a plan becomes on this box: CPUs, descriptors, addresses, ports.
+//! What a plan becomes on this machine: CPUs, descriptors, addresses, ports.
 
 use super::checks::{Check, Need, examine};
 use super::cpus::{Cpus, Placement};
@@ -15,10 +15,10 @@ use crate::plan::{Endpoint, Plan};
 use std::error::Error;
 use std::net::IpAddr;
 
-/// The box, as a plan finds it.
+/// The machine, as a plan finds it.
 #[derive(Debug)]
 pub(crate) struct Ground {
-    /// What the run goes over.
+    /// The I/O engine of the run.
     pub engine: Engine,
     /// Why that is not the ring, although it was preferred.
     pub no_ring: Option<Unavailable>,
@@ -43,7 +43,7 @@ impl Ground {
         Ok(Ground { engine, no_ring, cpus, placement, descriptors })
     }
 
-    /// What the plan comes to against an endpoint.
+    /// What the plan amounts to against an endpoint.
     ///
     /// # Errors
     /// A name without an address; a unix socket, source addresses or ports that cannot be used.
@@ -71,7 +71,7 @@ impl Ground {
         })
     }
 
-    /// Whether the box has room for a load.
+    /// Whether the machine has room for a load.
     pub(crate) fn examine(&self, load: &Load, host: &HostFacts) -> Vec<Check> {
         let is_local = |address: &Address| address.inet().is_none_or(kernel::is_local);
         let local = load.addresses.iter().any(is_local);

@@ -1,4 +1,4 @@
-//! What the rules want to know of this box.
+//! What the rules want to know of this machine.
 
 use crate::engine::ports::{Method, Ports};
 use crate::kernel::cgroup::{CpuQuota, Groups, MemoryLimit};
@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 /// How many ports of the rotation are tried.
 const TRIED_MAX: usize = 64;
 
-/// The box, as far as it matters to a plan.
+/// The machine, as far as it matters to a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct HostFacts {
     /// Descriptors that this process may have.
@@ -24,7 +24,7 @@ pub(crate) struct HostFacts {
     pub timestamps: bool,
     /// `somaxconn`: the longest accept queue that a listener can have.
     pub somaxconn: u64,
-    /// The target's listener, when it is on this box.
+    /// The target's listener, when it is on this machine.
     pub listener: Option<Listener>,
     pub syncookies: u64,
     pub max_syn_backlog: Option<u64>,
@@ -39,13 +39,13 @@ pub(crate) struct HostFacts {
     pub cpu_quota: Option<CpuQuota>,
     /// How much memory it may have.
     pub memory_limit: Option<MemoryLimit>,
-    /// Of so many ports of the rotation that were tried (the second number), so many cannot be
-    /// bound even with SO_REUSEADDR.
+    /// How many ports of the rotation cannot be bound even with SO_REUSEADDR, and how many were
+    /// tried.
     pub ports_held: (u32, u32),
 }
 
 impl HostFacts {
-    /// Asks the box. Takes a few milliseconds.
+    /// Queries the machine. Takes a few milliseconds.
     pub(crate) fn detect(descriptors: u64, targets: &[Address], ports: &Ports) -> HostFacts {
         let (snapshot, groups) = (Snapshot::take(), Groups::own());
         let pair = |count, max| snapshot.gauge(count).zip(snapshot.gauge(max));

@@ -1,4 +1,4 @@
-//! What will stop this plan, said before it starts.
+//! Reports what will stop a plan before it starts.
 //!
 //! ```text
 //!   Plan ──► Ground: driver, cpus, descriptors ──► Load: addresses, ports

@@ -8,11 +8,11 @@ use nix::unistd::{AccessFlags, eaccess};
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::os::unix::fs::FileTypeExt;
 
-/// Refuses what is no socket of a server, or none that this process may use. Whether somebody listens
-/// is left to the run: a server in another network namespace is not seen from here.
+/// Refuses a path that is not a server's socket, or that this process may not use. Whether a server
+/// listens is left to the run: one in another network namespace is not seen from here.
 ///
 /// # Errors
-/// What is in the way, and the cure.
+/// The obstacle, and the cure.
 pub(crate) fn check(socket: &UnixSocket) -> Result<(), Refusal> {
     let shown = escape(&socket.to_string());
     let refuse =
@@ -23,18 +23,16 @@ pub(crate) fn check(socket: &UnixSocket) -> Result<(), Refusal> {
             Err(error) if error.kind() == NotFound => {
                 let cure = match shown.strip_prefix('@') {
                     Some(name) => format!("a name without a file: --abstract-unix-socket {name}"),
-                    None => {
-                        "start the server, or give its path: `ss -lx` lists the sockets that a \
-                             server listens on"
-                            .into()
-                    }
+                    None => "start the server, or give its path: `ss -lx` lists the sockets that \
+                             servers listen on"
+                        .into(),
                 };
                 return refuse(format!("there is no unix socket {shown}"), &cure);
             }
             Err(error) if error.kind() == PermissionDenied => {
                 return refuse(
                     format!("no permission to reach the unix socket {shown}"),
-                    "run ringshot as a user who may search its directories (`namei -l PATH`)",
+                    "run ringshot as a user that may search its directories (`namei -l PATH`)",
                 );
             }
             Err(error) => {
@@ -47,14 +45,14 @@ pub(crate) fn check(socket: &UnixSocket) -> Result<(), Refusal> {
         if !file.file_type().is_socket() {
             let what = if file.is_dir() { "a directory" } else { "a file" };
             return refuse(
-                format!("{shown} is {what} and not a unix socket"),
+                format!("{shown} is {what}, not a unix socket"),
                 "give the path that the server listens on: `ss -lx`",
             );
         }
         if eaccess(path, AccessFlags::W_OK) == Err(nix::errno::Errno::EACCES) {
             return refuse(
                 format!("no permission to connect to the unix socket {shown}"),
-                "run ringshot as a user or with a group who may write to it (`ls -l PATH`)",
+                "run ringshot as a user, or with a group, that may write to it (`ls -l PATH`)",
             );
         }
     }
@@ -92,8 +90,8 @@ mod tests {
             ("missing/too", "there is no unix socket", "`ss -lx`"),
             ("dangling", "there is no unix socket", "`ss -lx`"),
             ("file/behind", "cannot be used: Not a directory", "the server's socket"),
-            ("file", "is a file and not a unix socket", "the path that the server listens on"),
-            ("", "is a directory and not a unix socket", "the path that the server listens on"),
+            ("file", "is a file, not a unix socket", "the path that the server listens on"),
+            ("", "is a directory, not a unix socket", "the path that the server listens on"),
             ("datagram", "is not a stream socket", "the HTTP server"),
             ("m\x1b[2J", r"m\x1b[2J", "`ss -lx`"),
         ] {

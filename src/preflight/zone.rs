@@ -14,7 +14,7 @@ pub(super) fn address(host: &str, port: u16) -> Option<Result<SocketAddr, Refusa
     let address = |scope| SocketAddrV6::new(ip, port, 0, scope).into();
     Some(index(interface).map(address).ok_or_else(|| Refusal {
         what: format!("{ip}%{}: there is no such interface", interface.escape_debug()),
-        cure: "`ip -brief link` lists those that there are".into(),
+        cure: "`ip -brief link` lists the interfaces".into(),
     }))
 }
 

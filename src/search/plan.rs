@@ -171,7 +171,7 @@ mod tests {
             ("--slo p99<5ms -R 5 a", "--rate: a search sets the rate"),
             ("--slo p99<5ms --stages 1s:5 a", "--stages: a search sets"),
             ("--slo p99<5ms -n 5 a", "--requests: a search sets"),
-            ("--slo p99<5ms --think 1s a", "--think: it is for a closed loop"),
+            ("--slo p99<5ms --think 1s a", "--think: it needs a closed loop"),
             ("--slo p99<5ms --precision 2 a", "--precision 2: give a percentage"),
             ("--slo p99<5ms --precision 0% a", "--precision 0%: give a percentage"),
             ("--slo p99<5ms --from 0 a", "--from 0: give a number per second"),

@@ -105,8 +105,8 @@ fn rate(batches: &[Batch], unit_s: f64) -> Range {
     Range::around(per_unit / unit_s, t_quantile(batches.len()) * error / unit_s)
 }
 
-/// The interval of a percentile, by sectioning, from that of every batch. It is never narrower than a bucket of the
-/// histogram on either side, which cannot tell such values apart.
+/// The interval of a percentile, by sectioning, from that of every batch. It is never narrower than
+/// a bucket of the histogram on either side, which cannot distinguish such values.
 fn percentile(values_us: &[f64], all: &Histogram<u64>, percentile: Percentile) -> Range {
     let center_us = percentile_us(all, percentile.percent).expect("every batch has samples");
     let residuals = values_us.iter().map(|value_us| value_us - center_us as f64);
@@ -116,7 +116,7 @@ fn percentile(values_us: &[f64], all: &Histogram<u64>, percentile: Percentile) -
     Range::around(center_us as f64, half_width_us)
 }
 
-/// The mean square of so many residuals, with one degree of freedom lost to their center.
+/// The mean square of these residuals, with one degree of freedom lost to their center.
 fn spread(residuals: impl ExactSizeIterator<Item = f64>) -> f64 {
     let freedom = residuals.len() as f64 - 1.0;
     residuals.map(|residual| residual * residual).sum::<f64>() / freedom

@@ -13,8 +13,8 @@ use super::histogram::{LATENCY_US_MAX, latency_histogram};
 use hdrhistogram::Histogram;
 use std::ops::Range;
 
-/// Buckets of the same width: a number of so many bits and no more is known to the microsecond, and
-/// of a longer one the upper bits.
+/// Buckets of the same width: a number of up to this many bits is known to the microsecond, and of
+/// a longer one the upper bits.
 const EXACT_BITS: u32 = 11;
 
 /// Buckets that each further bit adds: half as many as before, as the other half are shorter numbers.

@@ -1,11 +1,11 @@
-//! What the numbers of a run are worth: how far they would move if it were done again, whether it
-//! was one and the same thing from its beginning to its end, and whether a percentile has enough
-//! samples under it to be said at all.
+//! What the numbers of a run are worth: how far they would move in a repetition, whether the run
+//! was the same from start to end, and whether a percentile has enough samples to be reported at
+//! all.
 //!
 //! Requests that follow each other are alike (the same queue, the same neighbours, the same burst
-//! of somebody else), so the textbook interval over single requests is far too narrow. Batch means
-//! cuts the run into a few long batches instead: each has its own rate, p50 and p99, and over long
-//! batches these are nearly independent and nearly normal. Everything here is made from them:
+//! of another program), so the textbook interval over single requests is far too narrow. Batch
+//! means cuts the run into a few long batches instead: each has its own rate, p50 and p99, and over
+//! long batches these are nearly independent and nearly normal. Everything here is made from them:
 //!
 //! ```text
 //!   pieces    | | | | | | | | | | | | | | | |     one interval of the collector each
@@ -20,7 +20,7 @@
 //!
 //! Twenty to forty, since little is gained by more than 30, and down to about ten little is lost:
 //! Schmeiser, "Batch size effects in the analysis of simulation output", Operations Research 30
-//! (1982). How long a run will be, nobody knows beforehand; [`Batches`] doubles the length of its
+//! (1982). The length of a run is not known beforehand, so [`Batches`] doubles the length of its
 //! batches whenever it has too many of them.
 
 mod batches;
@@ -45,14 +45,14 @@ mod tests;
 /// Samples beyond a percentile that make it worth saying.
 pub(crate) const SAMPLES_BEYOND_MIN: u64 = 10;
 
-/// Whether so many samples are enough for a percentile (99.9 for p99.9): ten must lie beyond it.
+/// Whether this many samples are enough for a percentile (99.9 for p99.9): ten must lie beyond it.
 ///
 /// A percentile is an order statistic: of `count` samples, `count × (1 - p / 100)` lie beyond
 /// it on average, and in an actual run a binomial number of them, whose relative standard error
 /// is about `1 / √10`, 30%, when there are ten. With fewer, a handful of single requests decides.
 ///
-/// Percentiles are told apart to seven decimals; beyond that, and for 100 itself, there are never
-/// enough.
+/// Percentiles are distinguished to seven decimals; beyond that, and for 100 itself, there are
+/// never enough.
 pub(crate) fn enough_samples(count: u64, percentile: f64) -> bool {
     const BILLION: u128 = 1_000_000_000;
     // In whole billionths, since 1 - 99.9 / 100 is a little less than a thousandth.

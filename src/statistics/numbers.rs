@@ -1,6 +1,7 @@
 //! What every table of numbers needs.
 
-/// The median; the mean of the middle two where there is no middle. What is no number is left out.
+/// The median; the mean of the middle two where there is no middle. Values that are not numbers are
+/// left out.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
@@ -12,7 +13,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// Cut to so many decimals: digits beyond those that were measured only look precise.
+/// Cut to this many decimals: digits beyond those that were measured only look precise.
 pub(crate) fn rounded(value: f64, decimals: i32) -> f64 {
     let factor = 10f64.powi(decimals);
     (value * factor).round() / factor

@@ -19,7 +19,7 @@ const LONGER_MIN: f64 = 2.0;
 /// The part of the run from which on it matters.
 const PART_MIN: f64 = 0.05;
 
-/// More gaps make a small probability no smaller than anybody wants to know.
+/// More gaps make a small probability no smaller than matters.
 const GAPS_MAX: u64 = 10_000;
 
 /// When something came, in units of the collector.
@@ -35,14 +35,14 @@ pub(super) struct Gaps {
 /// The end of what came.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Silence {
-    /// When it began.
+    /// When it started.
     pub since: u64,
     /// The probability that it is one by chance.
     pub p_value: f64,
 }
 
 impl Gaps {
-    /// So many came in a piece that ends at `end` and is `units` long.
+    /// This many came in a piece that ends at `end` and is `units` long.
     pub(crate) fn push(&mut self, count: u64, units: u64, end: u64) {
         if count > 0 {
             let begin = end.saturating_sub(units);

@@ -1,6 +1,6 @@
-//! Whether the run was one and the same thing from its beginning to its end.
+//! Whether the run was the same from start to end.
 //!
-//! A mean over a drift is a number that nobody has seen. Two questions are asked of the batches'
+//! A mean over a drift is a number that no request had. Two questions are asked of the batches'
 //! values, and only both together make a drift:
 //!
 //! - Is it real? The Mann-Kendall test counts, over all pairs of batches, how many rise and how
@@ -32,7 +32,7 @@ const RATE_CHANGE_MIN: f64 = 0.05;
 /// The change of a latency from which on it matters: percentiles vary more than rates.
 const LATENCY_CHANGE_MIN: f64 = 0.10;
 
-/// How the run went from its beginning to its end.
+/// How the run went from start to end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Steadiness {
     /// `Drifting` if any of the three drifts. Three tests at 1% find something in at most about 3
@@ -66,9 +66,9 @@ pub enum SteadinessVerdict {
 /// What became of one value over the run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trend {
-    /// The change from the beginning to the end over the value at the beginning; +0.12 is a rise by
-    /// 12%, and -1 a fall by all of it. Of a slope over the whole run and a step within it,
-    /// whichever is larger; over the mean where the value was 0 at the beginning.
+    /// The change from start to end over the value at the start; +0.12 is a rise by 12%, and -1 a
+    /// fall by all of it. It is the larger of a slope over the whole run and a step within it; over
+    /// the mean if the value was 0 at the start.
     pub change_ratio: f64,
     /// The probability of a trend as clear as this, up or down, where there is none.
     pub p_value: f64,
@@ -109,7 +109,7 @@ impl Trend {
         Trend { change_ratio, p_value, drifts }
     }
 
-    /// The same of a rate that came to nothing.
+    /// The same for a rate that fell to zero.
     fn ended(self, silence: Silence) -> Trend {
         let p_value = self.p_value.min(silence.p_value);
         Trend { change_ratio: -1.0, p_value, drifts: true }
@@ -143,8 +143,8 @@ fn two_sided_p_value(score: i64, variance: f64) -> f64 {
     erfc(z / std::f64::consts::SQRT_2)
 }
 
-/// The change over the run relative to the value at its begin; to the mean where that is 0; 0 where
-/// there is nothing but 0. Never below -1, as no value is below 0.
+/// The change over the run relative to the value at its start; to the mean if that is 0; 0 if all
+/// values are 0. Never below -1, as no value is below 0.
 ///
 /// The slope alone would miss a step: with a step at 30% of the run, 58% of the pairs lie on one
 /// side of it, and their median slope is that of the noise. The step alone would take a slope for

@@ -8,7 +8,7 @@
 //!    +<--- remove state <------- put back all <---------+  revert; also after a crash in between
 //! ```
 //!
-//! There is a state file whenever a value may differ from what it was, so a crash at any point
+//! There is a state file whenever a value may differ from its old one, so a crash at any point
 //! leaves what `revert` needs.
 
 use super::catalogue::{Knob, KnobKind, numbers};
@@ -31,9 +31,9 @@ pub(crate) struct Planned {
 /// A change that did not come about as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApplyFailure {
-    /// What is in the way, and what helps.
+    /// The obstacle, and the cure.
     pub refusal: Refusal,
-    /// What was written nevertheless on the way: the putting back, in that order.
+    /// What was written on the way nevertheless: the restored values, in that order.
     pub written: Vec<Change>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct ApplyFailure {
 pub(crate) enum Restored {
     /// It had the applied value and has its old one again.
     Back(Change),
-    /// It had a value that is neither: somebody changed it. It has its old one again.
+    /// It had a value that is neither: another program had changed it. It has its old one again.
     FromOthers(Change),
     /// It had its old value already.
     Unchanged(String),
@@ -67,7 +67,7 @@ pub(crate) fn plan<'a>(system: &System, knobs: impl IntoIterator<Item = &'a Knob
         let name = knob.name.clone();
         match system.read(&name) {
             Setting::Value(old) if numbers(&old).is_none() => {
-                planned.skipped.push((name, format!("{old:?} is not what it should look like")));
+                planned.skipped.push((name, format!("{old:?} does not have the expected form")));
             }
             Setting::Value(old) => match knob.target(&old) {
                 Some(_) if !first && is_box_wide(&name) => {
@@ -90,10 +90,10 @@ pub(crate) const MISSING: &str =
     "not in this kernel, not in this network namespace, or its module is not loaded";
 /// Why a knob is skipped whose file cannot be written.
 pub(crate) const READ_ONLY: &str = "read-only here: it belongs to the initial network namespace";
-/// Why a knob of the whole box is skipped in a network namespace other than the first: the state
-/// is tied to the namespace, and the value would outlive it with nobody to put it back.
+/// Why a knob of the whole machine is skipped in a network namespace other than the first: the
+/// state is tied to the namespace, and the value would outlive it with nothing left to restore it.
 pub(crate) const BOX_WIDE: &str =
-    "belongs to the whole box: apply it outside of this network namespace";
+    "belongs to the whole machine: apply it outside of this network namespace";
 
 /// Whether a sysctl is the same one in all network namespaces.
 pub(crate) fn is_box_wide(name: &str) -> bool {
@@ -120,7 +120,7 @@ pub(crate) fn apply(
     writable(system, &planned.changes)?;
     store.create().map_err(|error| storage(store, "create", &error))?;
     let _lock = lock(store)?;
-    // Somebody else may have been faster than the lock.
+    // Another process may have been faster than the lock.
     unapplied(system, store)?;
     let planned = plan(system, knobs.iter().copied());
     let state = Record::new(
@@ -139,7 +139,7 @@ pub(crate) fn apply(
     Ok(planned)
 }
 
-/// Puts back what was written, the knob that failed included: it may hold something else by now.
+/// Restores what was written, the knob that failed included: it may hold something else by now.
 fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> ApplyFailure {
     let failed = &touched[touched.len() - 1];
     let what = format!("cannot set {} to {}: {why}", failed.name, failed.new);
@@ -153,7 +153,7 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> A
     }
     let refusal = if !stuck.is_empty() {
         Refusal {
-            what: format!("{what}; and these could not be put back: {}", stuck.join("; ")),
+            what: format!("{what}; and these could not be restored: {}", stuck.join("; ")),
             cure: format!(
                 "ringshot tune revert{}, which still has their old values",
                 store.as_flag()
@@ -164,7 +164,7 @@ fn roll_back(system: &System, store: &Store, touched: &[Change], why: &str) -> A
         Refusal {
             what: format!("{what}; every setting is as it was before, but {unremoved}"),
             cure: format!(
-                "`ringshot tune revert{}` removes the record, when that is possible again",
+                "`ringshot tune revert{}` removes the record once that is possible again",
                 store.as_flag()
             ),
         }
@@ -198,7 +198,7 @@ pub(crate) fn revert(system: &System, store: &Store) -> Result<Vec<Restored>, Ap
     }
     if !stuck.is_empty() {
         let refusal = Refusal {
-            what: format!("could not put back {}", stuck.join("; ")),
+            what: format!("could not restore {}", stuck.join("; ")),
             cure: format!("the old values are still in {}: try again", store.path().display()),
         };
         let written = restored
@@ -227,10 +227,10 @@ pub(crate) fn forget(system: &System, store: &Store) -> Result<(), Refusal> {
     if elsewhere(system, &state).map_err(no_proc)?.is_none() {
         return Err(Refusal {
             what: format!(
-                "the settings of {} are still in force here; nothing was forgotten",
+                "the settings of {} are still in force here; the record was kept",
                 state::time(state.applied_at_s)
             ),
-            cure: format!("`ringshot tune revert{}` puts them back", store.as_flag()),
+            cure: format!("`ringshot tune revert{}` restores them", store.as_flag()),
         });
     }
     store.remove().map_err(|error| storage(store, "remove", &error))
@@ -311,14 +311,14 @@ fn writable(system: &System, changes: &[Change]) -> Result<(), Refusal> {
     })
 }
 
-/// Refuses to apply over what is applied.
+/// Refuses to apply on top of applied settings.
 fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
     let Some(state) = store.load()? else { return Ok(()) };
     let flag = store.as_flag();
     let since = state::time(state.applied_at_s);
     Err(match elsewhere(system, &state).map_err(no_proc)? {
         Some(Elsewhere::Boot) => Refusal {
-            what: format!("settings of {since} are recorded; the restart since has undone them"),
+            what: format!("settings of {since} are recorded, but a restart has undone them since"),
             cure: format!("ringshot tune revert --forget{flag}, then apply again"),
         },
         Some(Elsewhere::Namespace) => Refusal {
@@ -326,14 +326,14 @@ fn unapplied(system: &System, store: &Store) -> Result<(), Refusal> {
                 "settings of {since} are applied in another network namespace, {}",
                 state.network_namespace
             ),
-            cure: "revert there first, or keep a state of its own: --state-dir DIR".into(),
+            cure: "revert there first, or use another state directory: --state-dir DIR".into(),
         },
         None => {
             let deviating = deviating(system, &state);
             let half = match deviating.is_empty() {
                 true => String::new(),
                 false => format!(
-                    ", and only half of it is left: {} no longer as applied",
+                    ", and only half of them are left: {} no longer as applied",
                     deviating.join(", ")
                 ),
             };
@@ -351,7 +351,7 @@ fn revertible(system: &System, store: &Store, state: &Record) -> Result<(), Refu
         None => Ok(()),
         Some(Elsewhere::Boot) => Err(Refusal {
             what: format!(
-                "the box was restarted after {since}: the kernel has its own values again, and \
+                "the machine was restarted after {since}: the kernel has its own values again, and \
                  nothing was changed"
             ),
             cure: format!(
@@ -361,12 +361,12 @@ fn revertible(system: &System, store: &Store, state: &Record) -> Result<(), Refu
         }),
         Some(Elsewhere::Namespace) => Err(Refusal {
             what: format!(
-                "the settings of {since} are another network namespace's: {}, and this is {}; \
+                "the settings of {since} belong to another network namespace: {}, and this is {}; \
                  nothing was changed",
                 state.network_namespace,
                 system.network_namespace().map_err(no_proc)?
             ),
-            cure: "revert there (nsenter --net=...); with --forget if it no longer exists".into(),
+            cure: "revert there (nsenter --net=...); use --forget if it no longer exists".into(),
         }),
     }
 }
@@ -374,14 +374,14 @@ fn revertible(system: &System, store: &Store, state: &Record) -> Result<(), Refu
 fn nothing(store: &Store, verb: &str) -> Refusal {
     Refusal {
         what: format!("nothing to {verb}: there is no {}", store.path().display()),
-        cure: "--state-dir DIR, if the settings were applied with one".into(),
+        cure: "--state-dir DIR, if the settings were applied with it".into(),
     }
 }
 
 fn lock(store: &Store) -> Result<Lock, Refusal> {
     let locked = store.lock().map_err(|error| storage(store, "lock", &error))?;
     locked.ok_or_else(|| Refusal {
-        what: "another ringshot tune is at work".into(),
+        what: "another ringshot tune is running".into(),
         cure: "wait for it".into(),
     })
 }

@@ -57,7 +57,7 @@ pub(crate) struct Knob {
     pub name: String,
     /// What kind of thing it is.
     pub kind: KnobKind,
-    /// Who it matters for.
+    /// Which side it matters to.
     pub roles: Vec<KnobRole>,
     /// What the kernel sets itself.
     pub default: Option<String>,
@@ -88,7 +88,7 @@ pub(crate) enum KnobKind {
     Tool,
 }
 
-/// Who a knob matters for.
+/// Which side a knob matters to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum KnobRole {
@@ -96,7 +96,7 @@ pub(crate) enum KnobRole {
     Client,
     /// The side that accepts them.
     Server,
-    /// The box as a whole, whatever it does.
+    /// The machine as a whole, whatever it does.
     Host,
 }
 
@@ -107,7 +107,7 @@ pub(crate) enum Adjustment {
     /// The recommended value, whatever is set.
     #[default]
     Exact,
-    /// The larger one of both: a box that has more keeps it.
+    /// The larger of the two: a machine that has more keeps it.
     Raise,
     /// The range that holds both.
     Widen,
@@ -190,7 +190,7 @@ fn joined(numbers: impl IntoIterator<Item = i128>) -> String {
     words.join(" ")
 }
 
-/// The files break their lines where an editor needs it; what shows them wraps them itself.
+/// The files break their lines to suit an editor; the pages that show them wrap them again.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

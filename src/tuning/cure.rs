@@ -4,8 +4,8 @@ use super::catalogue::{Adjustment, KnobKind, catalogue, numbers};
 use crate::engine::ports::Ports;
 use std::net::SocketAddr;
 
-/// How to raise a sysctl to what is needed, or to the catalogue's value where that is more; `None`
-/// where nothing is to be done, or where a single number is not what the setting takes.
+/// How to raise a sysctl to what is needed, or to the catalogue's value where that is more. `None`
+/// if there is nothing to do, or if the setting does not take a single number.
 ///
 /// Never names a value below the current one.
 pub fn raise(name: &str, current: Option<u64>, needed: u64) -> Option<String> {

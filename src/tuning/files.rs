@@ -20,13 +20,21 @@ pub(crate) struct GeneratedFile {
 /// All of them.
 pub(crate) fn generate(catalogue: &Catalogue) -> Vec<GeneratedFile> {
     let sysctls = [
-        (KnobRole::Client, "sysctl.d/60-ringshot-client.conf", "a box that opens the connections"),
+        (
+            KnobRole::Client,
+            "sysctl.d/60-ringshot-client.conf",
+            "a machine that opens the connections",
+        ),
         (
             KnobRole::Server,
             "sysctl.d/60-ringshot-server.conf",
-            "a box that accepts the connections",
+            "a machine that accepts the connections",
         ),
-        (KnobRole::Host, "sysctl.d/60-ringshot-host.conf", "the box itself, whichever side it is"),
+        (
+            KnobRole::Host,
+            "sysctl.d/60-ringshot-host.conf",
+            "the machine itself, whichever side it is",
+        ),
     ];
     let mut files: Vec<GeneratedFile> = sysctls
         .map(|(role, path, what)| {
@@ -52,7 +60,7 @@ fn file(
     comment(&mut text, &format!("For {what}. To use it, {apply}."));
     comment(
         &mut text,
-        "Where the box has a larger limit already, leave the line out: a file like this one would \
+        "If the machine already has a larger limit, leave the line out: a file like this one would \
          lower it, which `ringshot tune apply` never does.",
     );
     for ((file, _), group) in SOURCES.iter().zip(&catalogue.groups) {

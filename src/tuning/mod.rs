@@ -1,4 +1,4 @@
-//! The knobs of the kernel that limit a load of short connections: what they are, what is set
+//! The kernel settings that limit a load of short connections: what they are, how they are set
 //! here, and how to change them for a while.
 //!
 //! The TOML files in `kernel-tuning/` are the single source. The binary embeds them
@@ -13,8 +13,8 @@
 //!                                      /proc/sys (write, read back)
 //! ```
 //!
-//! What is put back comes from a file, so that file is believed only where nobody but root could
-//! have written it ([`trust`]), and only what the catalogue has.
+//! The values to restore come from a file. That file is trusted only where only root could have
+//! written it ([`trust`]), and only for settings that the catalogue has.
 
 pub(crate) mod apply;
 pub(crate) mod catalogue;

@@ -1,5 +1,5 @@
-//! Settings in the box's files that do not help, or that harm: those that older guides recommend,
-//! and those that this kernel does not have.
+//! Settings in the machine's files that do not help, or that harm: those that older guides
+//! recommend, and those that this kernel does not have.
 
 use super::catalogue::catalogue;
 use crate::kernel::sysctl;
@@ -15,7 +15,7 @@ const DIRECTORIES: [&str; 5] =
 /// The oldest place, which has a name of its own.
 const CLASSIC: &str = "etc/sysctl.conf";
 
-/// A setting that does nothing, not what it is there for, or harm.
+/// A setting that does nothing, does something else than intended, or harms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Obsolete {
     /// The file it is in.
@@ -28,7 +28,7 @@ pub(crate) struct Obsolete {
     pub text: String,
 }
 
-/// Looks through the files of the box whose root directory this is.
+/// Looks through the files of the machine with this root directory.
 pub(crate) fn scan(root: &Path) -> Vec<Obsolete> {
     let system = System::in_directory(root, false);
     let mut seen = HashSet::new();
@@ -93,7 +93,7 @@ fn judge(system: &System, line: &str) -> Option<(String, String)> {
     (!lenient && !system.has(key)).then(|| {
         let text = "Not in this kernel, not in this network namespace, or its module is not \
                     loaded: it does nothing here. Remove the line, or put a minus before the name \
-                    if other boxes need it.";
+                    if other machines need it.";
         (name, text.into())
     })
 }

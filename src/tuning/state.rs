@@ -1,4 +1,4 @@
-//! What `tune apply` has to remember: the old values, where they are from, and what replaced them.
+//! The record of `tune apply`: the old values, where they are from, and what replaced them.
 //!
 //! The file is whole or not there: written under another name, brought to the disk, renamed. It
 //! exists from before the first change until after the last one is reverted, so whatever happens
@@ -14,7 +14,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Where the state is kept unless told otherwise.
+/// Where the state is kept by default.
 pub(crate) const DIRECTORY: &str = "/var/lib/ringshot";
 const FILE: &str = "tune.json";
 const SCHEMA: &str = "ringshot.tune/1";
@@ -83,7 +83,7 @@ impl Record {
         };
         for Change { name, old, new } in &self.changes {
             if !set(name) {
-                return Err(format!("names {name:?}, which is no setting that tune changes"));
+                return Err(format!("names {name:?}, which is not a setting that tune changes"));
             }
             if let Some(value) = [old, new].into_iter().find(|value| numbers(value).is_none()) {
                 return Err(format!("has {value:?} as a value of {name}"));
@@ -99,7 +99,7 @@ pub(crate) struct Store {
     directory: PathBuf,
 }
 
-/// Held while settings are changed; nobody else changes them with the same store meanwhile.
+/// Held while settings change; no other process changes them with the same store meanwhile.
 #[derive(Debug)]
 pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
 
@@ -130,7 +130,7 @@ impl Store {
         DirBuilder::new().recursive(true).mode(0o755).create(&self.directory)
     }
 
-    /// Keeps others out; `None` when somebody is in.
+    /// Takes the lock; `None` if another process has it.
     ///
     /// # Errors
     /// Those of the file system.
@@ -153,7 +153,7 @@ impl Store {
         let path = self.path();
         let unread = |why: String| Refusal {
             what: format!("cannot read {}: {why}", path.display()),
-            cure: "if it was damaged: put back by hand what can be read in it, then remove it"
+            cure: "if it was damaged: restore by hand what can be read in it, then remove it"
                 .into(),
         };
         // Neither through a link nor into a pipe, where it would wait.
@@ -162,7 +162,9 @@ impl Store {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-                return Err(unread("it is a symbolic link, which is not followed as root".into()));
+                return Err(unread(
+                    "it is a symbolic link, which ringshot does not follow as root".into(),
+                ));
             }
             Err(error) => return Err(unread(error.to_string())),
         };
@@ -174,7 +176,7 @@ impl Store {
             Ok(()) => Ok(Some(state)),
             Err(why) => Err(Refusal {
                 what: format!("cannot trust {}: it {why}; nothing was changed", path.display()),
-                cure: "put back by hand what is right in it (sysctl -w NAME=OLD), then remove it"
+                cure: "restore by hand what is right in it (sysctl -w NAME=OLD), then remove it"
                     .into(),
             }),
         }
@@ -186,7 +188,7 @@ impl Store {
     /// Those of the file system; no state is left then.
     pub(crate) fn save(&self, state: &Record) -> io::Result<()> {
         let temporary = self.directory.join(format!(".{FILE}.tmp"));
-        // What a killed process left there, or a link that somebody put there.
+        // What a killed process left there, or a link that was put there.
         let _ = fs::remove_file(&temporary);
         let mut text = serde_json::to_string_pretty(state).expect("names and values are text");
         text.push('\n');
@@ -203,7 +205,7 @@ impl Store {
             .and_then(|()| fs::rename(&temporary, self.path()))
             .and_then(|()| self.sync());
         written.inspect_err(|_| {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = fs::remove_file(&temporary);
             let _ = fs::remove_file(self.path());
         })
@@ -227,7 +229,7 @@ impl Store {
 /// Seconds since 1970 as a date and time.
 pub(crate) fn time(s: u64) -> String {
     let (days, of_day) = (s / 86_400, s % 86_400);
-    // Years of 365.2425 days that begin in March, so that the leap day is a year's last.
+    // Years of 365.2425 days that start in March, so that the leap day is a year's last.
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -323,7 +325,7 @@ mod tests {
             mode(path, open);
             let told = refused(&|| mode(path, usual));
             let shown = path.display();
-            assert!(told.contains(&format!("{shown} can be written by others (mode {open:04o})")));
+            assert!(told.contains(&format!("other users can write to {shown} (mode {open:04o})")));
             assert!(told.contains(&format!("chmod go-w {shown}")), "{told}");
         }
         mode(fake.root(), 0o1777);

@@ -1,14 +1,14 @@
-//! Whether what lies in a state directory can be believed: root will write what it says. As sshd does
-//! with the files that it believes, the way there is looked at, not only its end.
+//! Whether the contents of a state directory can be trusted: root will write what they say. As sshd
+//! does with the files that it trusts, the whole path is checked, not only its end.
 //!
 //! ```text
 //!   /                    a directory, no link; of root's (or of the owner of /);
-//!   /var, /var/lib       nobody else may write to it, or it is sticky, as /tmp is
+//!   /var, /var/lib       no other user may write to it, or it is sticky, as /tmp is
 //!   /var/lib/ringshot    the same, of root's or of the user's that asks, and never writable by others
 //!   tune.json            a file, and the same
 //! ```
 //!
-//! What holds cannot be changed by anybody else between the look and the use.
+//! Once checked, no other user can change it before it is used.
 
 use crate::words::Refusal;
 use crate::words::text::escape;
@@ -25,7 +25,7 @@ const ROOT: u32 = 0;
 /// Looks at a directory and the way to it, as far as it is there.
 ///
 /// # Errors
-/// The first thing on the way that somebody else could have put there, or could exchange.
+/// The first part of the path that another user could have put there, or could exchange.
 pub(crate) fn directory(path: &Path) -> Result<(), Refusal> {
     let unseen = |at: &Path, error: &io::Error| Refusal {
         what: format!("cannot look at {}: {error}", shown(at)),
@@ -44,7 +44,7 @@ pub(crate) fn directory(path: &Path) -> Result<(), Refusal> {
             Err(error) => return Err(unseen(at, &error)),
         };
         if at == Path::new("/") {
-            // In a user namespace it is that of somebody outside, who can do anything anyway.
+            // In a user namespace it belongs to a user outside, who can do anything anyway.
             owner_of_all = found.uid();
         }
         if found.is_symlink() {
@@ -66,7 +66,7 @@ pub(crate) fn directory(path: &Path) -> Result<(), Refusal> {
 /// Looks at a file that was opened at this place.
 ///
 /// # Errors
-/// It is not a file, or somebody else could have written it.
+/// It is not a file, or another user could have written it.
 pub(crate) fn file(file: &File, at: &Path) -> Result<(), Refusal> {
     let found = file.metadata().map_err(|error| Refusal {
         what: format!("cannot look at {}: {error}", shown(at)),
@@ -81,14 +81,14 @@ pub(crate) fn file(file: &File, at: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// What helps where nothing can be mended in place.
-const ELSEWHERE: &str = "a directory of root's, in which nobody else may write: --state-dir DIR";
+/// The cure where nothing can be repaired in place.
+const ELSEWHERE: &str = "a directory of root's, in which no other user may write: --state-dir DIR";
 
 fn judge(at: &Path, found: &Metadata, owners: &[u32], sticky: bool) -> Result<(), Refusal> {
     if !owners.contains(&found.uid()) {
         return Err(Refusal {
             what: format!(
-                "{} belongs to user {} and not to root, so what is in it cannot be trusted",
+                "{} belongs to user {} and not to root, so its contents cannot be trusted",
                 shown(at),
                 found.uid()
             ),
@@ -98,12 +98,12 @@ fn judge(at: &Path, found: &Metadata, owners: &[u32], sticky: bool) -> Result<()
     if found.mode() & WRITABLE_BY_OTHERS != 0 && !sticky {
         return Err(Refusal {
             what: format!(
-                "{} can be written by others (mode {:04o}), so what is in it cannot be trusted",
+                "other users can write to {} (mode {:04o}), so its contents cannot be trusted",
                 shown(at),
                 found.mode() & 0o7777
             ),
             cure: format!(
-                "if nobody has tampered with it: chmod go-w {}; else {ELSEWHERE}",
+                "if no one has tampered with it: chmod go-w {}; else {ELSEWHERE}",
                 quoted(at)
             ),
         });
@@ -111,16 +111,16 @@ fn judge(at: &Path, found: &Metadata, owners: &[u32], sticky: bool) -> Result<()
     Ok(())
 }
 
-/// A link, which may be somebody's who would send root elsewhere.
+/// A link, with which another user could send root elsewhere.
 fn link(at: &Path, whole: &Path) -> Refusal {
     let behind = at.canonicalize().map(|behind| match whole.strip_prefix(at) {
         Ok(rest) if rest != Path::new("") => behind.join(rest),
         _ => behind,
     });
     Refusal {
-        what: format!("{} is a symbolic link, which is not followed as root", shown(at)),
+        what: format!("{} is a symbolic link, which ringshot does not follow as root", shown(at)),
         cure: match behind {
-            Ok(behind) => format!("name what it leads to: --state-dir {}", quoted(&behind)),
+            Ok(behind) => format!("name its target: --state-dir {}", quoted(&behind)),
             Err(_) => ELSEWHERE.into(),
         },
     }

@@ -1,6 +1,6 @@
-//! The exit codes, which `--help` promises.
+//! The exit codes that `--help` promises.
 
-/// It is done.
+/// Done.
 pub const DONE: u8 = 0;
 /// It could not run, or a result is not where it should be.
 pub const COULD_NOT: u8 = 1;

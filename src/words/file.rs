@@ -1,8 +1,8 @@
-//! What a run leaves behind, written so that whoever reads a file finds a whole one: the new one, or
-//! the one that was there before.
+//! The files that a run leaves behind, written so that a reader always finds a complete one: the
+//! new one, or the one that was there before.
 //!
-//! And so that root can write into `/tmp`: whoever plants something there does not get to choose what
-//! is overwritten, or who can read and write the result. Every output goes through here; the rules:
+//! And so that root can write into `/tmp`: a user who plants something there cannot choose what is
+//! overwritten, or who can read and write the result. Every output goes through here; the rules:
 //!
 //! ```text
 //! what is there                what becomes of it
@@ -12,15 +12,15 @@
 //! a file with hard links       replaced; the other names keep the old contents
 //! a pipe, a terminal, a device written to as it is: to rename over it would destroy it
 //!   of another user, where
-//!   everybody may create some  refused, as the kernel does with fs.protected_fifos
+//!   any user may create some   refused, as the kernel does with fs.protected_fifos
 //! in /dev, /proc               a descriptor of ours (/dev/stdout, /dev/fd/63), or a device
 //! a directory, a socket, a disk   refused, and what is missing in /dev and /proc
 //! ```
 //!
-//! The mode is that of the umask, or that of the file before if it was ours; of somebody else's only
-//! what both allow. Directories on the way are taken as they are: links among them are the user's
-//! choice (and what `fs.protected_symlinks` is for). [`check()`] tells before a run what [`write()`]
-//! would refuse after it.
+//! The mode is that of the umask, or that of the file before if it was ours; if it was another
+//! user's, only what both allow. Directories on the way are taken as they are: links among them are
+//! the user's choice (and what `fs.protected_symlinks` is for). [`check()`] reports before a run
+//! what [`write()`] would refuse after it.
 
 use super::text;
 use nix::unistd::{AccessFlags, Uid, eaccess, geteuid};
@@ -30,7 +30,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What a directory has in which everybody may create something.
+/// The mode of a directory in which every user may create files.
 const WRITABLE_BY_ALL: u32 = 0o002;
 
 /// What a directory has in which only the owner may replace a file.
@@ -101,7 +101,7 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     one == other || whole(one).is_some_and(|one| whole(other) == Some(one))
 }
 
-/// Whether [`write()`] stands a chance: better asked before a run of minutes than after it.
+/// Whether [`write()`] can work: better checked before a run of minutes than after it.
 ///
 /// # Errors
 /// As [`write()`].
@@ -130,7 +130,9 @@ impl Destination {
             let found = fs::metadata(path).map_err(|error| told(path, &error))?;
             return match found.is_file() || is_device(&found) {
                 true => Ok(Destination::Descriptor),
-                false => Err(reworded(path, ErrorKind::InvalidInput, "it is no file or pipe")),
+                false => {
+                    Err(reworded(path, ErrorKind::InvalidInput, "it is neither a file nor a pipe"))
+                }
             };
         }
         let inside = fs::metadata(&whole).map_err(|error| told(path, &error))?;
@@ -160,7 +162,7 @@ impl Destination {
             true => Err(reworded(
                 path,
                 ErrorKind::PermissionDenied,
-                "it is another user's, and in that directory nobody else may replace it",
+                "it belongs to another user, and in that directory no other user may replace it",
             )),
             false => Ok(Destination::Replace(directory.into())),
         }
@@ -182,8 +184,8 @@ fn is_device(found: &Metadata) -> bool {
     found.file_type().is_fifo() || found.file_type().is_char_device()
 }
 
-/// A pipe that somebody else has put where everybody may put one: who reads from it, and whether
-/// anybody does, is up to them.
+/// A pipe that another user has put where every user may: that user decides who reads from it, and
+/// whether it is read at all.
 fn refuse_planted(path: &Path, found: &Metadata, directory: &Metadata) -> io::Result<()> {
     let is_ours = [geteuid().as_raw(), directory.uid()].contains(&found.uid());
     match directory.mode() & WRITABLE_BY_ALL == 0 || is_ours {
@@ -191,7 +193,7 @@ fn refuse_planted(path: &Path, found: &Metadata, directory: &Metadata) -> io::Re
         false => Err(reworded(
             path,
             ErrorKind::PermissionDenied,
-            "it is a pipe or device of another user, in a directory that everybody may write to",
+            "it is a pipe or device of another user, in a directory that every user may write to",
         )),
     }
 }
@@ -223,11 +225,14 @@ fn descriptor(
 }
 
 fn device(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    // Whoever owns it may have put a link in its place since it was looked at, or a file.
+    // Its owner may have replaced it by a link or a file since the check.
     let file = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
     let found = file.metadata()?;
     if !is_device(&found) {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it has just been replaced"));
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "another program has just replaced it",
+        ));
     }
     if let Some(directory) = directory_of(path) {
         refuse_planted(path, &found, &fs::metadata(directory)?)?;
@@ -235,9 +240,8 @@ fn device(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     buffered(file, content)
 }
 
-/// Whoever looks sees the old file or the new one; after a failure only the old. Nothing that is
-/// there is opened: neither by the temporary name, which is random and has to be new, nor by the
-/// other.
+/// A reader sees the old file or the new one; after a failure only the old. No existing file is
+/// opened: neither by the temporary name, which is random and has to be new, nor by the other.
 fn replace(
     path: &Path,
     directory: &Path,
@@ -250,15 +254,15 @@ fn replace(
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory)?;
     buffered(&mut file, content)?;
-    // Or a crash of the box could leave the new name on an empty file.
+    // Or a crash of the machine could leave the new name on an empty file.
     file.as_file().sync_all()?;
     keep_mode(path, file.as_file())?;
     file.persist(path)?;
     Ok(())
 }
 
-/// A file that was readable by few stays so; one that somebody else has planted, to be written to by
-/// everybody or to run as root, does not make this one so.
+/// A file that few could read stays so. A file that another user has planted, writable by every
+/// user or set to run as root, does not make this one so.
 fn keep_mode(path: &Path, file: &File) -> io::Result<()> {
     let before = match fs::symlink_metadata(path) {
         Ok(before) if before.is_file() => before,

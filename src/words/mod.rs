@@ -1,5 +1,5 @@
-//! The ground under all rooms: how numbers and text are written, how a file is, and how a refusal is
-//! said. Nothing here knows of runs.
+//! The base of all modules: how numbers, text, files and refusals are written. Nothing here knows
+//! about runs.
 //!
 //! ```text
 //!   quantities   1234 µs          ──► 1.23 ms

@@ -10,7 +10,7 @@ const TIME_US: &Units = &[(1.0, "µs"), (1e3, "ms"), (1e6, "s")];
 const BYTES: &Units = &[(1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")];
 const WRK_BINARY: &[&str] = &["", "K", "M", "G", "T"];
 
-/// What is printed where there is no number.
+/// The text in place of a missing number.
 pub const NOTHING: &str = "-";
 
 /// Microseconds: `7 µs`, `1.23 ms`, `45.6 s`.
@@ -108,7 +108,7 @@ pub fn cpu_list(cpus: &[usize]) -> String {
 
 /// Bytes per second as wrk prints them, without its final `B`: `1.59M`. Scripts parse this.
 ///
-/// A unit begins at 0.85 of itself and petabytes are never reached, both as in wrk.
+/// A unit starts at 0.85 of itself, and petabytes are never reached, both as in wrk.
 pub fn wrk_binary(amount: f64) -> String {
     let mut left = amount;
     let mut unit = 0;

@@ -1,4 +1,4 @@
-//! What is refused before anything begins.
+//! Refusals before anything starts.
 
 use std::fmt;
 
@@ -17,9 +17,9 @@ impl std::error::Error for UsageError {}
 /// A plan that cannot run here: what is missing, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is in the way.
+    /// The obstacle.
     pub what: String,
-    /// What helps.
+    /// The cure.
     pub cure: String,
 }
 

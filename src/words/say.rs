@@ -1,18 +1,18 @@
 //! Words for people, on a standard error that may be closed, full, or a terminal that has gone.
 //!
 //! `eprintln!` panics when its text cannot be written, and a panic ends a release build before the
-//! results of its run are on the disk. A lint (`Cargo.toml`) refuses it. Everything that is said
-//! while ringshot works goes through this module, but for pages.
+//! results of its run are on the disk. A lint (`Cargo.toml`) refuses it. Every message while
+//! ringshot works goes through this module; pages do not.
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-/// Says something on standard error, after the program's name.
+/// Writes a message to standard error, after the program's name.
 pub fn line(text: impl Display) {
     plain(format_args!("ringshot: {text}"));
 }
 
-/// Says something on standard error as it is, and ends the line.
+/// Writes a message to standard error as it is, and ends the line.
 pub fn plain(text: impl Display) {
     // In one piece, so that it does not mix with what others write there.
     let line = format!("{text}\n");

@@ -59,7 +59,7 @@ impl Style {
         let columns = term.size_checked().map(|(_rows, columns)| usize::from(columns));
         Style {
             colour: wants_colour(terminal, env::var_os("NO_COLOR").as_deref()) && !dumb(),
-            // Columns that nobody told, as on a serial line, are reported as 0.
+            // Unknown columns, as on a serial line, are reported as 0.
             width: columns
                 .filter(|columns| terminal && *columns > 0)
                 .map_or(WIDTH_DEFAULT, |columns| columns.clamp(WIDTH_MIN, WIDTH_MAX)),

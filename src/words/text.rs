@@ -1,7 +1,7 @@
 //! Text that a terminal may show.
 
-/// Text from a server or a user, safe to show: what could steer a terminal, or make text read
-/// other than it is, becomes `\x1b` or `\u{202e}`.
+/// Text from a server or a user, safe to show: characters that could steer a terminal, or make text
+/// read differently, become `\x1b` or `\u{202e}`.
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -30,7 +30,7 @@ pub fn steers(c: char) -> bool {
     invisible || c.is_control()
 }
 
-/// The text, or its beginning and an ellipsis when it is wider than that.
+/// The text, or its start and an ellipsis if it is wider than that.
 pub fn shortened(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.into();
@@ -38,8 +38,8 @@ pub fn shortened(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Lines no wider than that, broken between words; a word longer than a line keeps its own. What
-/// stands in backticks is a command to copy, and one word.
+/// Lines no wider than that, broken between words; a word longer than a line keeps its own. Text in
+/// backticks is a command to copy, and counts as one word.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut in_command = false;

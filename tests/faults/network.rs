@@ -108,7 +108,7 @@ fn a_listener_with_a_full_backlog() {
             let plan = "-c 4 -t 1 -n 48 --timeout 700ms";
             let run =
                 Running::start(command(&format!("http://{address}/ {plan} {engine} --json -")));
-            eventually("SYNs are dropped", || namespace.counter("TcpExtListenOverflows") >= 8);
+            eventually("the kernel drops SYNs", || namespace.counter("TcpExtListenOverflows") >= 8);
             drop(waiting);
             Hostile::listen(Habits { scripts: Vec::new(), faulty: 0, slots: SLOTS_MIN }, listener);
             let document = run.finish().sane_document();

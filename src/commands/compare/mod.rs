@@ -1,4 +1,4 @@
-//! `ringshot compare`: one run after the other, until all rounds are over.
+//! `ringshot compare`: runs one tool after the other, until all rounds are over.
 
 mod target;
 
@@ -32,13 +32,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
-/// How long a tool may take to tell its version.
+/// How long a tool may take to print its version.
 const VERSION_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How often temporary files are removed that another thread removes as well.
+/// How often to retry the removal of temporary files, because another thread may remove them as
+/// well.
 const REMOVALS_MAX: u32 = 10;
 
-/// Somebody who takes part.
+/// A participant.
 struct Contestant {
     /// `None` for ringshot.
     tool: Option<&'static dyn Tool>,
@@ -46,7 +47,7 @@ struct Contestant {
     row: ToolRow,
 }
 
-/// Who runs where, and for how long.
+/// Which tool runs where, and for how long.
 struct Arena<'a> {
     plan: &'a ComparePlan,
     placement: &'a Placement,
@@ -71,13 +72,13 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let placement =
         allowed.place(plan.run.threads, plan.run.connections, &plan.run.cpus, bundled)?;
     plan.run.notes.iter().chain(&placement.notes).for_each(say::line);
-    // Each run of ringshot finds the same, and its own words of it are not seen.
+    // Each run of ringshot finds the same, and its own message is not shown.
     let (tier, connections) = (plan.run.ring_tier, plan.run.connections);
     let Found { engine, no_ring } = plan.run.engine.find(tier, placement.threads, connections)?;
     let fallback = no_ring.map(|no_ring| {
         format!(
-            "ringshot went over epoll, at more CPU per request than over io_uring, which cannot be \
-             used here: {}. Cure: {}.",
+            "ringshot used epoll, which takes more CPU per request; io_uring cannot be used here: \
+             {}. Cure: {}.",
             no_ring.what(),
             no_ring.cure()
         )
@@ -92,7 +93,8 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     });
     let mut contestants = contestants(&plan, &signals, &leash)?;
     let mut target = ComparisonTarget::of(&plan.run, &placement)?;
-    let scratch = scratch(&signals).map_err(|error| format!("no temporary files: {error}"))?;
+    let scratch =
+        scratch(&signals).map_err(|error| format!("cannot create temporary files: {error}"))?;
     let arena = Arena::new(&plan, &placement, &allowed, (&signals, &leash), scratch.path());
     // The children inherit the limit of descriptors.
     let facts = HostFacts { descriptors: descriptors::raise_limit(), ..HostFacts::default() };
@@ -105,7 +107,7 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let (begin, begun_at) = (Instant::now(), SystemTime::now());
     let mut notes = arena.rounds(&mut contestants, &mut target)?;
     notes.extend(fallback);
-    // Secrets are there for no longer than somebody needs them.
+    // Secrets are there only for as long as they are needed.
     drop(scratch);
     let around = Conditions {
         plan: &plan,
@@ -132,8 +134,8 @@ pub fn run(args: &CompareArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     }))
 }
 
-/// Headers and bodies are in there, and may be secrets: nobody else gets in, and they do not outlive
-/// us.
+/// Headers and bodies are in there, and may be secrets: no other user gets in, and they do not
+/// outlive us.
 fn scratch(signals: &Signals) -> io::Result<TempDir> {
     let only_ours = Permissions::from_mode(0o700);
     let scratch = tempfile::Builder::new().prefix("ringshot.").permissions(only_ours).tempdir()?;
@@ -160,7 +162,8 @@ fn contestants(
     leash: &Leash,
 ) -> Result<Vec<Contestant>, Box<dyn Error>> {
     let path = std::env::var_os("PATH");
-    let own = std::env::current_exe().map_err(|error| format!("where is ringshot? {error}"))?;
+    let own = std::env::current_exe()
+        .map_err(|error| format!("cannot find ringshot's own program file: {error}"))?;
     let mut all = vec![Contestant { tool: None, program: own, row: our_row() }];
     let mut missing = Vec::new();
     for &tool in &plan.tools {
@@ -224,7 +227,7 @@ impl<'a> Arena<'a> {
         let mut cpus = placement.workers.clone();
         cpus.sort_unstable();
         cpus.dedup();
-        // Where nobody is pinned, each thread has a processor, as far as there are any.
+        // Where no thread is pinned, each has a processor, as far as there are any.
         let processors = match cpus.len() {
             0 => placement.threads.min(allowed.parallelism as u32).max(1),
             pinned => pinned as u32,
@@ -261,16 +264,16 @@ impl<'a> Arena<'a> {
         }
         if !telling.is_empty() {
             say::line(format_args!(
-                "{} can be given headers only as arguments: while they run, every user of this box \
-                 can read the credentials in `ps`",
+                "{} can be given headers only as arguments: while they run, every user of this \
+                 machine can read the credentials in `ps`",
                 telling.join(", ")
             ));
         }
         Ok(())
     }
 
-    /// All runs of all rounds, or as many as there are before a signal, or before there is no server
-    /// any more. Returns what was to be said about them.
+    /// All runs of all rounds, or those before a signal or the loss of the server. Returns the
+    /// remarks about them.
     ///
     /// # Errors
     /// When there was not even a server for the first run.
@@ -284,8 +287,9 @@ impl<'a> Arena<'a> {
             (0..contestants.len()).filter(|&at| able(&contestants[at])).collect();
         let mut notes: Vec<String> = Vec::new();
         if cfg!(debug_assertions) {
-            notes
-                .push("This ringshot is a debug build, several times as slow as a release.".into());
+            notes.push(
+                "This ringshot is a debug build, several times slower than a release build.".into(),
+            );
         }
         for round in 1..=self.plan.rounds {
             for place in order(round - 1, able.len()) {
@@ -333,7 +337,7 @@ impl<'a> Arena<'a> {
             }
         }
         if let Some(path) = &invocation.written {
-            // What an earlier run has left is not this one's.
+            // Leftovers of an earlier run do not count for this one.
             let _ = std::fs::remove_file(path);
         }
         let mut command = Command::new(&one.program);
@@ -407,7 +411,7 @@ impl Contestant {
             }
             ChildEnd::TimedOut => {
                 return Err(format!(
-                    "killed after {:.0} s, as it did not end",
+                    "killed after {:.0} s, because it did not end",
                     limit.as_secs_f64()
                 ));
             }

@@ -1,9 +1,9 @@
-//! What is measured, fresh for every run, and what it saw of it.
+//! The target, fresh for every run, and what it counted of the run.
 //!
-//! A run leaves connections in TIME_WAIT behind for a minute. Where these are the client's, the next
-//! run finds its ports taken, and whoever comes second loses. The bundled server is therefore
-//! started anew on another port for every run: no four-tuple comes back. Somebody else's server
-//! stays where it is, so there the ports are waited for.
+//! A run leaves connections in TIME_WAIT behind for a minute. If these are the client's, the next
+//! run finds its ports taken, and the second tool loses. The bundled server is therefore restarted
+//! on another port for every run: no four-tuple comes back. Any other server stays where it is, so
+//! ringshot waits for the ports.
 
 use crate::commands::run::experiment;
 use crate::commands::signals::Signals;
@@ -28,10 +28,10 @@ use std::time::{Duration, Instant};
 /// TIME_WAIT lasts for a minute.
 const DRAIN_MAX: Duration = Duration::from_secs(65);
 
-/// The part of the ports that may be in TIME_WAIT when a run begins.
+/// The part of the ports that may be in TIME_WAIT when a run starts.
 const PORTS_TAKEN_MAX: f64 = 0.25;
 
-/// How long a server may take to tell its counts.
+/// How long a server may take to report its counts.
 const STATS_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// More than the counts of a bench-server are.
@@ -43,11 +43,11 @@ const SERVERS_TRIED_MAX: u32 = 16;
 pub(crate) enum ComparisonTarget {
     /// The bundled server, and the ports that it had.
     Bundled { placement: Placement, ports: HashSet<u16> },
-    /// Somebody else's.
+    /// One that ringshot did not start.
     Given {
         endpoint: Endpoint,
         addresses: Vec<Address>,
-        /// Whether it tells its counts, as bench-server does.
+        /// Whether it reports its counts, as bench-server does.
         tells: bool,
     },
 }
@@ -55,12 +55,12 @@ pub(crate) enum ComparisonTarget {
 /// The target of one run.
 pub(crate) struct Site {
     pub(crate) endpoint: Endpoint,
-    /// What was waited for in vain.
+    /// What is still missing after the wait for ports, if anything.
     pub(crate) note: Option<String>,
     witness: Witness,
 }
 
-/// Who saw the run, and what they had seen before.
+/// What saw the run, and what it had seen before.
 enum Witness {
     Bundled(bench_server::Server),
     Stats {
@@ -135,7 +135,7 @@ impl ComparisonTarget {
 }
 
 impl Site {
-    /// What was seen since it was made ready; `None` when nobody tells.
+    /// What was seen since it was made ready; `None` if nothing reports it.
     pub(crate) fn seen(self) -> Option<SeenByServer> {
         let seen = |by, requests: u64, connections| SeenByServer {
             by,
@@ -149,7 +149,7 @@ impl Site {
             }
             Witness::Stats { endpoint, address, before } => {
                 let after = counts(&endpoint, &address).ok()?;
-                // A server that was started anew in between has lost its counts.
+                // A server that restarted in between has lost its counts.
                 let requests = after.requests.checked_sub(before.requests)?;
                 let connections = after.connections.checked_sub(before.connections)?;
                 Some(seen("stats".into(), requests, connections))
@@ -164,11 +164,11 @@ impl Site {
     }
 }
 
-/// Waits until most ports are free again; returns what to say when they are not.
+/// Waits until most ports are free again; returns a remark if they are not.
 fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
     let ports = sysctl::local_port_range().count();
     let most = (ports as f64 * PORTS_TAKEN_MAX) as u64;
-    // Where the kernel does not tell, there is nothing to wait for.
+    // Where the kernel does not report them, there is nothing to wait for.
     let taken = || sockets::time_wait(targets).map_or(0, |found| found.client_owned());
     let begin = Instant::now();
     let mut told = false;
@@ -184,13 +184,13 @@ fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
         );
         if begin.elapsed() >= DRAIN_MAX {
             return Some(format!(
-                "began although {what}, after {} s of waiting",
+                "started although {what}, after waiting for {} s",
                 DRAIN_MAX.as_secs()
             ));
         }
         if !std::mem::replace(&mut told, true) {
             say::line(format_args!(
-                "{what}; waiting until a quarter of them is left, for at most {} s",
+                "{what}; waiting until only a quarter is, for at most {} s",
                 DRAIN_MAX.as_secs()
             ));
         }
@@ -198,7 +198,7 @@ fn drain(targets: &[SocketAddr], signals: &Signals) -> Option<String> {
     }
 }
 
-/// Asks a server for its counts, as bench-server tells them.
+/// Asks a server for its counts, in bench-server's form.
 fn counts(endpoint: &Endpoint, address: &Address) -> io::Result<ServerCounts> {
     let give_up = Instant::now() + STATS_TIME_MAX;
     let (kind, address) = match address {
@@ -218,7 +218,7 @@ fn counts(endpoint: &Endpoint, address: &Address) -> io::Result<ServerCounts> {
     parse_counts(&answer).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Reads to the end; a server that never comes to one is not waited for, however it drips.
+/// Reads to the end, but does not wait for a server that drips forever.
 fn read_until(mut stream: Socket, give_up: Instant) -> io::Result<Vec<u8>> {
     let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
     while answer.len() < STATS_BYTES_MAX {

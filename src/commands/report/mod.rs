@@ -19,7 +19,7 @@ pub use read::{Saved, parse, read};
 /// Writes what was asked for, and returns the exit code.
 ///
 /// # Errors
-/// A document that is not ours, or not of what was asked for; a file that cannot be written.
+/// A document that is not ours, or of the wrong kind; a file that cannot be written.
 pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let outputs = Outputs::new(&args.output)?;
     outputs.leave(&args.files)?;
@@ -51,12 +51,16 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
         let name = path.to_string_lossy().into_owned();
         match saved {
             Saved::Run(report) => runs.push((name, *report)),
-            _ => return Err(format!("{} is not of a run: give it alone", escape(&name)).into()),
+            _ => {
+                return Err(
+                    format!("{} is not the result of a run: give it alone", escape(&name)).into()
+                );
+            }
         }
     }
     match runs.as_slice() {
         [(_, report)] if !args.merge => Ok(run_page(&outputs, report)),
-        [_] => usage("--merge: give the results of at least two boxes"),
+        [_] => usage("--merge: give the results of at least two machines"),
         _ if args.merge => Ok(run_page(&outputs, &merge::merge(&runs, words)?)),
         _ => {
             outputs.only(&["--report"], "report A.json B.json")?;
@@ -64,7 +68,7 @@ pub fn run(args: &ReportArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
             if variants.len() == 1 {
                 return usage(&format!(
                     "all files are runs of one thing, {}: there is nothing to compare them with \
-                     (--merge makes one result of several boxes')",
+                     (--merge merges the results of several machines)",
                     escape(&variants[0].name)
                 ));
             }
@@ -84,7 +88,7 @@ fn usage(text: &str) -> Result<u8, Box<dyn Error>> {
 fn run_page(outputs: &Outputs, report: &Report) -> u8 {
     let delivery = deliver(outputs, report);
     match (&outputs.report, &outputs.json) {
-        // It is there already, or standard output has the document.
+        // It is written already, or standard output has the document.
         (Some(_), _) | (None, Some(JsonOutput::Stdout)) => delivery.code(0),
         _ => page(outputs, delivery, || run::plots(report), |image| run::markdown(report, image)),
     }

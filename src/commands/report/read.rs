@@ -1,5 +1,5 @@
-//! Saved documents, read back: what is no whole document of ours is refused with the file's name and
-//! the reason, before anything is written.
+//! Reads saved documents back. If a file is not a complete ringshot document, the error names it
+//! and says why, before anything is written.
 
 use crate::compare;
 use crate::result::{Report, SCHEMA, hdr};
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Earlier versions kept every second: a day on a box of 64 CPUs has half as much.
+/// Earlier versions kept every second: a day on a machine of 64 CPUs has half as much.
 const BYTES_MAX: u64 = 256 << 20;
 
 /// A document of ours.
@@ -41,7 +41,9 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let read = file.take(BYTES_MAX + 1).read_to_end(&mut text);
     read.map_err(|error| format!("cannot be read: {error}"))?;
     match text.len() as u64 > BYTES_MAX {
-        true => Err(format!("has more than {} MiB: that is no result document", BYTES_MAX >> 20)),
+        true => {
+            Err(format!("is larger than {} MiB, so it is not a result document", BYTES_MAX >> 20))
+        }
         false => Ok(text),
     }
 }
@@ -55,12 +57,13 @@ pub fn parse(text: &[u8]) -> Result<Saved, String> {
         true if text.is_empty() => "is empty".to_owned(),
         true => {
             format!(
-                "ends in the middle of a JSON document ({}): was its writer stopped?",
+                "ends in the middle of a JSON document ({}): was the program that wrote it \
+                 stopped?",
                 told(error)
             )
         }
-        false if error.is_data() => format!("{NOT_OURS} (it is no JSON object)"),
-        false => format!("is no JSON document ({})", told(error)),
+        false if error.is_data() => format!("{NOT_OURS} (it is not a JSON object)"),
+        false => format!("is not a JSON document ({})", told(error)),
     })?;
     match head.schema.as_ref().and_then(Value::as_str) {
         Some(SCHEMA) => run(text),
@@ -78,7 +81,7 @@ pub fn parse(text: &[u8]) -> Result<Saved, String> {
     }
 }
 
-const NOT_OURS: &str = "is no result document of ringshot";
+const NOT_OURS: &str = "is not a ringshot result document";
 
 /// What every document of ours has.
 #[derive(Deserialize)]
@@ -104,7 +107,7 @@ fn run(text: &[u8]) -> Result<Saved, String> {
         if histogram.len() != latency.count {
             let (has, says) = (histogram.len(), latency.count);
             return Err(format!(
-                "the histogram of {name} has {has} samples, its count says {says}"
+                "the histogram of {name} has {has} samples, but its count is {says}"
             ));
         }
     }
@@ -122,20 +125,19 @@ fn found(text: &[u8]) -> Result<Saved, String> {
     let is_a_range = bounds.lowest_per_s <= search::Bounds::default().highest_per_s;
     match are_rates && is_a_range && bounds.precision_ratio > 0.0 {
         true => Ok(Saved::Search(Box::new(found))),
-        false => Err("has a rate that is none".into()),
+        false => Err("has a rate that is not a valid number".into()),
     }
 }
 
 fn document<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
-    parsed(text)
-        .map_err(|error| format!("does not hold what its schema promises ({})", told(error)))
+    parsed(text).map_err(|error| format!("does not match its schema ({})", told(error)))
 }
 
 fn parsed<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(text)
 }
 
-/// What the parser says, in which words of the file may stand.
+/// The parser's message, which may quote the file.
 fn told(error: serde_json::Error) -> String {
     escape(&error.to_string())
 }
@@ -195,10 +197,10 @@ mod tests {
         let whole = whole();
         for (name, text, reason) in [
             ("empty", "", "is empty"),
-            ("text", "Requests/sec: 12", "is no JSON document"),
+            ("text", "Requests/sec: 12", "is not a JSON document"),
             ("half", &whole[..whole.len() / 2], "ends in the middle"),
-            ("other", "{\"a\": 1}", "is no result document of ringshot"),
-            ("list", "[]", "is no result document of ringshot"),
+            ("other", "{\"a\": 1}", "is not a ringshot result document"),
+            ("list", "[]", "is not a ringshot result document"),
             (
                 "cut",
                 &whole.replace("\"hdr\": \"H", "\"hdr\": \"!"),
@@ -210,7 +212,7 @@ mod tests {
                 r"\x1b[2J",
             ),
             ("newer", "{\"schema\": \"ringshot.run/2\"}", "has the schema \"ringshot.run/2\""),
-            ("hollow", "{\"schema\": \"ringshot.run/1\"}", "does not hold what its schema"),
+            ("hollow", "{\"schema\": \"ringshot.run/1\"}", "does not match its schema"),
             ("doctor", "{\"schema\": \"ringshot.doctor/1\"}", "this version reads"),
         ] {
             let error = refused(name, text);

@@ -17,13 +17,13 @@ use crate::result::{self, *};
 use crate::statistics::{longest_us, percentile_us, rounded};
 use std::time::Duration;
 
-/// Everything beside the numbers that a report names.
+/// Everything in a report that is not a measured number.
 #[derive(Clone, Debug)]
 pub(crate) struct Circumstances<'a> {
     pub plan: &'a Plan,
     /// The URL, as it may be shown.
     pub url: &'a str,
-    /// What the plan came to.
+    /// The plan as it was carried out.
     pub load: &'a Load,
     pub cpus: &'a Cpus,
     /// Whether a signal ended the run.
@@ -32,13 +32,13 @@ pub(crate) struct Circumstances<'a> {
     pub before: &'a Moment,
     /// The kernel after the run.
     pub after: &'a Moment,
-    /// The box before the run.
+    /// The machine before the run.
     pub host: &'a HostFacts,
-    /// Why the run did not go over a ring, although that was preferred.
+    /// Why the run did not use a ring, although that was preferred.
     pub no_ring: Option<&'a Unavailable>,
-    /// The box and the server during the measurement.
+    /// The machine and the server during the measurement.
     pub watch: Option<Watch>,
-    /// What ringshot itself had to put up with meanwhile.
+    /// The CPU time that ringshot itself got, waited for, and lost to quotas.
     pub pressure: Pressure,
 }
 
@@ -149,7 +149,7 @@ fn most_used(measured: &Measured) -> usize {
     (0..measured.tally.opened_by_address.len()).rev().max_by_key(opened).unwrap_or(0)
 }
 
-/// What the findings are made from.
+/// The facts that findings are made from.
 fn facts<'a>(
     around: &'a Circumstances<'_>,
     measured: &'a Measured,
@@ -240,10 +240,10 @@ fn time_wait(around: &Circumstances<'_>, measured: &Measured) -> TimeWaitCounts 
 /// Whether requests were answered as fast as they came due, going by how many were unanswered
 /// before and after.
 ///
-/// Under way at any moment are as many as come in the time of one (Little's law; the median, as a
-/// mean would be that of the backlog that is looked for); without a warm-up there were none before.
-/// More than that may be chance: 1% of all, what one connection has, and three standard deviations
-/// of the difference of two Poisson counts.
+/// At any moment as many are in flight as come in the time of one (Little's law, with the median,
+/// because a mean would include the very backlog in question). Without a warm-up there were none
+/// before. An excess may be chance: 1% of all, what one connection has, and three standard
+/// deviations of the difference of two Poisson counts.
 fn kept_up(due: u64, (before, after): (u64, u64), under_way: f64, pipeline: u32) -> bool {
     let level = under_way.max(before as f64);
     let growth = after as f64 - level;
@@ -292,7 +292,7 @@ fn limits(
     plan.slos.iter().map(|limit| limit.check(&numbers)).collect()
 }
 
-/// Whether the load is meant to be the same all the time that is measured.
+/// Whether the load is meant to be constant during the measurement.
 fn is_even(pacing: &Pacing) -> bool {
     let same = |stage: &RateStage| stage.from_per_s == stage.to_per_s;
     pacing.stages.len() <= 1
@@ -323,7 +323,7 @@ fn errors(measured: &Measured, target: &Address) -> Vec<Error> {
     errors
 }
 
-/// From this share of a CPU's time on, somebody else needs it.
+/// From this share of a CPU's time on, another program needs it.
 const TAKEN_RATIO: f64 = 0.5;
 
 /// CPUs that had time left and no worker, if they are enough for all workers.
@@ -345,8 +345,7 @@ fn generator(measured: &Measured, pressure: &Pressure) -> Generator {
     let per_request = (ended > 0).then(|| (user_s + sys_s) * 1e6 / ended as f64);
     let wait = threads.iter().filter_map(ThreadTime::wait_ratio).reduce(f64::max);
     let demand = threads.iter().map(ThreadTime::demand_ratio).reduce(f64::max);
-    // The worst second is no better than all of them together; of a run that was shorter there is
-    // only that.
+    // The worst second is no better than the mean; a run of less than a second has only the mean.
     let peak = |mean: Option<f64>, peak: Option<f64>| {
         mean.into_iter().chain(peak).reduce(f64::max).map(|ratio| rounded(ratio, 3))
     };
@@ -367,8 +366,8 @@ fn generator(measured: &Measured, pressure: &Pressure) -> Generator {
     Generator { saturated, ..generator }
 }
 
-/// Where the threads' time went. What they had no CPU for is in none of it, but for what of that fell
-/// between two turns: there it looks like time of the loop.
+/// Where the threads' time went. Waiting for a CPU is not in it, except between two turns, where it
+/// looks like time of the loop.
 fn turns(threads: &[ThreadTime], counters: &tally::Counters) -> Turns {
     let sum = |of: fn(&ThreadTime) -> Duration| -> f64 {
         threads.iter().map(|time| of(time).as_secs_f64()).sum()

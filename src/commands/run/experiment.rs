@@ -1,4 +1,4 @@
-//! A plan on this box against its target: prepared once, run once or, by a search, many times.
+//! A plan on this machine against its target: prepared once, run once or, by a search, many times.
 //!
 //! ```text
 //!   Plan ──► prepare: ground, target, load, what will limit it ──► run ──► Report
@@ -41,8 +41,8 @@ pub(crate) struct Experiment {
 }
 
 impl Experiment {
-    /// Finds out what the box can do, starts the bundled server where no URL was given, and says on
-    /// standard error what will limit the plan.
+    /// Finds out what the machine can do, starts the bundled server if no URL was given, and
+    /// reports on standard error what will limit the plan.
     ///
     /// # Errors
     /// What cannot be run, with the reason and the cure.
@@ -52,7 +52,7 @@ impl Experiment {
         let asked = plan.watch_pid.map(WatchedServer::asked).transpose()?;
         if let Some(no_ring) = &ground.no_ring {
             let what = no_ring.what();
-            let what = format!("io_uring cannot be used: {what}; this run goes over epoll");
+            let what = format!("io_uring cannot be used: {what}; this run uses epoll");
             advise(&what, no_ring.cure());
         }
         for note in plan.notes.iter().chain(&ground.placement.notes) {
@@ -67,7 +67,7 @@ impl Experiment {
         warn(&ground.examine(&load, &host))?;
         candidates::find(&mut load, plan.addresses);
         if let Some(why) = candidates::none_accepts(&load) {
-            advise(&why, "a server that listens there; the run counts what fails");
+            advise(&why, "start a server there; the run counts what fails");
         }
         let watched = match (asked, &server) {
             (Some(asked), _) => Some(asked).into(),
@@ -82,8 +82,7 @@ impl Experiment {
         &self.endpoint.url
     }
 
-    /// Runs the plan, which differs from the one that was prepared at most in how its load comes
-    /// and how long it lasts.
+    /// Runs the plan, which may differ from the prepared one only in its load and its duration.
     ///
     /// # Errors
     /// When a ring cannot be set up, or breaks.
@@ -185,7 +184,7 @@ fn warn(checks: &[Check]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What is in the way, and what helps, on standard error.
+/// Reports the obstacles and their cures on standard error.
 fn advise(what: &str, cure: &str) {
     let width = Style::stderr().width.saturating_sub(2);
     let what = wrapped(&format!("ringshot: {what}"), width);

@@ -30,7 +30,7 @@ pub fn run(args: &RunArgs, words: &[String]) -> Result<u8, Box<dyn Error>> {
     let duration_s = plan.duration.map(|duration| duration.as_secs_f64());
     let progress = Progress::on_stderr(duration_s, plan.requests);
     let report = experiment.run(plan, &signals, progress)?;
-    // Whoever the page is for may have gone, and the terminal with them.
+    // The reader of the page may have gone, and the terminal with them.
     let delivery = deliver(&plan.outputs, &report);
     Page::beside(&plan.outputs).show(|out, style| terminal::summary(&report, out, style));
     let broken = report.slo.iter().any(|outcome| !outcome.pass);

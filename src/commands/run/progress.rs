@@ -1,8 +1,8 @@
-//! A sign of life while the run lasts, once a second, on standard error: standard output belongs
-//! to the results.
+//! Progress during the run, once a second, on standard error: standard output belongs to the
+//! results.
 //!
-//! On a terminal one line that is drawn over, elsewhere (a log, CI) one row a second. There is no
-//! thread that animates it: it would take time from the workers that are being measured.
+//! On a terminal it is one line that is redrawn, elsewhere (a log, CI) one row a second. No thread
+//! animates it: that would take time from the workers that are being measured.
 
 use crate::engine::tally::{Counters, Part};
 use crate::result::Second;
@@ -11,7 +11,7 @@ use crate::words::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal, Write};
 
-/// The bar's resolution: what is drawn is a share, of time or of requests.
+/// The bar's resolution: the bar shows a share, of time or of requests.
 const BAR_STEPS: u64 = 1000;
 
 /// Before the first second of a run without a warm-up.
@@ -22,7 +22,7 @@ const BEGIN: (Part, f64) = (Part::Measured, 0.0);
 pub(crate) struct Progress {
     view: View,
     limits: Limits,
-    /// The end of the second before, to tell how long this one was (the last may be short), and its
+    /// The end of the second before, to know how long this one was (the last may be short), and its
     /// part of the run: the measurement counts its seconds anew.
     before: (Part, f64),
 }
@@ -54,7 +54,7 @@ impl Progress {
         Progress::new(duration_s, requests, io::stderr().is_terminal() && !style::dumb())
     }
 
-    /// For one step of many, each of which has a row of its own: a bar on a terminal, else nothing.
+    /// For one step of many, each with a row of its own: a bar on a terminal, else nothing.
     pub(crate) fn of_step(duration_s: Option<f64>) -> Progress {
         match io::stderr().is_terminal() && !style::dumb() {
             true => Progress::new(duration_s, None, true),
@@ -111,7 +111,7 @@ impl Progress {
 impl Limits {
     /// ` 3 s / 10 s`, or the time alone where only requests are limited.
     fn elapsed(&self, t_s: f64) -> String {
-        // Ticks come a little late; nobody wants to see by how much.
+        // Ticks come a little late; by how much is of no interest.
         let elapsed = seconds((t_s * 10.0).round() / 10.0);
         match self.duration_s.map(seconds) {
             Some(limit) => format!("{elapsed:>0$} / {limit}", limit.chars().count()),
@@ -138,11 +138,11 @@ fn bar(limits: Limits) -> ProgressBar {
         .expect("the template is a constant and valid")
         .progress_chars("━╸─");
     let target = ProgressDrawTarget::stderr();
-    // On drop, too, the bar is cleared: that is what indicatif does unless told otherwise.
+    // On drop, too, the bar is cleared: indicatif does so by default.
     ProgressBar::with_draw_target(Some(BAR_STEPS), target).with_style(style)
 }
 
-/// What stands behind the bar; short, so that a bar is left in 80 columns.
+/// The text after the bar; short, so that a bar is left in 80 columns.
 fn message(second: &Second, length_s: f64, totals: &Counters) -> String {
     format!(
         "{}/s  p99 {}  {} ok  {} failed",

@@ -77,8 +77,8 @@ fn only_the_named_knobs_change() {
 fn a_name_that_cannot_be_applied_is_a_usage_error() {
     let fake = usual_box();
     for (line, what) in [
-        ("apply --knob net.ipv4.nonsense", "no setting of the catalogue"),
-        ("show --knob net.ipv4.nonsense", "no setting of the catalogue"),
+        ("apply --knob net.ipv4.nonsense", "not a setting of the catalogue"),
+        ("show --knob net.ipv4.nonsense", "not a setting of the catalogue"),
         ("apply --knob net.ipv4.tcp_mem", "no recommended value"),
         ("apply --knob nofile", "a limit"),
     ] {
@@ -201,7 +201,7 @@ fn a_knob_of_the_whole_box_is_left_out_aloud() {
     let fake = usual_box();
     fake.set("fs.file-max", "1000");
     fake.enter_namespace("net:[2]");
-    let told = "belongs to the whole box: apply it outside of this network namespace";
+    let told = "belongs to the whole machine: apply it outside of this network namespace";
     let (code, out, _) = tune_as(&fake, &fake.system(), 100, "show");
     assert_eq!(code, 0);
     assert!(out.contains("≥ 2097152      whole box\n"), "{out}");

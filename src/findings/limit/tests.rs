@@ -47,7 +47,7 @@ fn the_busiest_was_the_limit() {
         (0.50, 0.85, Some("server")),
         (0.85, 0.50, Some("generator")),
         (0.85, 0.88, Some("both")),
-        // Nobody was busy, and connections do not explain it either.
+        // No thread was busy, and connections do not explain it either.
         (0.50, 0.50, None),
     ] {
         let found = who(&run(generator, server));
@@ -84,7 +84,7 @@ fn a_generator_that_waits_for_a_cpu_is_named_before_any_server() {
     assert_eq!(who(&waits(paced, 0.03, 0.73)).as_deref(), Some("generator"));
     // A little waiting says nothing.
     assert_eq!(who(&waits(waiting(run(0.3, 0.3)), 0.3, 0.02)).as_deref(), Some("connections"));
-    // There is no CPU left on this box.
+    // There is no CPU left on this machine.
     let full = changed(waits(run(0.4, 0.4), 0.4, 0.5), |report| {
         report.watch.as_mut().expect("watched").cpu_busy_ratio = Some(0.99);
     });
@@ -106,7 +106,7 @@ fn a_quota_of_its_own_is_named_before_any_server() {
     let limit = limited_by(&throttled(8.5)).expect("somebody");
     assert_eq!(limit.who, "generator");
     let text =
-        "ringshot's own CPU quota of 0.08 CPUs was used up for 85% of the time (8.5 s in all);";
+        "ringshot had used up its own CPU quota of 0.08 CPUs for 85% of the time (8.5 s in all);";
     assert!(limit.evidence.starts_with(text), "{limit:?}");
     assert_eq!(who(&throttled(0.2)).as_deref(), Some("server"), "2% of the time");
 }
@@ -189,14 +189,14 @@ fn the_box_is_the_limit_when_its_cpus_are_somebody_elses() {
         })
     };
     for (cpus, generator, server, expected) in [
-        // Nobody has a CPU for itself.
+        // None has a CPU for itself.
         (0.98, 0.50, 0.48, "box"),
         (0.98, 0.85, 0.85, "box"),
         (0.85, 0.50, 0.48, "box"),
         // All that is busy is the two of them.
         (0.86, 0.86, 0.85, "both"),
         (0.98, 0.97, 0.85, "generator"),
-        // Others are busy, and nobody is in their way.
+        // Others are busy, and nothing is in their way.
         (0.98, 0.05, 0.06, "connections"),
         (0.75, 0.50, 0.48, "connections"),
     ] {
@@ -209,7 +209,7 @@ fn the_box_is_the_limit_when_its_cpus_are_somebody_elses() {
         server.expect("one").cpu_wait_ratio = Some(0.4);
     });
     assert_eq!(who(&starved).as_deref(), Some("box"));
-    // A server that is not seen is not taken for somebody else.
+    // A server that is not seen is not taken for another program.
     assert_eq!(who(&unwatched(busy(0.85, 0.5, 0.0))).as_deref(), Some("unseen"));
     assert_eq!(who(&unwatched(busy(0.98, 0.5, 0.0))).as_deref(), Some("box"));
     let remote = changed(unwatched(busy(0.85, 0.5, 0.0)), |report| report.target.local = false);
@@ -293,10 +293,9 @@ fn connections_that_all_wait_are_the_limit_when_nobody_is_busy() {
     assert_eq!(limit.who, "connections");
     assert_eq!(
         limit.evidence,
-        "nobody's CPU was the limit: all 64 connections waited for answers, 2.73 ms each on \
-         average, which makes 23,449/s: more connections (-c) may bring more, unless the server \
-         itself waits for something; ringshot's busiest thread was 30% busy, the server's thread \
-         30%."
+        "no CPU was the limit: all 64 connections waited for answers, 2.73 ms each on average, \
+         which makes 23,449/s. More connections (-c) may bring more, unless the server itself \
+         waits for something; ringshot's busiest thread was 30% busy, the server's thread 30%."
     );
     assert_eq!(who(&waiting(run(0.3, 0.95))).as_deref(), Some("server"));
     // A pause of 2.7 ms between two requests, on average.
@@ -329,14 +328,12 @@ fn what_is_not_seen_is_not_judged() {
     });
     let limit = limited_by(&cut_short).expect("somebody");
     assert_eq!(limit.who, "unseen");
-    assert!(
-        limit.evidence.contains("search for the server's process did not come to its end"),
-        "{limit:?}"
-    );
+    assert!(limit.evidence.contains("search for the server's process did not finish"), "{limit:?}");
     let remote = changed(report, |report| report.target.local = false);
     let limit = limited_by(&remote).expect("somebody");
     assert_eq!(limit.who, "unseen");
-    let text = "is not in this network namespace: another box, or a container (--watch-pid).";
+    let text = "is not in this network namespace: it is on another machine, or in a container \
+                (--watch-pid).";
     assert!(limit.evidence.ends_with(text), "{limit:?}");
     assert_eq!(who(&unwatched(run(0.85, 0.0))).as_deref(), Some("unseen"));
     assert_eq!(who(&unwatched(run(0.97, 0.0))).as_deref(), Some("generator"));

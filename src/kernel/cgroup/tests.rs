@@ -119,7 +119,7 @@ fn the_limit_of_memory_that_leaves_the_least_counts() {
     ];
     let limit = groups(&machine(&one)).memory_limit().unwrap();
     assert_eq!((limit.bytes, limit.used_bytes), (64 << 20, 4_000_000));
-    // No word for it, and not as much as the root.
+    // Not expressed, and less than the root has.
     assert_eq!(groups(&machine(&one[..3])).memory_limit(), None);
 }
 
@@ -141,7 +141,7 @@ fn throttling_is_of_the_level_that_was_stopped_for_the_longest() {
     };
     let since = stat(15, 103).since(&stat(10, 100));
     assert_eq!(since, Throttled { periods: 5, throttled_periods: 5, throttled_ns: 35_000 });
-    // A group that was made anew.
+    // A group that was recreated.
     assert_eq!(stat(1, 1).since(&stat(9, 9)), Throttled::default());
     let one = machine(&[
         ("proc/self/mountinfo", ONE),

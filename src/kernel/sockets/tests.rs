@@ -31,7 +31,7 @@ fn listen(address: &str, backlog: i32) -> Option<(Socket, SocketAddr)> {
     Some((socket, bound))
 }
 
-/// A listener on a port that no connection to these addresses is left of, as whoever had it before
+/// A listener on a port without old connections to these addresses: a program that had it before
 /// may have left some.
 fn listen_alone(address: &str, targets: &[&str]) -> Option<(Socket, SocketAddr)> {
     for _ in 0..100 {
@@ -134,7 +134,7 @@ fn a_listener_on_all_addresses_is_found_by_each() {
     for ip in ["127.0.0.1", "127.9.9.9", "0.0.0.0", "[::ffff:127.0.0.1]"] {
         assert!(listener(at(&format!("{ip}:{port}"))).unwrap().is_some(), "{ip}");
     }
-    // An address for documentation: nobody's, so a listener here has no part in it.
+    // An address for documentation, which no machine has, so a listener here has no part in it.
     assert_eq!(listener(at(&format!("192.0.2.1:{port}"))).unwrap(), None);
 
     let Some((_socket, bound)) = listen("[::]:0", 5) else { return };

@@ -1,5 +1,5 @@
-//! What was typed: the flags and their help texts, nothing else. What they mean is decided in
-//! [`crate::plan`], which also words the errors, so most values arrive here as text.
+//! The command line as typed: the flags and their help texts, nothing else. [`crate::plan`] decides
+//! what they mean and words the errors, so most values stay text here.
 
 pub mod tune;
 
@@ -9,7 +9,7 @@ use crate::words::text::escape;
 use clap::error::{ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
-/// What is wrong with what was typed, in one line. Usage is left to `--help`.
+/// A usage error in one line. `--help` has the usage.
 pub fn usage_line(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::InvalidUtf8 {
         return "an argument is not UTF-8; in a URL, percent-encode such bytes, as in %FF (see \
@@ -31,10 +31,10 @@ pub fn usage_line(error: &clap::Error) -> String {
     format!("{} (see --help)", escape(&words.join(" ")))
 }
 
-/// Opens new HTTP connections over io_uring, as fast as the box can, and says what stopped it.
+/// Opens new HTTP connections over io_uring, as fast as the machine can, and says what stopped it.
 ///
-/// Without a URL the bundled server is started on a free loopback port, on the other half of the
-/// processors, and that is what gets measured.
+/// Without a URL, ringshot starts the bundled server on a free loopback port, on the other half of
+/// the processors, and measures that.
 #[derive(Clone, Debug, Parser)]
 #[command(
     version,
@@ -48,11 +48,11 @@ pub fn usage_line(error: &clap::Error) -> String {
                       ringshot report [OPTIONS] FILE.json...\n       \
                       ringshot tune show|apply|revert [OPTIONS]\n       \
                       ringshot completions SHELL\n       ringshot man [COMMAND]",
-    after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 a stated limit was broken; \
-                  4 nothing succeeded; 130, 143 interrupted (with a report)."
+    after_help = "Exit codes: 0 done; 1 could not run; 2 usage; 3 a limit was broken; 4 nothing \
+                  succeeded; 129, 130, 143 interrupted (with a report)."
 )]
 pub struct Cli {
-    /// Something else than a run
+    /// A command other than a run
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -61,51 +61,52 @@ pub struct Cli {
     pub run: RunArgs,
 }
 
-/// What ringshot does beside running.
+/// The commands other than a run.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// The highest rate that keeps the limits (--slo): doubling, then bisection
+    /// Find the highest rate that keeps the limits (--slo): double it, then bisect
     ///
-    /// Takes the flags of a run, of which --duration and --warmup are those of one step. Exit code 3
-    /// when no rate keeps the limits.
+    /// Takes the flags of a run; --duration and --warmup apply to each step. The exit code is 3 if
+    /// no rate keeps the limits.
     #[command(allow_negative_numbers = true, max_term_width = 100)]
     Search(Box<SearchArgs>),
 
-    /// ringshot beside wrk, ab, hey, oha and h2load: interleaved rounds, same CPUs, one table
+    /// Compare with wrk, ab, hey, oha and h2load: interleaved rounds, same CPUs, one table
     ///
-    /// Takes the flags of a run; what the other tools cannot do is refused, or said in their rows.
-    /// A run that has only a number of requests (-n) is ended after 300 s, one --timeout and 10 s
-    /// more.
+    /// Takes the flags of a run. If another tool cannot do what a flag asks for, ringshot refuses
+    /// the flag, or the tool's row says so. A run that has only a number of requests (-n) ends at
+    /// the latest after 300 s, one --timeout and 10 s more.
     #[command(allow_negative_numbers = true, max_term_width = 100)]
     Compare(Box<CompareArgs>),
 
-    /// What on this box would limit such a run, and the cure; exit code 3 when something would
+    /// Show what on this machine would limit such a run, and the cure; exit code 3 if something
+    /// would
     ///
     /// Takes the flags of a run and runs nothing.
     #[command(allow_negative_numbers = true, max_term_width = 100)]
     Doctor(Box<RunArgs>),
 
-    /// Saved results as Markdown: one as a report, several side by side or as one
+    /// Print saved results as Markdown: one as a report, several side by side or merged
     ///
-    /// Without --report it goes to standard output, without plots. Files that differ only in a number
-    /// at the end (a-1.json, a-2.json) are runs of one thing: the spread between them is what a
-    /// difference has to exceed to be called a change.
+    /// Without --report, the page goes to standard output, without plots. Files whose names differ
+    /// only in a number at the end (a-1.json, a-2.json) are repeated runs of one thing. A
+    /// difference counts as a change only if it exceeds the spread between them.
     #[command(max_term_width = 100)]
     Report(ReportArgs),
 
-    /// Completions for a shell, on standard output
+    /// Print completions for a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh
         shell: clap_complete::Shell,
     },
 
-    /// The manual page, on standard output: of ringshot, or of one of its commands
+    /// Print the manual page of ringshot, or of one of its commands
     Man {
         /// search, doctor, tune show, ...
         command: Vec<String>,
     },
 
-    /// The kernel settings that matter to such loads: show, apply or revert them
+    /// Show, apply or revert the kernel settings that matter to such loads
     Tune(TuneArgs),
 }
 
@@ -116,7 +117,7 @@ pub struct ReportArgs {
     #[arg(value_name = "FILE.json", required = true)]
     pub files: Vec<std::path::PathBuf>,
 
-    /// Make one result of those of several boxes that ran one test together: counts are added,
+    /// Merge the results of several machines that ran one test together: counts are added,
     /// histograms merged exactly
     #[arg(long)]
     pub merge: bool,
@@ -129,20 +130,20 @@ pub struct ReportArgs {
 /// The flags of a search.
 #[derive(Clone, Debug, Args)]
 pub struct SearchArgs {
-    /// The rate to begin with, per second
+    /// The rate to start with, per second
     #[arg(long, value_name = "N", default_value = "1000", allow_hyphen_values = true)]
     pub from: String,
 
-    /// How long the search may take; a step is a twentieth of it, 1s to 3s, unless --duration and
-    /// --warmup say how long
+    /// How long the search may take; a step takes a twentieth of it, 1s to 3s, unless --duration
+    /// and --warmup set its length
     #[arg(long, value_name = "TIME", default_value = "2m", allow_hyphen_values = true)]
     pub budget: String,
 
-    /// How near the answer is to the first rate that breaks a limit
+    /// How close the answer has to be to the lowest rate that breaks a limit
     #[arg(long, value_name = "SHARE", default_value = "2%", allow_hyphen_values = true)]
     pub precision: String,
 
-    /// Go on with the steps of an earlier search, from its --json document
+    /// Continue an earlier search, from its --json document
     #[arg(long, value_name = "FILE")]
     pub resume: Option<std::path::PathBuf>,
 
@@ -154,12 +155,12 @@ pub struct SearchArgs {
 /// The flags of a comparison.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArgs {
-    /// Whom to compare with; those that are not installed are left out, with a word on how to get
-    /// them
+    /// Tools to compare with; tools that are not installed are skipped, with a hint on how to
+    /// install them
     #[arg(long, value_name = "LIST", default_value = "wrk,ab,hey,oha,h2load")]
     pub with: String,
 
-    /// How often each of them runs
+    /// How many times to run each tool
     #[arg(long, value_name = "N", default_value = "5", allow_hyphen_values = true)]
     pub rounds: String,
 
@@ -179,7 +180,8 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "N", default_value = "64", allow_hyphen_values = true)]
     pub connections: String,
 
-    /// Worker threads, one ring each [default: available cores; with the bundled server half]
+    /// Worker threads, one ring each [default: available cores; half of them with the bundled
+    /// server]
     #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
     pub threads: Option<String>,
 
@@ -187,7 +189,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     pub duration: Option<String>,
 
-    /// Stop when this many requests have been started and have ended, failed ones included
+    /// Stop when this many requests have started and ended, failed ones included
     #[arg(short = 'n', long, value_name = "N", allow_hyphen_values = true)]
     pub requests: Option<String>,
 
@@ -195,30 +197,30 @@ pub struct RunArgs {
     #[arg(short, long)]
     pub keepalive: bool,
 
-    /// Requests on one connection, then a new one
+    /// Requests per connection, before a new one is opened
     #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
     pub requests_per_connection: Option<String>,
 
-    /// Requests handed over at once on one connection; implies --keepalive
+    /// Requests sent at once on one connection; implies --keepalive
     #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
     pub pipeline: Option<String>,
 
-    /// Who closes: server (asked with `Connection: close`), client (with a FIN) or rst (with a
-    /// reset)
+    /// Which side closes: server (asked with `Connection: close`), client (with a FIN) or rst
+    /// (client, with a reset)
     #[arg(long, value_name = "WHO", default_value = "server")]
     pub close: String,
 
-    /// The request's method [default: GET, with a body POST]
+    /// The request's method [default: GET; POST with a body]
     #[arg(short, long, value_name = "METHOD")]
     pub method: Option<String>,
 
-    /// A request header, `Name: value`, or @FILE with one on each line (@- for standard input), so
-    /// that no secret is typed; may be repeated
+    /// A request header, `Name: value`, or @FILE with one per line (@- for standard input), which
+    /// keeps secrets off the command line; may be repeated
     #[arg(short = 'H', long = "header", value_name = "HEADER|@FILE")]
     pub headers: Vec<String>,
 
-    /// A request header with variables of the environment, as in 'Authorization: Bearer {{TOKEN}}';
-    /// may be repeated
+    /// A request header with environment variables, as in 'Authorization: Bearer {{TOKEN}}'; may be
+    /// repeated
     #[arg(long = "expand-header", value_name = "HEADER")]
     pub expand_headers: Vec<String>,
 
@@ -230,12 +232,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub body_file: Option<std::path::PathBuf>,
 
-    /// The time for one request, connecting included
+    /// Time limit for one request, connecting included
     #[arg(long, value_name = "TIME", default_value = "10s", allow_hyphen_values = true)]
     pub timeout: String,
 
-    /// Which addresses of a name new connections go to: the first that accepts, or all in turn. With
-    /// several, each that is tried before the run sees one connection more
+    /// Which addresses of a name get connections: the first that accepts, or all in turn. If a name
+    /// has several, ringshot tries them before the run, with one extra connection each
     #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     pub addresses: AddressChoice,
 
@@ -247,38 +249,37 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub abstract_unix_socket: Option<std::ffi::OsString>,
 
-    /// Source addresses: a list, or a prefix such as 10.0.0.0/28 of which all that are on this box
-    /// are used in turn; each has its own ports [default: the one that the route has]
+    /// Source addresses, used in turn: a list, or a prefix such as 10.0.0.0/28 for all of its
+    /// addresses on this machine; each has its own ports [default: the address of the route]
     #[arg(long, value_name = "LIST|CIDR")]
     pub source_ip: Option<String>,
 
-    /// Who chooses source ports: auto (ringshot in rotation where this side will own TIME_WAIT or
-    /// hold many connections, else the kernel), kernel, or LOW-HIGH (ringshot, only these)
+    /// What chooses source ports: kernel; LOW-HIGH (ringshot, in rotation, only these); or auto
+    /// (ringshot if this side gets TIME_WAIT or holds many connections, else the kernel)
     #[arg(long, value_name = "WHO", default_value = "auto", allow_hyphen_values = true)]
     pub source_ports: String,
 
-    /// Where to pin the threads: a list such as 0,2-3, or none [default: the first allowed CPUs;
-    /// with the bundled server the second half of them]
+    /// CPUs to pin the threads to: a list such as 0,2-3, or none [default: the first allowed CPUs;
+    /// the second half of them with the bundled server]
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<String>,
 
-    /// A limit that the run must keep, or the exit code is 3; may be repeated: 'p99<5ms' (of total;
-    /// or service.p99, connect.p99, first_byte.p99), 'errors<0.1%', 'rate>20k', 'connections>20k'.
-    /// Requests that were dropped or timed out count as longer than all measured latencies
+    /// A limit that the run must keep, else the exit code is 3: 'p99<5ms' (of total; or
+    /// service.p99, connect.p99, first_byte.p99), 'errors<0.1%', 'rate>20k', 'connections>20k'; may
+    /// be repeated. Dropped and timed-out requests count as slower than every measured latency
     #[arg(long = "slo", value_name = "LIMIT")]
     pub slos: Vec<String>,
 
-    /// The server's process, whose CPU, memory and descriptors are watched with those of its children
-    /// [default: on this box whoever listens on the target's port]
+    /// The server's process; its CPU, memory and descriptors are watched, with those of its
+    /// children [default: the process on this machine that listens on the target's port]
     #[arg(long, value_name = "PID", allow_hyphen_values = true)]
     pub watch_pid: Option<String>,
 
-    /// What to talk to the kernel through: io_uring, or epoll where there is none; auto takes epoll
-    /// when io_uring cannot be used, and says why
+    /// I/O engine. `auto` uses io_uring, or epoll if io_uring is unavailable, and says why
     #[arg(long, value_name = "auto|io_uring|epoll", default_value = "auto")]
     pub engine: String,
 
-    /// Use no more of io_uring than this: direct, plain or basic
+    /// Highest tier of io_uring to use: direct, plain or basic
     #[arg(long, value_name = "TIER", default_value = "direct", hide = true)]
     pub ring_tier: String,
 
@@ -295,7 +296,7 @@ pub struct RunArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Write the result document to a file, or with - to standard output
+    /// Write the result document to a file, or to standard output with -
     #[arg(long, value_name = "FILE")]
     pub json: Option<String>,
 
@@ -303,7 +304,8 @@ pub struct OutputArgs {
     #[arg(short = 'o', long, value_name = "FILE.md")]
     pub report: Option<std::path::PathBuf>,
 
-    /// Write the percentiles of total as HdrHistogram's tools read them (.hgrm), in milliseconds
+    /// Write the percentiles of total in the format of HdrHistogram's tools (.hgrm), in
+    /// milliseconds
     #[arg(long, value_name = "FILE")]
     pub hdr: Option<std::path::PathBuf>,
 
@@ -316,12 +318,13 @@ pub struct OutputArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Load model")]
 pub struct PacingArgs {
-    /// Requests per second over all threads, due at their times whether or not the server keeps up
-    /// (open loop) [default: each connection asks as fast as it is answered (closed loop)]
+    /// Requests per second over all threads, due on schedule whether or not the server keeps up
+    /// (open loop) [default: each connection sends its next request when it has its answer (closed
+    /// loop)]
     #[arg(short = 'R', long, value_name = "N", allow_hyphen_values = true)]
     pub rate: Option<String>,
 
-    /// Rates one after the other, with ramps as FROM..TO: 10s:1000,30s:1000..20000,10s:0
+    /// A sequence of rates, with ramps as FROM..TO: 10s:1000,30s:1000..20000,10s:0
     #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
     pub stages: Option<String>,
 
@@ -329,29 +332,29 @@ pub struct PacingArgs {
     #[arg(long, value_name = "HOW")]
     pub arrivals: Option<String>,
 
-    /// What random times are drawn from, to repeat a run [default: another one each time]
+    /// Seed of the random times, to repeat a run [default: a new one each time]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub seed: Option<String>,
 
-    /// How many due requests may wait for a free connection in an open loop; more are dropped, and
-    /// counted [default: 1M]
+    /// How many due requests may wait for a free connection in an open loop; further ones are
+    /// dropped and counted [default: 1M]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub backlog: Option<String>,
 
-    /// Begin with one connection and reach all of them after this time
+    /// Start with one connection and reach all of them after this time
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub ramp_connections: Option<String>,
 
-    /// Open at most so many connections per second, over all threads
+    /// Open at most this many connections per second, over all threads
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub connect_rate: Option<String>,
 
-    /// How long each connection waits between an answer and its next request in a closed loop: a
+    /// How long each connection pauses between an answer and its next request in a closed loop: a
     /// time, or a range such as 100ms..1s
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub think: Option<String>,
 
-    /// Run for this time first, and keep it out of every number
+    /// Run for this time first, and leave it out of every number
     #[arg(short, long, value_name = "TIME", allow_hyphen_values = true)]
     pub warmup: Option<String>,
 }

@@ -4,13 +4,13 @@ use crate::tuning::state;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// Shows the kernel settings that limit short connections, sets them for a while, puts them back.
+/// Shows the kernel settings that limit short connections, applies better ones, and reverts them.
 ///
-/// Nothing changes but by `apply` and `revert`, as root, and every change is printed. What is
-/// applied is gone after a restart; the files in kernel-tuning/ are for settings that shall stay.
+/// Only `apply` and `revert` change anything, as root, and they print every change. A restart
+/// undoes what was applied; to make settings permanent, use the files in kernel-tuning/.
 #[derive(Clone, Debug, Args)]
 pub struct TuneArgs {
-    /// What to do; `show` if nothing is said.
+    /// What to do [default: show]
     #[command(subcommand)]
     pub action: Option<Action>,
 
@@ -22,26 +22,27 @@ pub struct TuneArgs {
 /// What `tune` is to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Action {
-    /// Show what is set, what would suit, what is applied, and unhelpful lines in sysctl files
+    /// Show the settings, the recommended values, what is applied, and unhelpful lines in sysctl
+    /// files
     Show {
         /// Which knobs.
         #[command(flatten)]
         selection: Selection,
 
-        /// Reason, rule, risk and kernels of each setting
+        /// Show reason, rule, risk and kernel versions of each setting
         #[arg(long)]
         explain: bool,
     },
-    /// Set what differs, all or nothing; the old values are saved first (needs root)
+    /// Set everything that differs, or nothing; the old values are saved first (needs root)
     Apply {
         /// Which knobs.
         #[command(flatten)]
         selection: Selection,
     },
-    /// Put back exactly what `apply` found (needs root)
+    /// Restore exactly what `apply` found (needs root)
     Revert {
-        /// Change no setting, only remove the record: after a restart, or when the network
-        /// namespace no longer exists; refused while the settings are in force here
+        /// Only remove the record, and change no setting: for use after a restart, or when the
+        /// network namespace no longer exists; refused while the settings are in force here
         #[arg(long)]
         forget: bool,
     },
@@ -50,7 +51,7 @@ pub enum Action {
 /// Which knobs are meant.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Selection {
-    /// What this box is in the test; `client` and `server` include the settings of the host
+    /// This machine's role in the test; `client` and `server` include the settings of the host
     #[arg(long, value_enum, default_value_t)]
     pub role: Profile,
 
@@ -59,7 +60,7 @@ pub struct Selection {
     pub knobs: Vec<String>,
 }
 
-/// What the box is in the test.
+/// The machine's role in the test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
     /// It opens the connections.
@@ -67,7 +68,7 @@ pub enum Profile {
     Client,
     /// It accepts the connections.
     Server,
-    /// Only what concerns the box as a whole.
+    /// Only what concerns the machine as a whole.
     Host,
     /// Both sides of the test run here.
     All,

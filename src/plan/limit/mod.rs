@@ -1,4 +1,4 @@
-//! A limit that a run has to keep, as `--slo` has it.
+//! A limit that a run has to keep, as given to `--slo`.
 //!
 //! ```text
 //!   service.p99.9 <= 20ms        errors < 0.1%        rate > 20k        connections > 10k
@@ -10,7 +10,7 @@
 
 mod text;
 
-/// What the numbers of a run have to be like, such as `total.p99<5ms`.
+/// A condition on the numbers of a run, such as `total.p99<5ms`.
 ///
 /// [`Display`](std::fmt::Display) writes the canonical form, which [`Limit::parse`] reads back to
 /// an equal limit.
@@ -44,7 +44,7 @@ pub(crate) enum LatencyName {
     Uncorrected,
 }
 
-/// What of a latency.
+/// Which statistic of a latency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Statistic {
     Min,

@@ -1,4 +1,4 @@
-//! What limits look like, and which there are.
+//! Tests of the forms of limits.
 
 use super::*;
 use crate::statistics::latency_histogram;

@@ -9,7 +9,7 @@ use std::fmt;
 const FORMS: &str = "give a latency such as p99<5ms or service.p99.9<=20ms (total, service, \
                      connect, first_byte or uncorrected, and min, mean, max or pN), errors<0.1%, \
                      rate>20000 or connections>10k";
-const STATISTICS: &str = "a latency has min, mean, max and pN with N above 0 and below 100, such \
+const STATISTICS: &str = "a latency has min, mean, max, or pN with N above 0 and below 100, such \
                           as total.p50<2ms or service.p99.9<20ms";
 const UNIT: &str = "a latency needs a unit: ns, us, ms, s or m, such as p99<5ms";
 const DURATION: &str = "give a length of time of up to an hour in ns, us, ms, s or m, such as \
@@ -29,7 +29,7 @@ const LATENCIES: [(&str, LatencyName); 5] = [
     ("uncorrected", LatencyName::Uncorrected),
 ];
 
-/// A relation comes before the one that it begins with.
+/// A relation comes before the one that it starts with.
 const RELATIONS: [(&str, Relation); 4] = [
     ("<=", Relation::AtMost),
     ("<", Relation::Below),
@@ -111,8 +111,8 @@ fn duration_us(text: &str) -> Result<f64, &'static str> {
     if us <= LATENCY_US_MAX { Ok(us) } else { Err(DURATION) }
 }
 
-/// A share as a ratio from 0 to 1. A bare 1 is refused: whoever writes `errors<1` means a count,
-/// and would get a limit that nearly everything keeps.
+/// A share as a ratio from 0 to 1. A bare 1 is refused: `errors<1` is meant as a count, and would
+/// be a limit that nearly every run keeps.
 fn share(text: &str) -> Result<f64, &'static str> {
     let (digits, unit) = split_number(text);
     match (number(digits), unit) {
@@ -136,7 +136,7 @@ fn per_second(text: &str) -> Result<f64, &'static str> {
     if number.is_finite() { Ok(number) } else { Err(NUMBER) }
 }
 
-/// What is a number from the front on, and what follows it.
+/// The number at the front, and the rest.
 fn split_number(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

@@ -71,7 +71,7 @@ fn stages_are_steps_ramps_and_pauses_and_say_how_long_the_run_is() {
     // A number of requests may end it earlier.
     let counted = crate::plan::tests::plan(&["--stages", "1s:5,2s:5..10", "-n", "3"]).unwrap();
     assert_eq!((counted.duration, counted.requests), (Some(Duration::from_secs(3)), Some(3)));
-    // It may begin with a pause.
+    // It may start with a pause.
     assert_eq!(due_ms(&["--stages", "2s:0,1s:10"], 1.0), Some(2100));
 }
 
@@ -192,13 +192,13 @@ fn what_cannot_be_a_load_is_refused_with_the_flag_and_a_cure() {
         (&["--stages", "1s:5", "-R", "5"], "--stages: ", "give either --rate or --stages"),
         (
             &["--stages", "1s:5", "-d", "5s"],
-            "--duration: the stages say how long the run is",
+            "--duration: the stages set the length of the run",
             "leave it out",
         ),
         (
             &["--stages", "5s:0..10", "-w", "1s"],
-            "--warmup: it has the rate with which the stages begin, and that is 0",
-            "begin with a stage such as 2s:1000",
+            "--warmup: it uses the rate with which the stages start, and that is 0",
+            "start with a stage such as 2s:1000",
         ),
         (&["-w", "0"], "--warmup 0: ", time),
         (&["-w", "-1s"], "--warmup -1s: ", time),
@@ -229,21 +229,21 @@ fn what_cannot_be_a_load_is_refused_with_the_flag_and_a_cure() {
         (&["--think", "long"], "--think long: ", time),
         (&["--think", "1s.."], "--think : ", time),
         (&["--think", "2s..1s"], "--think 2s..1s: the range is reversed", "did you mean 1s..2s?"),
-        (&["--think", "1s", "-R", "5"], "--think: it is for a closed loop", "--connect-rate"),
+        (&["--think", "1s", "-R", "5"], "--think: it needs a closed loop", "--connect-rate"),
         (
             &["--ramp-connections", "1s", "--stages", "5s:5"],
-            "--ramp-connections: it is for a closed loop",
-            "the schedule says when requests are due",
+            "--ramp-connections: it needs a closed loop",
+            "the schedule decides when requests are due",
         ),
         (&["--ramp-connections", "0"], "--ramp-connections 0: ", time),
         (
             &["--ramp-connections", "11s"],
-            "--ramp-connections: the run ends before all connections have begun",
+            "--ramp-connections: the run ends before all connections have started",
             "a longer --duration or a shorter ramp",
         ),
         (
             &["--ramp-connections", "5s", "-d", "2s", "-w", "2s"],
-            "--ramp-connections: the run ends before all connections have begun",
+            "--ramp-connections: the run ends before all connections have started",
             "a longer --duration or a shorter ramp",
         ),
     ];
@@ -282,8 +282,8 @@ fn limits_are_read_with_the_plan() {
         (&["--slo", "a\nb<1"], "--slo a\\nb<1: ", "p99<5ms"),
         (
             &["--slo", "uncorrected.p99<5ms"],
-            "--slo uncorrected.p99<5ms: only an open loop (--rate, --stages) has it",
-            "in a closed loop it is total",
+            "--slo uncorrected.p99<5ms: only an open loop (--rate, --stages) has `uncorrected`",
+            "in a closed loop, use total",
         ),
     ] {
         let error = limits(arguments).expect_err(beginning);

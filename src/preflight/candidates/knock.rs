@@ -20,7 +20,7 @@ pub(super) struct Knocks<'a> {
     rotation: Rotation,
     epoch: Instant,
     under_way: Vec<(usize, Socket)>,
-    /// What ended when it began.
+    /// Attempts that ended as they started.
     ended: Vec<(usize, Result<(), i32>)>,
 }
 

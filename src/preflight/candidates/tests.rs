@@ -131,7 +131,7 @@ fn families_take_turns_from_the_first_one_on() {
 #[test]
 fn real_sockets_are_asked_and_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // Bound and not listening: nobody else gets the port.
+    // Bound and not listening: no other program gets the port.
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let deaf = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     deaf.bind(&any.into()).unwrap();
@@ -143,7 +143,7 @@ fn real_sockets_are_asked_and_closed() {
     let (mut accepted, _) = listener.accept().unwrap();
     assert_eq!(std::io::Read::read(&mut accepted, &mut [0]).unwrap(), 0, "not a byte");
 
-    // With one address nobody is asked.
+    // With one address, none is asked.
     let mut load = Load::new(vec![listener.local_addr().unwrap()]);
     find(&mut load, AddressChoice::All);
     listener.set_nonblocking(true).unwrap();

@@ -1,4 +1,4 @@
-//! What the control group of ringshot leaves it: limits that the box as a whole does not have.
+//! What ringshot's control group leaves it: limits that the machine as a whole does not have.
 
 use super::{Check, CheckVerdict, Need};
 use crate::preflight::host::HostFacts;
@@ -15,17 +15,17 @@ pub(super) fn cpu(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: format!("up to {}", cpus_used(needed)),
         verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
-            true => "the control group of ringshot may use this much CPU time".into(),
+            true => "ringshot's control group may use this much CPU time".into(),
             false => {
-                "when the control group of ringshot has used up its quota, all of its threads \
-                      stand still until the next period, and latencies include that"
+                "when ringshot's control group has used up its quota, all of its threads stop \
+                 until the next period, and latencies include that"
                     .into()
             }
         },
         cure: match fits {
             true => String::new(),
             false => format!(
-                "a larger quota: `{}` as root of the machine, `docker update --cpus={} CONTAINER`, \
+                "a larger quota: `{}` as root on the host, `docker update --cpus={} CONTAINER`, \
                  limits.cpu in Kubernetes; or a lower rate (-R)",
                 quota.lift(),
                 needed.ceil()
@@ -34,7 +34,8 @@ pub(super) fn cpu(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     })
 }
 
-/// The limit of memory: the kernel kills what goes beyond it, however much the box has left.
+/// The limit of memory: the kernel kills a process that exceeds it, however much the machine has
+/// left.
 pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
     let limit = host.memory_limit.as_ref()?;
     // The other ends are in the group of the server.
@@ -47,10 +48,10 @@ pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: bytes(needed),
         verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Prevents },
         why: match fits {
-            true => "the control group of ringshot may have this much memory".into(),
+            true => "ringshot's control group may use this much memory".into(),
             false => format!(
-                "{} connections take {} of memory, kernel and buffers, the control group of \
-                 ringshot has {} left of {allowed}, and the kernel kills what goes beyond it",
+                "{} connections take {} of memory, kernel and buffers; ringshot's control group \
+                 has {} left of {allowed}, and the kernel kills a process that exceeds it",
                 count(need.load.connections.into()),
                 bytes(needed),
                 bytes(left)
@@ -59,7 +60,7 @@ pub(super) fn memory(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         cure: match fits {
             true => String::new(),
             false => format!(
-                "fewer connections (-c); or a higher limit: `{}` as root of the machine, `docker \
+                "fewer connections (-c); or a higher limit: `{}` as root on the host, `docker \
                  update --memory={} CONTAINER`, limits.memory in Kubernetes",
                 limit.set(limit.used_bytes + 2 * needed),
                 limit.used_bytes + 2 * needed
@@ -78,7 +79,7 @@ mod tests {
     use crate::engine::run::Load;
     use crate::kernel::cgroup::{Groups, MemoryLimit};
 
-    /// A box whose root group has this quota, in microseconds of each 100,000.
+    /// A machine whose root group has this quota, in microseconds of each 100,000.
     fn under_quota(quota: &str) -> HostFacts {
         let root = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {

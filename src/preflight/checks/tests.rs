@@ -121,7 +121,7 @@ fn the_wall_depends_on_who_may_take_over() {
     assert_eq!(amiss(&need(&kernel), &host()), wall);
     assert_eq!(amiss(&need(&kernel), &HostFacts { tw_reuse: 1, ..host() }), []);
     assert_eq!(amiss(&near, &HostFacts { tw_reuse: 0, ..host() }), wall);
-    // Without timestamps nobody takes anything over.
+    // Without timestamps no port is taken over.
     let rotation = load(CloseMode::Client, ports(Method::Rotation, 14_116, 1));
     let bare = HostFacts { timestamps: false, ..host() };
     let timestamps = [("net.ipv4.tcp_timestamps", CheckVerdict::Limits)];
@@ -137,7 +137,7 @@ fn what_cannot_work_is_refused_with_the_cure() {
     let checks = examine(&need(&many), &host());
     let refusal = refuse(&checks).unwrap_err().to_string();
     assert!(
-        refusal.contains("1,500 connections") && refusal.contains("there are 1,000"),
+        refusal.contains("1,500 concurrent connections") && refusal.contains("there are 1,000"),
         "{refusal}"
     );
     assert!(refusal.contains("--source-ip"), "{refusal}");

@@ -19,10 +19,10 @@ pub(super) fn backlog(need: &Need<'_>, host: &HostFacts) -> Option<Check> {
         needed: count(connections),
         verdict: if fits { CheckVerdict::Fits } else { CheckVerdict::Limits },
         why: match fits {
-            true => "the listen queue has room for every connection at a time".into(),
+            true => "the listen queue has room for every connection at once".into(),
             false => format!(
-                "the listen queue of the unix socket holds {} of {} connections: when the server is \
-                 late, further ones fail with connect/EAGAIN",
+                "the listen queue of the unix socket holds {} of {} connections: when the server \
+                 is late, others fail with connect/EAGAIN",
                 count(backlog + 1),
                 count(connections)
             ),

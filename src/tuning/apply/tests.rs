@@ -186,7 +186,7 @@ fn a_crash_in_the_middle_is_reverted() {
     // As if the process had been killed after the first two writes.
     fake.set(BACKLOG, "4096");
     fake.set(SYN, "2048");
-    assert!(what(apply_to(&fake)).contains("only half of it is left"));
+    assert!(what(apply_to(&fake)).contains("only half of them are left"));
     let restored = revert(&fake.system(), &fake.store()).expect("reverted");
     let unchanged = |name: &str| Restored::Unchanged(name.into());
     assert_eq!(restored[..2], [unchanged(SYN), unchanged(BACKLOG)]);
@@ -256,7 +256,7 @@ fn nobody_forgets_while_another_is_at_work() {
     fake.enter_namespace("net:[2]");
     let held = fake.store().lock().expect("no error").expect("nobody else");
     let text = forget(&fake.system(), &fake.store()).expect_err("locked").to_string();
-    assert!(text.starts_with("another ringshot tune is at work"), "{text}");
+    assert!(text.starts_with("another ringshot tune is running"), "{text}");
     assert!(fake.store().path().exists());
     drop(held);
     assert_eq!(forget(&fake.system(), &fake.store()), Ok(()));
@@ -297,7 +297,7 @@ fn a_state_that_others_could_have_written_changes_nothing() {
     };
     mode(0o777);
     for told in [what(revert(&fake.system(), &fake.store())), what(apply_to(&fake))] {
-        assert!(told.contains("/state can be written by others (mode 0777)"), "{told}");
+        assert!(told.contains("/state (mode 0777), so its contents cannot be trusted"), "{told}");
     }
     assert_eq!(values(&fake), applied);
     mode(0o755);

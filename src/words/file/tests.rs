@@ -1,4 +1,4 @@
-//! What becomes of a file.
+//! What happens to a file.
 
 use super::*;
 use nix::sys::stat::Mode;
@@ -46,7 +46,7 @@ fn a_file_is_replaced_as_a_whole_and_keeps_its_mode() {
 
     assert_eq!(fs::read_to_string(&path).unwrap(), NEW);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    // Who had the old file open still reads the old file: it was not written to.
+    // A program that had the old file open still reads it: it was not written to.
     assert_eq!(io::read_to_string(&mut old).unwrap(), "old and longer than nothing");
     assert_eq!(directory.names(), ["run.json"]);
 }
@@ -108,11 +108,14 @@ fn what_took_the_place_of_a_pipe_is_not_written_to() {
     symlink(&victim, &pipe).unwrap();
     let new = |out: &mut dyn Write| out.write_all(NEW.as_bytes());
     device(&pipe, new).unwrap_err();
-    assert_eq!(device(&victim, new).unwrap_err().to_string(), "it has just been replaced");
+    assert_eq!(
+        device(&victim, new).unwrap_err().to_string(),
+        "another program has just replaced it"
+    );
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
 }
 
-/// Somebody who is not root, and owns nothing.
+/// A user that is not root, and owns nothing.
 const NOBODY: u32 = 65_534;
 
 #[test]
@@ -120,9 +123,9 @@ fn what_somebody_else_has_planted_does_not_help_them() {
     if !geteuid().is_root() {
         assert!(
             std::env::var_os("RINGSHOT_TESTS_MUST_RUN").is_none(),
-            "only root can plant what is somebody else's"
+            "only root can plant a file of another user"
         );
-        eprintln!("skipped: only root can plant what is somebody else's");
+        eprintln!("skipped: only root can plant a file of another user");
         return;
     }
     let directory = Directory::new("planted");
