@@ -1,22 +1,23 @@
 //! What an idle connection costs: counted in the allocator, over the scripted driver, whose own
 //! memory is left out.
 
-use ringshot::engine::connection::Route;
+#[path = "support/scripted.rs"]
+mod scripted;
+
 use ringshot::engine::driver::script::{Reply, ScriptDriver, Verb};
 use ringshot::engine::driver::{
     Completion, Demand, Driver, Extent, Handover, Op, Patience, SlotId,
 };
-use ringshot::engine::pace::{Model, Share};
-use ringshot::engine::policy::{CloseMode, Policy};
-use ringshot::engine::ports::Rotation;
-use ringshot::engine::session::http1::{Http1, Request, RequestBlock, Reuse, Shared};
+use ringshot::engine::pace::Model;
+use ringshot::engine::policy::Policy;
+use ringshot::engine::session::http1::Http1;
 use ringshot::engine::worker::{Task, Worker};
+use scripted::{ANSWER, S, US, policy, shared, task};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// The system's memory, with a count of the bytes that a thread has and has not given back.
@@ -116,51 +117,29 @@ impl<D: Driver> Driver for Uncounted<D> {
 }
 
 /// The most bytes that a worker has, each of whose connections has an answer, and is idle then.
-fn bytes_with(slots: u32, pipeline: u32) -> isize {
-    let answer: Arc<[u8]> = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi".as_slice().into();
-    let mut asked = vec![false; slots as usize];
+fn bytes_with(slots: u32) -> isize {
+    // The head comes in two pieces, each of which is kept until the other is there.
+    let pieces = [&ANSWER[..20], &ANSWER[20..]];
+    let mut received = vec![0; slots as usize];
     let script = move |slot: SlotId, verb: Verb<'_>, replies: &mut Vec<Reply>| match verb {
-        Verb::Open(..) => replies.push(Reply::new(1_000, Op::Connect, Ok(0))),
-        // The head comes in two pieces, each of which is kept until the other is there.
-        Verb::Receive(_) if !asked[slot.index as usize] => {
-            asked[slot.index as usize] = true;
-            replies.push(Reply::bytes(1_000, answer[..20].into()));
+        Verb::Open(..) => replies.push(Reply::new(US, Op::Connect, Ok(0))),
+        Verb::Receive(_) => {
+            let piece = pieces.get(received[slot.index as usize]);
+            received[slot.index as usize] += 1;
+            replies.extend(piece.map(|&piece| Reply::bytes(US, piece.into())));
         }
-        Verb::Receive(_) => replies.push(Reply::bytes(1_000, answer[20..].into())),
         _ => {}
     };
-    let policy = Policy {
-        requests_per_connection: None,
-        pipeline,
-        holds: false,
-        close: CloseMode::Client,
-        timeout_ns: 1_000_000_000,
-        discard_from_bytes: 4096,
-    };
+    let policy = Policy { requests_per_connection: None, ..policy() };
     // They think for an hour after their first request, of which a second is waited for.
-    let hour_ns = 3_600_000_000_000;
+    let think_ns = Some(3600 * S..=3600 * S);
     let task = Task {
-        slots,
-        connections: slots,
-        share: Share::WHOLE,
-        model: Model { think_ns: Some(hour_ns..=hour_ns), ..Model::default() },
-        warmup_ns: 0,
+        model: Model { think_ns, ..Model::default() },
         quota: None,
-        duration_ns: Some(1_000_000_000),
-        route: Route::new(1),
-        ports: Rotation::kernel(),
-        policy,
-        interval_ns: hour_ns,
+        duration_ns: Some(S),
+        ..task(slots, 0, policy)
     };
-    let request = Request {
-        method: "GET".into(),
-        target: "/".into(),
-        host: "test".into(),
-        headers: Vec::new(),
-        body: Arc::new([]),
-    };
-    let reuse = Reuse { pipeline, keeps: true, announces_close: false };
-    let shared = Shared::new(RequestBlock::new(&request, reuse));
+    let shared = shared(&policy);
     let stop = AtomicBool::new(false);
     let most_bytes = Rc::new(Cell::new(0));
     let driver =
@@ -172,12 +151,13 @@ fn bytes_with(slots: u32, pipeline: u32) -> isize {
     let counters = outcome.tallies.measured.counters;
     assert_eq!(counters.connections_opened, u64::from(slots));
     assert_eq!(counters.ok, u64::from(slots), "each has had its answer");
+    assert_eq!(counters.surplus + counters.closed_idle, 0, "each is still there");
     most_bytes.get() - before
 }
 
 #[test]
 fn an_idle_connection_costs_at_most_256_bytes() {
-    let [fewer, more] = [10_000, 110_000].map(|slots| bytes_with(slots, 1));
+    let [fewer, more] = [10_000, 110_000].map(bytes_with);
     let each = (more - fewer) as f64 / 100_000.0;
     println!("{each:.1} bytes a connection");
     assert!(each + PLACE_BYTES <= 256.0, "{each} bytes");

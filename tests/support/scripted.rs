@@ -56,7 +56,8 @@ pub fn task(slots: u32, quota: u64, policy: Policy) -> Task {
 /// The size of a request that does not ask to close.
 pub const REQUEST_BYTES: usize = 56;
 
-fn shared(policy: &Policy) -> Shared {
+/// The requests of connections that behave like this.
+pub fn shared(policy: &Policy) -> Shared {
     let request = Request {
         method: "GET".into(),
         target: "/".into(),
